@@ -1,0 +1,51 @@
+# The few verbs of this project; CI calls the same ones.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+# More than one PyTorch process on few cores: threads that spin ruin each other.
+export GOMP_SPINCOUNT ?= 0
+
+.PHONY: help setup setup-dev demo test lint types bench docs
+
+help:           ## show the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and pinned, so that nothing pulls another build of it.
+$(VENV)/.setup: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) torch
+	$(PIP) --editable '.[digits]'
+	touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+setup: $(VENV)/.setup          ## install what the program needs into .venv
+
+setup-dev: $(VENV)/.setup-dev  ## and what its tests need
+
+demo: setup     ## a budget and real images to a trained, evaluated network, in about a minute
+	$(BIN)/convscale fit digits --macs 5M
+
+test: setup-dev ## all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: setup-dev ## style, floors, types
+	$(BIN)/ruff check src tests examples bench
+	$(BIN)/ruff format --check src tests examples bench
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+types: setup-dev ## types only
+	$(BIN)/mypy
+
+bench: setup-dev ## speed of costs and planning, beside building the module and counting it
+	$(BIN)/python bench/costs.py
+
+docs: setup-dev ## check that every block of the docs runs
+	$(BIN)/python -m pytest tests/test_docs.py

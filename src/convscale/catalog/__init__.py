@@ -1,0 +1,94 @@
+"""The networks that Convscale knows by name: baselines as tables, released families through `scale`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from convscale.catalog import efficientnet, mobilenet, resnet, small
+from convscale.errors import ConfigError, UnknownNameError, suggestion
+from convscale.files import read_toml, write_toml
+from convscale.networks import ConvNet
+from convscale.schema import from_table, to_table
+
+RELEASED = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2") + tuple(
+    f"lite{index}" for index in range(5)
+)
+
+# Name -> the function that makes the network; its docstring names the source.
+CATALOG: dict[str, Callable[[], ConvNet]] = {
+    **{f"efficientnet-{member}": partial(efficientnet.released, member) for member in RELEASED},
+    "mobilenet-v1": mobilenet.mobilenet_v1,
+    "mobilenet-v2": mobilenet.mobilenet_v2,
+    "mobilenet-v3-small": mobilenet.mobilenet_v3_small,
+    "mobilenet-v3-large": mobilenet.mobilenet_v3_large,
+    "mnasnet-a1": mobilenet.mnasnet_a1,
+    "mnasnet-b1": mobilenet.mnasnet_b1,
+    "resnet-18": resnet.resnet_18,
+    "resnet-34": resnet.resnet_34,
+    "resnet-50": resnet.resnet_50,
+    "resnet-101": resnet.resnet_101,
+    "resnet-152": resnet.resnet_152,
+    "resnext-50-32x4d": resnet.resnext_50_32x4d,
+    "wide-resnet-50-2": resnet.wide_resnet_50_2,
+    "efficientnetv2-s": efficientnet.efficientnetv2_s,
+    "efficientnetv2-m": efficientnet.efficientnetv2_m,
+    "efficientnetv2-l": efficientnet.efficientnetv2_l,
+    "regnety-400mf": resnet.regnety_400mf,
+    "regnety-4gf": resnet.regnety_4gf,
+    "small-mbconv": small.small_mbconv,
+    "small-mobilenet-v2": small.small_mobilenet_v2,
+    "small-resnet": small.small_resnet,
+}
+
+
+def network(name_or_file: str | Path) -> ConvNet:
+    """A network by its catalog name, or read from a TOML file or from the folder of a run.
+
+    Raises UnknownNameError for neither, ConfigError for a file that is not a network.
+    """
+    name = str(name_or_file)
+    if name in CATALOG:
+        return CATALOG[name]()
+    path = Path(name_or_file)
+    if path.is_dir() and (path / "network.toml").exists():
+        path = path / "network.toml"
+    if path.suffix == ".toml" or path.is_file():
+        return read_network(path)
+    raise UnknownNameError(
+        "network",
+        name,
+        CATALOG,
+        hint=suggestion(name, CATALOG) or "'convscale list' shows all; a file ends in .toml",
+    )
+
+
+def source(name: str) -> str:
+    """Where a catalog network comes from: paper and table, in a sentence."""
+    make = CATALOG[name]
+    if isinstance(make, partial):
+        member = make.args[0]
+        if member not in ("b0", "lite0"):
+            code = "efficientnet_lite_builder.py" if member.startswith("lite") else "efficientnet_builder.py"
+            return f"EfficientNet-{member.title()}: coefficients of the released {code}."
+        make = efficientnet.efficientnet_b0 if member == "b0" else efficientnet.efficientnet_lite0
+    return " ".join((make.__doc__ or "").split())
+
+
+def read_network(path: Path) -> ConvNet:
+    """The network in a TOML file. Raises ConfigError naming the key that is wrong."""
+    try:
+        return from_table(ConvNet, read_toml(path))
+    except ConfigError as error:
+        if error.message.startswith(str(path)):
+            raise
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def write_network(network: ConvNet, path: Path) -> None:
+    """Write a network as TOML: its table of stages, one row a line."""
+    write_toml(path, to_table(network))
+
+
+__all__ = ["CATALOG", "network", "read_network", "source", "write_network"]

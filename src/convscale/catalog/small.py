@@ -1,0 +1,57 @@
+"""Small baselines of our own for images of about 32 pixels, each in the style of a published family."""
+
+from __future__ import annotations
+
+from convscale.networks import Basic, ConvNet, ConvPool, MBConv, Pool, Row, Squeeze, Stage, Stem
+
+
+def small_mbconv() -> ConvNet:
+    """EfficientNet's blocks for 32 px images: no stride in the stem, three halvings."""
+    # kernel, expansion, channels, repeats, stride
+    table = ((3, 1, 16, 1, 1), (3, 4, 24, 2, 2), (3, 4, 40, 2, 2), (3, 4, 80, 2, 2))
+    return ConvNet(
+        "small-mbconv",
+        resolution=32,
+        stem=Stem(16, stride=1),
+        stages=tuple(
+            Stage(channels, stride, (Row(MBConv(kernel, expansion, squeeze=Squeeze(0.25)), repeats),))
+            for kernel, expansion, channels, repeats, stride in table
+        ),
+        head=ConvPool(256),
+        num_classes=10,
+        padding="symmetric",
+    )
+
+
+def small_mobilenet_v2() -> ConvNet:
+    """MobileNetV2's blocks for 32 px images: no stride in the stem, three halvings."""
+    # expansion, channels, repeats, stride
+    table = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 32, 2, 2), (4, 64, 3, 2))
+    return ConvNet(
+        "small-mobilenet-v2",
+        resolution=32,
+        stem=Stem(16, stride=1, activation="relu6"),
+        stages=tuple(
+            Stage(channels, stride, (Row(MBConv(3, expansion, activation="relu6"), repeats),))
+            for expansion, channels, repeats, stride in table
+        ),
+        head=ConvPool(256, activation="relu6"),
+        num_classes=10,
+        padding="symmetric",
+    )
+
+
+def small_resnet() -> ConvNet:
+    """ResNet's basic blocks for 32 px images, after the CIFAR-10 networks of He et al. 2016, section 4.2."""
+    return ConvNet(
+        "small-resnet",
+        resolution=32,
+        stem=Stem(16, stride=1, activation="relu"),
+        stages=tuple(
+            Stage(channels, stride, (Row(Basic(), 1),)) for channels, stride in ((16, 1), (32, 2), (64, 2))
+        ),
+        head=Pool(),
+        num_classes=10,
+        padding="symmetric",
+        norm_eps=1e-5,
+    )

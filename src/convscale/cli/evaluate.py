@@ -1,0 +1,38 @@
+"""convscale eval"""
+
+from __future__ import annotations
+
+import click
+
+from convscale.cli.shared import json_option, label_column_option, print_json, print_table, workers_option
+
+
+@click.command("eval")
+@click.argument("run")
+@click.option("--data", required=True, help="digits, a folder of images, or parquet.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
+@workers_option
+@label_column_option
+@json_option
+def command(run: str, data: str, batch: int, workers: int, label_column: str, as_json: bool) -> None:
+    """Accuracy of RUN (a run folder or a weights file) on images: the test split where there is one.
+
+    On the data that a run was trained on, only images that it held out count.
+    """
+    from convscale.evaluation import evaluate
+
+    result = evaluate(run, data, batch=batch, workers=workers, label_column=label_column)
+    if as_json:
+        print_json(result.as_dict())
+        return
+    from rich.table import Table
+
+    low, high = result.interval95
+    top5 = "" if result.top5 is None else f", top-5 {result.top5:.4f}"
+    print(f"top-1 {result.top1:.4f} (95% interval {low:.4f} to {high:.4f}){top5} on {result.n:,} images")
+    table = Table("class", box=None)
+    for heading in ("images", "top-1"):
+        table.add_column(heading, justify="right")
+    for row in result.per_class:
+        table.add_row(row.name, str(row.n), "" if row.top1 is None else f"{row.top1:.4f}")
+    print_table(table)

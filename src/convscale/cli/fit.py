@@ -1,0 +1,71 @@
+"""convscale fit"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convscale.cli.shared import (
+    batch_option,
+    budget_options,
+    epochs_option,
+    json_option,
+    label_column_option,
+    load_network,
+    print_json,
+    scaling_as_dict,
+    seed_option,
+    workers_option,
+)
+from convscale.planning import Budget
+
+
+@click.command()
+@click.argument("data")
+@budget_options
+@click.option("--baseline", metavar="NETWORK", help="A name or a file [chosen by the images' size].")
+@click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
+@epochs_option
+@batch_option
+@seed_option
+@workers_option
+@label_column_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
+@json_option
+def command(
+    data: str, baseline: str | None, recipe_name: str | None, epochs: int | None, batch: int | None, seed: int,
+    workers: int, label_column: str, output: Path | None, as_json: bool, **limits: str | None,
+) -> None:  # fmt: skip
+    """Plan, train and evaluate a network for the images of DATA within a budget.
+
+    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, or parquet.
+    """
+    budget = Budget(**limits)
+    network = None if baseline is None else load_network(baseline)
+    from convscale.fitting import fit
+
+    result = fit(
+        data, budget, baseline=network, recipe_name=recipe_name, epochs=epochs, batch=batch, output=output,
+        seed=seed, workers=workers, label_column=label_column,
+    )  # fmt: skip
+    if not as_json:
+        print("\n".join(result.summary()))
+        return
+    chosen = result.plan.chosen
+    print_json(
+        {
+            "run": str(result.run.path),
+            "baseline": result.choice.baseline.name,
+            "reason": result.choice.reason,
+            "recipe": result.choice.recipe_name,
+            "law": result.plan.law.name,
+            "phi": chosen.phi,
+            "scaling": scaling_as_dict(chosen.scaling),
+            "cost": chosen.cost.as_dict(),
+            "binding": list(result.plan.binding),
+            "used": chosen.used,
+            "training_seconds": result.training_seconds,
+            "evaluation": result.evaluation.as_dict(),
+        }
+    )

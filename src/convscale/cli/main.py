@@ -1,0 +1,110 @@
+"""The command `convscale`: names its commands without importing them, and turns every outcome into an exit code.
+
+0 done; 1 failed; 2 wrong usage or configuration, with one line of advice; 130 and 143 when interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from convscale.errors import ConvscaleError
+from convscale.version import __version__
+
+# Command -> what it does, in the order of the road from a budget to a trained network. Each lives in
+# cli/NAME.py as `command` (`list` and `eval` in list_networks.py and evaluate.py).
+COMMANDS = {
+    "list": "The networks that have a name, with parameters and MACs.",
+    "show": "A network's stages, as table 1 of the paper.",
+    "cost": "A network's parameters, MACs, activations and memory.",
+    "scale": "Scale a network in depth, width and resolution.",
+    "plan": "Scale a network so that it spends a budget exactly.",
+    "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
+    "train": "Train a network on images.",
+    "eval": "Accuracy of a trained network on images.",
+    "predict": "Classes of single images.",
+}
+_FILES = {"list": "list_networks", "eval": "evaluate"}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name; imports one when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"convscale.cli.{_FILES.get(cmd_name, cmd_name)}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from convscale.errors import UnknownNameError
+
+            raise UnknownNameError("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with: convscale fit digits --macs 5M",
+)
+@click.version_option(__version__, prog_name="convscale")
+def cli() -> None:
+    """A compute budget and a set of images to a trained, deployable ConvNet, by compound scaling."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        cli.main(args, prog_name="convscale", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "convscale"
+        return _fail(error.format_message(), f"{where} --help", 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), "", error.exit_code)
+    except ConvscaleError as error:
+        return _fail(error.message, error.hint, error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", "", 130)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(str(error), "", 1)
+    return 0
+
+
+def _fail(message: str, hint: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return code
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    sys.exit(143)

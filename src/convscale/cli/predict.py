@@ -1,0 +1,25 @@
+"""convscale predict"""
+
+from __future__ import annotations
+
+import click
+
+from convscale.cli.shared import json_option, print_json
+
+
+@click.command()
+@click.argument("run")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
+@json_option
+def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file)."""
+    from convscale.evaluation import predict
+
+    predictions = predict(run, images, top=top)
+    if as_json:
+        print_json({"predictions": [prediction.as_dict() for prediction in predictions]})
+        return
+    for prediction in predictions:
+        ranked = "  ".join(f"{name} {probability:.3f}" for name, probability in prediction.classes)
+        print(f"{prediction.image}: {ranked}")

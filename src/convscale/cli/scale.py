@@ -1,0 +1,77 @@
+"""convscale scale"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convscale.cli.shared import (
+    classes_option,
+    json_option,
+    law_options,
+    load_network,
+    output_option,
+    pick_law,
+    print_cost,
+    print_json,
+    scaling_as_dict,
+    write_output,
+)
+from convscale.costs import cost
+from convscale.scaling import Scaling, published, scale
+from convscale.schema import to_table
+
+
+@click.command()
+@click.argument("network")
+@click.option("--phi", type=float, help="Compound coefficient: any number, 0 is the baseline.")
+@law_options
+@click.option("--depth", type=float, metavar="D", help="Multiplier of repeats.")
+@click.option("--width", type=float, metavar="W", help="Multiplier of channels.")
+@click.option("--resolution", type=float, metavar="R", help="Multiplier of the input side.")
+@click.option("--published", "member", metavar="NAME", help="Released coefficients: b0 to b8, l2, lite0 to lite4.")
+@classes_option
+@output_option
+@json_option
+def command(
+    network: str, phi: float | None, law_name: str, alpha: float | None, beta: float | None, gamma: float | None,
+    depth: float | None, width: float | None, resolution: float | None, member: str | None,
+    classes: int | None, output: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Scale NETWORK (a name or a file) once, by a law at phi, by multipliers, or as published."""
+    multipliers = {"depth": depth, "width": width, "resolution": resolution}
+    given = {name: value for name, value in multipliers.items() if value is not None}
+    if sum((phi is not None, bool(given), member is not None)) != 1:
+        raise click.UsageError("give one of --phi, --depth/--width/--resolution, --published")
+    base = load_network(network, classes)
+    label = "multipliers"
+    if phi is not None:
+        law = pick_law(law_name, alpha, beta, gamma)
+        label, scaling = law.name, law(phi)
+    elif member is not None:
+        label, scaling = f"published {member}", published(member)
+    else:
+        scaling = Scaling(**given)
+    scaled = scale(base, scaling)
+    item = cost(scaled)
+    write_output(scaled, output)
+    if as_json:
+        print_json(
+            {
+                "law": label,
+                "phi": phi,
+                "scaling": scaling_as_dict(scaling),
+                "network": to_table(scaled),
+                "cost": item.as_dict(),
+                "binding": [],
+                "used": {},
+                "naive": {},
+                "alternatives": [],
+            }
+        )
+        return
+    growth = item.macs / cost(base).macs
+    print(f"{base.name} by {label}: depth x{scaling.depth:.3g}, width x{scaling.width:.3g}, "
+          f"resolution x{scaling.resolution:.3g}; true MACs x{growth:.2f}")  # fmt: skip
+    print_cost(item)

@@ -1,0 +1,141 @@
+"""What several commands share: options, reading a network, and output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from convscale.networks import ConvNet
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from convscale.costs import Cost
+    from convscale.scaling import Scaling, ScalingLaw
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+classes_option = click.option("--classes", type=int, metavar="N", help="Number of classes.")
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the network as TOML."
+)
+label_column_option = click.option(
+    "--label-column", default="label", show_default=True, help="Column of labels in a CSV or parquet file."
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Makes the run repeatable.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images."
+)
+epochs_option = click.option("--epochs", type=click.IntRange(1), help="Passes over the images [recipe's].")
+batch_option = click.option("--batch", type=click.IntRange(1), help="Images a step [recipe's].")
+
+# Budget field -> option names; every limit also goes by its cost key.
+_LIMITS = {
+    "macs": ("--macs",),
+    "params": ("--params",),
+    "activations": ("--activations",),
+    "file_bytes": ("--file", "--file-bytes"),
+    "inference_memory_bytes": ("--inference-memory", "--inference-memory-bytes"),
+    "training_memory_bytes_fixed": ("--training-memory-fixed", "--training-memory-bytes-fixed"),
+    "training_memory_bytes_per_image": ("--training-memory-per-image", "--training-memory-bytes-per-image"),
+}
+_LIMIT_HELP = {
+    "macs": ("600M", "Multiply-adds for one image."),
+    "params": ("8M", "Parameters."),
+    "activations": ("10M", "Values that convolutions put out for one image."),
+    "file_bytes": ("20MB", "Size of the weights file."),
+    "inference_memory_bytes": ("64MB", "Memory at batch 1: fp32 weights and the peak of live tensors."),
+    "training_memory_bytes_fixed": ("200MB", "Training memory whatever the batch."),
+    "training_memory_bytes_per_image": ("100MB", "Training memory for each image of a batch."),
+}
+
+
+def budget_options(command: F) -> F:
+    """Add an option for every limit of a budget."""
+    for key, names in reversed(_LIMITS.items()):
+        example, text = _LIMIT_HELP[key]
+        command = click.option(*names, key, metavar=example, help=f"Limit: {text}")(command)
+    return command
+
+
+def law_options(command: F) -> F:
+    """Add the options that name a scaling law."""
+    options = (
+        click.option("--law", "law_name", default="compound", show_default=True, metavar="NAME",
+                     help="compound, depth, width, resolution, uniform, fast."),
+        click.option("--alpha", type=float, help="Depth at phi 1, for the compound law [1.2]."),
+        click.option("--beta", type=float, help="Width at phi 1 [1.1]."),
+        click.option("--gamma", type=float, help="Resolution at phi 1 [1.15]."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def pick_law(
+    name: str, alpha: float | None, beta: float | None, gamma: float | None
+) -> ScalingLaw:
+    """The law that `law_options` named."""
+    from convscale.scaling import law
+
+    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    return law(name, **{key: value for key, value in given.items() if value is not None})
+
+
+def load_network(name_or_file: str, classes: int | None = None, resolution: int | None = None) -> ConvNet:
+    """A network by name, from a TOML file, a run folder or a weights file, adjusted as asked."""
+    from convscale.catalog import network as find
+
+    if name_or_file.endswith(".safetensors"):
+        from convscale.runs import read_header
+
+        network = read_header(Path(name_or_file)).network
+    else:
+        network = find(name_or_file)
+    if classes is not None:
+        network = network.with_classes(classes)
+    return network if resolution is None else network.at_resolution(resolution)
+
+
+def scaling_as_dict(scaling: Scaling) -> dict[str, float]:
+    """Depth, width and resolution multipliers."""
+    return {"depth": scaling.depth, "width": scaling.width, "resolution": scaling.resolution}
+
+
+def write_output(network: ConvNet, output: Path | None) -> None:
+    """Write the network where -o says; say so on stderr."""
+    if output is not None:
+        from convscale.catalog import write_network
+
+        write_network(network, output)
+        print(f"wrote {output}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, allow_nan=False, ensure_ascii=False))
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout, as wide as it needs where stdout is not a terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+def print_cost(cost: Cost) -> None:
+    """A network's costs, one a line."""
+    from convscale.units import format_bytes, format_count
+
+    print(f"{cost.name}  {cost.resolution} px, {cost.num_classes} classes")
+    for key, value in cost.as_dict().items():
+        if key in ("name", "resolution", "num_classes"):
+            continue
+        text = format_bytes(value) if "bytes" in key else format_count(value)
+        print(f"  {key:<32} {value:>16,}  {text}")

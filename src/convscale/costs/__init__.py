@@ -1,0 +1,14 @@
+"""Costs read off the layer graph: parameters, multiply-adds, activations, file and memory bytes."""
+
+from convscale.costs.cost import (
+    COST_KEYS,
+    Cost,
+    CostRow,
+    block_rows,
+    cost,
+    graph_cost,
+    layer_rows,
+    stage_rows,
+)
+
+__all__ = ["COST_KEYS", "Cost", "CostRow", "block_rows", "cost", "graph_cost", "layer_rows", "stage_rows"]

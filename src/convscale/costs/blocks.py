@@ -1,0 +1,156 @@
+"""Costs of one block: what its layers hold, compute and keep in memory.
+
+Memory follows eager PyTorch, as the modules built from the same graph run:
+
+- inference: a convolution writes a new tensor, its norm another (the convolution's is freed after it); the
+  activation, the squeeze's multiply and the addition work in place; a tensor is freed after its last use, a
+  block's input after the block; SAME padding that is not symmetric copies the input for that layer;
+- training: kept for the backward pass are the inputs of convolutions (or their padded copies), of norms, of
+  linear layers, of max pools (with 8-byte indices) and of activations whose gradient needs the input (SiLU,
+  ReLU6, hard swish, hard sigmoid), the outputs of the others (ReLU, sigmoid), and both factors of the
+  squeeze's multiply. A tensor kept by several is counted once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from convscale.layers import (
+    BLOCK_INPUT,
+    AddLayer,
+    BlockGraph,
+    ConvLayer,
+    Layer,
+    LinearLayer,
+    MaxPoolLayer,
+    MultiplyLayer,
+)
+
+# Activations whose gradient is computed from their input; the others use their output.
+KEEPS_INPUT = frozenset({"silu", "relu6", "hard_swish", "hard_sigmoid"})
+
+
+class LayerCost(NamedTuple):
+    """Parameters, buffer values (BN statistics), multiply-adds, and convolution outputs of one layer."""
+
+    params: int
+    buffers: int
+    macs: int
+    activations: int
+
+
+class BlockCost(NamedTuple):
+    """The sum of a block's layers, and its memory in values (not bytes) at batch 1.
+
+    `peak` counts the live tensors of the busiest moment, the block's input included; `kept` what training
+    keeps per image inside the block; `keeps_input` and `keeps_output` say whether it keeps those too (a
+    neighbour may keep the same tensor). `tensors` counts the named parameters and buffers.
+    """
+
+    params: int
+    buffers: int
+    macs: int
+    activations: int
+    tensors: int
+    peak: int
+    kept: int
+    keeps_input: bool
+    keeps_output: bool
+
+
+_KEEPS_ITS_INPUTS = (ConvLayer, LinearLayer, MaxPoolLayer, MultiplyLayer)
+_HAS_ACTIVATION = (ConvLayer, LinearLayer, AddLayer)
+_NO_COST = LayerCost(0, 0, 0, 0)
+
+
+def layer_cost(layer: Layer) -> LayerCost:
+    """Parameters, buffers, MACs and activations of one layer. Only convolutions and linear layers have any."""
+    if isinstance(layer, ConvLayer):
+        out = layer.out_channels
+        weights = layer.kernel * layer.kernel * (layer.in_channels // layer.groups) * out
+        positions = layer.out_size * layer.out_size
+        norm = 2 * out if layer.norm else 0
+        bias = out if layer.bias else 0
+        return LayerCost(weights + bias + norm, norm, weights * positions, out * positions)
+    if isinstance(layer, LinearLayer):
+        weights = layer.in_channels * layer.out_channels
+        return LayerCost(weights + layer.out_channels, 0, weights, 0)
+    return _NO_COST
+
+
+@lru_cache(maxsize=1 << 12)
+def block_cost(block: BlockGraph) -> BlockCost:
+    """The costs of a block, summed and scheduled over its layers."""
+    params = buffers = macs = activations = tensors = 0
+    outs, copies = [], []  # values each layer puts out, and values of the padded copy it makes
+    for layer in block.layers:
+        outs.append(layer.out_channels * layer.out_size * layer.out_size)
+        copies.append(_padded_copy(layer))
+        if isinstance(layer, ConvLayer):
+            tensors += 1 + layer.bias + 4 * layer.norm
+        elif isinstance(layer, LinearLayer):
+            tensors += 2
+        else:
+            continue
+        layer_params, layer_buffers, layer_macs, layer_activations = layer_cost(layer)
+        params += layer_params
+        buffers += layer_buffers
+        macs += layer_macs
+        activations += layer_activations
+    peak = _peak(block, outs, copies)
+    kept = _kept_for_training(block, outs, copies)
+    return BlockCost(params, buffers, macs, activations, tensors, peak, *kept)
+
+
+def _padded_copy(layer: Layer) -> int:
+    """Values of the copy that asymmetric padding makes, 0 where the layer pads by itself."""
+    if not isinstance(layer, (ConvLayer, MaxPoolLayer)) or layer.padding[0] == layer.padding[1]:
+        return 0
+    channels = layer.in_channels if isinstance(layer, ConvLayer) else layer.out_channels
+    return int(channels * (layer.in_size + sum(layer.padding)) ** 2)
+
+
+def _peak(block: BlockGraph, outs: list[int], copies: list[int]) -> int:
+    """Values alive at the block's busiest moment in inference."""
+    last_use = {position: index for index, layer in enumerate(block.layers) for position in layer.inputs}
+    alive = {BLOCK_INPUT: block.in_channels * block.in_size**2}
+    now = peak = alive[BLOCK_INPUT]
+    for index, layer in enumerate(block.layers):
+        if isinstance(layer, MultiplyLayer):
+            alive[index] = alive.pop(layer.inputs[0])  # in place
+        elif isinstance(layer, AddLayer):
+            alive[index] = alive.pop(layer.inputs[1])
+        else:
+            alive[index] = outs[index]
+            now += outs[index]
+            working = copies[index]
+            if isinstance(layer, ConvLayer) and layer.norm:
+                working = max(working, outs[index])
+            peak = max(peak, now + working)
+        for position in layer.inputs:
+            if last_use[position] == index and position != BLOCK_INPUT:
+                now -= alive.pop(position, 0)
+    return peak
+
+
+def _kept_for_training(block: BlockGraph, outs: list[int], copies: list[int]) -> tuple[int, bool, bool]:
+    """Values kept per image inside the block, and whether its input and its output are kept."""
+    whole: set[int] = set()  # positions whose tensor itself is kept
+    inside = 0
+    for index, layer in enumerate(block.layers):
+        inside += copies[index]
+        if isinstance(layer, _KEEPS_ITS_INPUTS) and not copies[index]:
+            whole.update(layer.inputs)
+        if isinstance(layer, MaxPoolLayer):
+            inside += 2 * outs[index]  # int64 indices, in 4-byte values
+        if isinstance(layer, ConvLayer) and layer.norm:
+            inside += outs[index]
+        if isinstance(layer, _HAS_ACTIVATION) and layer.activation:
+            if layer.activation in KEEPS_INPUT:
+                inside += outs[index]
+            else:
+                whole.add(index)
+    last = len(block.layers) - 1
+    inside += sum(outs[index] for index in whole if index not in (BLOCK_INPUT, last))
+    return inside, BLOCK_INPUT in whole, last in whole

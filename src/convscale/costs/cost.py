@@ -1,0 +1,183 @@
+"""Costs of a network, and a table of them by layer, block and stage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from convscale.costs.blocks import block_cost, layer_cost
+from convscale.layers import BLOCK_INPUT, ConvLayer, LayerGraph, MaxPoolLayer, resolve
+from convscale.networks import ConvNet
+
+BYTES_PER_VALUE = 4  # fp32
+# Optimizer state of the paper's RMSProp: a mean square and a momentum buffer for each parameter.
+OPTIMIZER_SLOTS = 2
+# What the header of weights.safetensors takes at most: for each tensor, and for network, preprocessing and
+# class names together.
+HEADER_BYTES_PER_TENSOR = 112
+HEADER_BYTES_FIXED = 2048
+HEADER_BYTES_PER_CLASS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a network costs, for square fp32 inputs at its resolution.
+
+    macs: multiply-adds for one image (the paper's "FLOPS"), of convolutions, squeezes and linear layers.
+    activations: values that convolutions put out for one image.
+    file_bytes: the weights file, an upper estimate of its header included.
+    inference_memory_bytes: weights, the input image and the peak of live tensors at batch 1.
+    training_memory_bytes_fixed: weights, gradients, RMSProp's two slots, BN statistics and the EMA of all.
+    training_memory_bytes_per_image: what the backward pass keeps for each image of a batch.
+    """
+
+    name: str
+    resolution: int
+    num_classes: int
+    params: int
+    macs: int
+    activations: int
+    file_bytes: int
+    inference_memory_bytes: int
+    training_memory_bytes_fixed: int
+    training_memory_bytes_per_image: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as a plain dict, in order."""
+        return asdict(self)
+
+
+COST_KEYS = (
+    "params",
+    "macs",
+    "activations",
+    "file_bytes",
+    "inference_memory_bytes",
+    "training_memory_bytes_fixed",
+    "training_memory_bytes_per_image",
+)
+
+
+def cost(network: ConvNet) -> Cost:
+    """All costs of a network, from its layer graph; no weights are made and PyTorch is not needed."""
+    return graph_cost(resolve(network))
+
+
+def graph_cost(graph: LayerGraph) -> Cost:
+    """All costs of a resolved network."""
+    network = graph.network
+    image = network.input_channels * network.resolution**2
+    blocks = [graph.stem, *(block for stage in graph.stages for block in stage), graph.head]
+    params = buffers = macs = activations = tensors = peak = kept = 0
+    between, between_kept = image, False  # the tensor between two blocks: its values, whether it is kept yet
+    before = None
+    for block in blocks:
+        if block is not before:
+            item = block_cost(block)
+            before = block
+        params += item.params
+        buffers += item.buffers
+        macs += item.macs
+        activations += item.activations
+        tensors += item.tensors
+        peak = max(peak, item.peak + (image if block is not graph.stem else 0))
+        kept += item.kept + (between if between_kept or item.keeps_input else 0)
+        between, between_kept = block.out_channels * block.out_size**2, item.keeps_output
+    values = params + buffers
+    header = HEADER_BYTES_FIXED + HEADER_BYTES_PER_TENSOR * tensors + HEADER_BYTES_PER_CLASS * network.num_classes
+    fixed = values + params * (1 + OPTIMIZER_SLOTS) + values
+    return Cost(
+        name=network.name,
+        resolution=network.resolution,
+        num_classes=network.num_classes,
+        params=params,
+        macs=macs,
+        activations=activations,
+        file_bytes=BYTES_PER_VALUE * values + header,
+        inference_memory_bytes=BYTES_PER_VALUE * (values + peak),
+        training_memory_bytes_fixed=BYTES_PER_VALUE * fixed,
+        training_memory_bytes_per_image=BYTES_PER_VALUE * kept,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """Costs of one layer, block or stage. `receptive_field` is the side in input pixels that one output value
+    sees through convolutions and max pools; squeezes, which see everything, are left out."""
+
+    name: str
+    kind: str
+    in_channels: int
+    in_size: int
+    out_channels: int
+    out_size: int
+    repeats: int
+    params: int
+    macs: int
+    activations: int
+    receptive_field: int
+
+
+def layer_rows(network: ConvNet) -> list[CostRow]:
+    """One row a layer, in the order they run."""
+    return [row for _, rows in _rows(resolve(network)) for row in rows]
+
+
+def block_rows(network: ConvNet) -> list[CostRow]:
+    """One row a block: the stem, every block of every stage, the head."""
+    graph = resolve(network)
+    kinds = [block.kind for _, block in graph.blocks()]
+    return [
+        _merge(name, kind, rows) for (name, rows), kind in zip(_rows(graph), kinds, strict=True)
+    ]
+
+
+def stage_rows(network: ConvNet) -> list[CostRow]:
+    """One row a stage, with the stem before and the head after them: the shape of the paper's table 1."""
+    groups: dict[str, list[CostRow]] = {}
+    for row in block_rows(network):
+        groups.setdefault(".".join(row.name.split(".")[:2]), []).append(row)
+    return [_merge(name, rows[0].kind, rows, len(rows)) for name, rows in groups.items()]
+
+
+def _merge(name: str, kind: str, rows: list[CostRow], repeats: int = 1) -> CostRow:
+    first, last = rows[0], rows[-1]
+    return CostRow(
+        name=name,
+        kind=kind,
+        in_channels=first.in_channels,
+        in_size=first.in_size,
+        out_channels=last.out_channels,
+        out_size=last.out_size,
+        repeats=repeats,
+        params=sum(row.params for row in rows),
+        macs=sum(row.macs for row in rows),
+        activations=sum(row.activations for row in rows),
+        receptive_field=last.receptive_field,
+    )
+
+
+def _rows(graph: LayerGraph) -> list[tuple[str, list[CostRow]]]:
+    """Each block's name and its layers' rows, following the receptive field along every edge."""
+    field, jump = 1, 1
+    blocks = []
+    for name, block in graph.blocks():
+        seen = {BLOCK_INPUT: (field, jump)}
+        shapes = {BLOCK_INPUT: (block.in_channels, block.in_size)}
+        rows = []
+        for index, layer in enumerate(block.layers):
+            field, jump = max(seen[position] for position in layer.inputs)
+            if isinstance(layer, ConvLayer | MaxPoolLayer):
+                field, jump = field + (layer.kernel - 1) * jump, jump * layer.stride
+            seen[index] = field, jump
+            in_channels, in_size = shapes[layer.inputs[0]]
+            shapes[index] = layer.out_channels, layer.out_size
+            counts = layer_cost(layer)
+            rows.append(
+                CostRow(
+                    f"{name}.{layer.name}", type(layer).__name__, in_channels, in_size, layer.out_channels,
+                    layer.out_size, 1, counts.params, counts.macs, counts.activations, field,
+                )
+            )  # fmt: skip
+        blocks.append((name, rows))
+    return blocks

@@ -1,0 +1,145 @@
+"""Image collections: where images come from and how one is decoded. User files are only ever read.
+
+`image(i)` is a PIL image as stored; `decode` turns any mode into the grey or RGB pixels that a network sees.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convscale.errors import DataError
+
+# Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes.
+MAX_PIXELS = 100_000_000
+
+Pixels = NDArray[np.uint8]
+
+
+class ImageCollection(Protocol):
+    """Images with a label each. `labels` are class indices, int64."""
+
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image.Image:
+        """The image as stored, not yet decoded where that can wait. Raises DataError naming it."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call the image in a message: a path, or a file and row."""
+        ...
+
+
+class ArrayImages:
+    """Grey images in memory, (n, height, width) uint8."""
+
+    def __init__(self, pixels: Pixels, labels: NDArray[np.int64], source: str) -> None:
+        self.pixels, self.labels, self.source = pixels, labels, source
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+    def name(self, index: int) -> str:
+        return f"{self.source}[{index}]"
+
+
+class FileImages:
+    """Images in files."""
+
+    def __init__(self, paths: list[Path], labels: NDArray[np.int64]) -> None:
+        self.paths, self.labels = paths, labels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def image(self, index: int) -> Image.Image:
+        return open_image(self.paths[index], self.name(index))
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+class ParquetImages:
+    """Encoded images in the rows of a parquet file: a column of {bytes, path}, Hugging Face's image layout."""
+
+    def __init__(self, path: Path, column: Any, labels: NDArray[np.int64]) -> None:
+        self.path, self.column, self.labels = path, column, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image.Image:
+        content = self.column[index].as_py()
+        if not content or not content.get("bytes"):
+            raise DataError(f"{self.name(index)}: no image bytes in this row")
+        return open_image(io.BytesIO(content["bytes"]), self.name(index))
+
+    def name(self, index: int) -> str:
+        return f"{self.path}[{index}]"
+
+
+class Subset:
+    """Some of the images of a collection."""
+
+    def __init__(self, whole: ImageCollection, indices: NDArray[np.int64]) -> None:
+        self.whole, self.indices = whole, indices
+        self.labels = whole.labels[indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def image(self, index: int) -> Image.Image:
+        return self.whole.image(int(self.indices[index]))
+
+    def name(self, index: int) -> str:
+        return self.whole.name(int(self.indices[index]))
+
+
+def open_image(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """Open an image and check its size from the header alone. Raises DataError."""
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        raise DataError(f"{name}: not an image that can be read") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name) from None
+    except (ValueError, SyntaxError) as error:
+        raise DataError(f"{name}: damaged: {error}") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name)
+    return image
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(f"{name}: more than {MAX_PIXELS:,} pixels", hint="shrink the image first")
+
+
+def decode(image: Image.Image, channels: int, name: str) -> Image.Image:
+    """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, 16 bits scaled
+    down, transparency laid on white, the first frame of an animation. Raises DataError where data is missing.
+    """
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+            image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8))
+        elif image.mode == "F":
+            image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
+        if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return image.convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise DataError(f"{name}: damaged: {error}", hint="remove it or replace it") from None

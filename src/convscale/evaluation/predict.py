@@ -1,0 +1,51 @@
+"""predict: a run or a weights file, and image files, to class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convscale.data import FileImages, Normalise, evaluation_batches
+from convscale.errors import DataError
+from convscale.evaluation.evaluate import pick_device
+from convscale.nn import load_weights
+from convscale.records import Prediction
+from convscale.runs import weights_file
+
+
+@torch.inference_mode()
+def predict(
+    run_or_file: str | Path, images: Sequence[str | Path], *, top: int = 5, batch: int = 64
+) -> list[Prediction]:
+    """The `top` most probable classes of each image file.
+
+    Raises RunError for the run, DataError naming an image that is missing or unreadable.
+    """
+    paths = [Path(image) for image in images]
+    if not paths:
+        raise DataError("no image given", hint="name one image file or more")
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: no such image file")
+    model, header = load_weights(weights_file(Path(run_or_file)))
+    device = pick_device()
+    model.to(device, memory_format=torch.channels_last)
+    normalise = Normalise(header.preprocessing, device)
+    files = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
+    best = []
+    for pixels, _ in evaluation_batches(files, header.preprocessing, batch):
+        ranked = model(normalise(pixels)).softmax(1).topk(min(top, len(header.classes)))
+        best += list(zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True))
+    return [
+        Prediction(
+            str(path),
+            tuple(
+                (header.classes[index], probability)
+                for probability, index in zip(probabilities, indices, strict=True)
+            ),
+        )
+        for path, (probabilities, indices) in zip(paths, best, strict=True)
+    ]

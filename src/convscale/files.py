@@ -1,0 +1,138 @@
+"""Reading and writing files: TOML and JSON that refuse duplicates, and writes that are whole or absent.
+
+A write goes to a temporary file beside its target, is flushed to the disk, takes the target's place in one
+step, and the folder is flushed too: a crash leaves the old file or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from convscale.errors import ConfigError
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file. Raises ConfigError when it is missing, too large or malformed."""
+    text = _read_text(path)
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; a key given twice is refused. Raises ConfigError."""
+    return parse_json(_read_text(path), str(path))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value in JSON `text`; a key given twice, NaN and infinities are refused. Raises ConfigError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            raise ConfigError(f"{where}: a key is given twice: {[key for key, _ in pairs]}")
+        return table
+
+    def no_constant(name: str) -> Any:
+        raise ConfigError(f"{where}: {name} is not a number JSON knows")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{where}: not valid JSON: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES:,} bytes, too large for a configuration")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def format_toml(table: dict[str, Any]) -> str:
+    """`table` as TOML; lists of tables inside a list of tables are written one inline table a line,
+    so that the stages of a network read like the table of a paper."""
+    import tomlkit
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, dict):
+            row = tomlkit.inline_table()
+            row.update({key: inline(item) for key, item in value.items()})
+            return row
+        if isinstance(value, list):
+            rows = tomlkit.array()
+            rows.extend(inline(item) for item in value)
+            return rows.multiline(bool(value) and isinstance(value[0], dict))
+        return value
+
+    document = tomlkit.document()
+    tables = {key: value for key, value in table.items() if _is_table(value)}
+    for key, value in table.items():
+        if key not in tables:
+            document.add(key, inline(value))
+    for key, value in tables.items():
+        items = value if isinstance(value, list) else [value]
+        written = [tomlkit.table() for _ in items]
+        for section, item in zip(written, items, strict=True):
+            for name, field in item.items():
+                section.add(name, inline(field))
+        document.add(key, tomlkit.aot() if isinstance(value, list) else written[0])
+        if isinstance(value, list):
+            for section in written:
+                document[key].append(section)  # type: ignore[union-attr,arg-type]
+    return re.sub(r"(?<=\S)\n\[", "\n\n[", tomlkit.dumps(document))  # a blank line before each table
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` with a binary file that takes `path`'s place when it is complete and on the disk."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    write_atomic(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_toml(path: Path, table: dict[str, Any]) -> None:
+    """Write `table` as TOML, whole or not at all."""
+    write_text(path, format_toml(table))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all. NaN and infinities are refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,138 @@
+"""fit: the whole way in one call, from images and a budget to a trained and evaluated network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convscale.catalog import network as find_network
+from convscale.data import Dataset, ImageCollection, open_dataset
+from convscale.networks import ConvNet
+from convscale.planning import Budget, Plan, format_limit, plan
+from convscale.recipes import Recipe, recipe
+from convscale.records import Evaluation
+from convscale.runs import Run, next_run_path
+from convscale.scaling import ScalingLaw
+from convscale.training import train
+from convscale.units import format_count, format_seconds
+
+IMAGES_LOOKED_AT = 64
+
+# The longest typical shorter side in pixels -> baseline, its resolution, recipe, and why.
+CHOICES: tuple[tuple[float, str, int, str, str], ...] = (
+    (16, "small-mbconv", 16, "digits", "a small stride keeps the detail of tiny images"),
+    (64, "small-mbconv", 32, "small-images", "a small stride keeps the detail of small images"),
+    (float("inf"), "efficientnet-b0", 224, "photos", "the paper's baseline, found for photographs"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A baseline and recipe for some images, and the reason in words."""
+
+    baseline: ConvNet
+    recipe_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What `fit` planned, trained and measured."""
+
+    run: Run
+    choice: Choice
+    plan: Plan
+    recipe: Recipe
+    evaluation: Evaluation
+    training_seconds: float
+    dataset: Dataset
+
+    def summary(self) -> list[str]:
+        """What was chosen and why, how good it is, and what to do next, in ten lines."""
+        chosen, data = self.plan.chosen, self.dataset
+        low, high = self.evaluation.interval95
+        used = ", ".join(
+            f"{share:.1%} of {key} {format_limit(key, self.plan.budget.limits()[key])}"
+            for key, share in chosen.used.items()
+        )
+        kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
+        repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
+        widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
+        return [
+            f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
+            f"{len(data.test):,} held out ({kept})",
+            f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
+            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
+            f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}",
+            f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
+            f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
+            f"budget     {used}; binding: {', '.join(self.plan.binding)}",
+            f"training   {self.recipe.epochs} epochs of recipe {self.choice.recipe_name} in "
+            f"{format_seconds(self.training_seconds)}",
+            f"accuracy   top-1 {self.evaluation.top1:.4f} on {self.evaluation.n:,} held-out images "
+            f"(95% interval {low:.4f} to {high:.4f})",
+            f"run        {self.run.path}",
+            f"next       convscale predict {self.run.path} IMAGE...",
+            f"           convscale eval {self.run.path} --data {Path(data.source).name or data.source}",
+        ]
+
+
+def fit(
+    data: str | Path,
+    budget: Budget,
+    *,
+    baseline: str | ConvNet | None = None,
+    law: ScalingLaw | None = None,
+    recipe_name: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    output: str | Path | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    label_column: str = "label",
+    quiet: bool = False,
+) -> Fit:
+    """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
+
+    The run goes to `output`, or to the first free runs/NAME-N. Raises the errors of `open_dataset`, `plan` and
+    `train`, all before training starts but for a loss that diverges.
+    """
+    dataset = open_dataset(data, seed=seed, label_column=label_column)
+    choice = choose(dataset, baseline)
+    if recipe_name is not None:
+        choice = replace(choice, recipe_name=recipe_name)
+    chosen_recipe = recipe(choice.recipe_name).with_changes(epochs=epochs, batch=batch)
+    planned = plan(choice.baseline, budget, law)
+    path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
+    started = time.monotonic()
+    run, evaluation = train(
+        planned.network, dataset, chosen_recipe, path, seed=seed, workers=workers, quiet=quiet
+    )
+    seconds = time.monotonic() - started
+    return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+
+
+def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
+    """A baseline and a recipe by the images' typical size; a given `baseline` is taken as it is, with the
+    data's number of classes and, for grey images, one input channel."""
+    side, grey = typical_image(dataset.train)
+    name, resolution, recipe_name, why = next(row[1:] for row in CHOICES if side <= row[0])
+    if baseline is None:
+        network = find_network(name).at_resolution(resolution)
+        reason = f"images are about {side:.0f} px; {why}"
+    else:
+        network = baseline if isinstance(baseline, ConvNet) else find_network(baseline)
+        reason = "as asked"
+    network = replace(network, num_classes=len(dataset.classes), input_channels=1 if grey else 3)
+    return Choice(network, recipe_name, reason)
+
+
+def typical_image(images: ImageCollection) -> tuple[float, bool]:
+    """(median shorter side in pixels, whether all are grey) over a spread of images, from their headers."""
+    spread = np.unique(np.linspace(0, len(images) - 1, IMAGES_LOOKED_AT).round().astype(int))
+    looked_at = [images.image(int(index)) for index in spread]
+    side = float(np.median([min(image.size) for image in looked_at]))
+    return side, all(image.mode in ("L", "1", "I;16", "I", "F") for image in looked_at)

@@ -1,0 +1,30 @@
+"""resolve: from a network's table to the graph of all its layers, the one truth for costs and modules."""
+
+from convscale.layers.graph import (
+    BLOCK_INPUT,
+    AddLayer,
+    BlockGraph,
+    ConvLayer,
+    GlobalPoolLayer,
+    Layer,
+    LayerGraph,
+    LinearLayer,
+    MaxPoolLayer,
+    MultiplyLayer,
+)
+from convscale.layers.resolve import resolve, same_padding
+
+__all__ = [
+    "BLOCK_INPUT",
+    "AddLayer",
+    "BlockGraph",
+    "ConvLayer",
+    "GlobalPoolLayer",
+    "Layer",
+    "LayerGraph",
+    "LinearLayer",
+    "MaxPoolLayer",
+    "MultiplyLayer",
+    "resolve",
+    "same_padding",
+]

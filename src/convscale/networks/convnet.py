@@ -1,0 +1,217 @@
+"""What a ConvNet is: the paper's N, a stem, a table of stages, a head, a resolution and a number of classes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
+from convscale.schema import FLATTEN
+
+Padding = Literal["same", "symmetric"]
+
+MAX_CHANNELS = 1 << 20
+MAX_BLOCKS = 10_000
+MAX_RESOLUTION = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The first layer: kxk convolution, norm, activation, and a 3x3 max pool of stride 2 where `pool` says so."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 2
+    activation: Activation = "silu"
+    pool: bool = False
+    fixed_width: bool = False
+
+    def __post_init__(self) -> None:
+        _require_channels(self.channels)
+        require_kernel(self.kernel)
+        _require_stride(self.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operator F_i, repeated L_i times."""
+
+    block: Block = field(metadata=FLATTEN)
+    repeats: int
+
+    def __post_init__(self) -> None:
+        _require_repeats(self.repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Rows of blocks at one width; only the first block has the stride and the change of width.
+
+    Depth scaling extends (or takes from) the last row; `fixed_depth` and `fixed_width` leave the stage as it is.
+    """
+
+    channels: int
+    stride: int
+    rows: tuple[Row, ...]
+    fixed_depth: bool = False
+    fixed_width: bool = False
+
+    def __post_init__(self) -> None:
+        _require_channels(self.channels)
+        _require_stride(self.stride)
+        require(bool(self.rows), "a stage needs at least one row")
+
+    @property
+    def repeats(self) -> int:
+        """The number of blocks in the stage, L_i."""
+        return sum(row.repeats for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Global average pool, dropout, classifier."""
+
+    TYPE: ClassVar[str] = "pool"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvPool:
+    """1x1 convolution, norm, activation, global average pool, dropout, classifier (EfficientNet)."""
+
+    TYPE: ClassVar[str] = "conv-pool"
+    channels: int
+    activation: Activation = "silu"
+    fixed_width: bool = False
+
+    def __post_init__(self) -> None:
+        _require_channels(self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvPoolHidden:
+    """1x1 convolution, norm, activation, global average pool, hidden layer, activation, dropout, classifier
+    (MobileNetV3)."""
+
+    TYPE: ClassVar[str] = "conv-pool-hidden"
+    channels: int
+    hidden: int
+    activation: Activation = "hard_swish"
+    fixed_width: bool = False
+
+    def __post_init__(self) -> None:
+        _require_channels(self.channels)
+        _require_channels(self.hidden)
+
+
+Head = Pool | ConvPool | ConvPoolHidden
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingRules:
+    """How a network rounds when it is scaled.
+
+    Widths go to the nearest multiple of `divisor`, one step up where that falls below `floor` times the exact
+    width (0: never); repeats are rounded up ("ceil", the paper) or to the nearest; the resolution goes to the
+    nearest multiple of `resolution_step` pixels.
+    """
+
+    divisor: int = 8
+    floor: float = 0.9
+    repeats: Literal["ceil", "nearest"] = "ceil"
+    resolution_step: int = 1
+
+    def __post_init__(self) -> None:
+        require(1 <= self.divisor <= 1024, f"divisor {self.divisor} is not allowed", hint="1 to 1024")
+        require(0 <= self.floor <= 1, f"floor {self.floor} is not allowed", hint="0 to 1")
+        require(
+            1 <= self.resolution_step <= 1024,
+            f"resolution_step {self.resolution_step} is not allowed",
+            hint="1 to 1024 pixels",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a scaled network comes from: its baseline's name and the multipliers that were asked for."""
+
+    baseline: str
+    depth: float
+    width: float
+    resolution: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConvNet:
+    """A convolutional network as plain data.
+
+    `resolution` is the side of the square input it is meant for, in pixels. Two networks are equal exactly when
+    they compute the same thing: name, rules and origin take no part.
+
+    Raises ConfigError where the table contradicts itself.
+    """
+
+    name: str = field(compare=False)
+    resolution: int
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Head
+    num_classes: int = 1000
+    input_channels: int = 3
+    padding: Padding = "same"
+    norm_eps: float = 1e-3
+    rules: ScalingRules = field(default=ScalingRules(), compare=False)
+    origin: Origin | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        require(bool(self.name.strip()), "name is empty")
+        require(bool(self.stages), "stages: a network needs at least one stage")
+        require(
+            0 < self.num_classes <= MAX_CHANNELS,
+            f"num_classes {self.num_classes} is not allowed",
+            hint=f"1 to {MAX_CHANNELS}",
+        )
+        require(
+            0 < self.input_channels <= 1024,
+            f"input_channels {self.input_channels} is not allowed",
+            hint="1 for grey, 3 for colour, at most 1024",
+        )
+        require_positive("norm_eps", self.norm_eps, most=1)
+        require(self.num_blocks <= MAX_BLOCKS, f"{self.num_blocks} blocks: at most {MAX_BLOCKS} are allowed")
+        require(
+            self.total_stride <= self.resolution <= MAX_RESOLUTION,
+            f"resolution {self.resolution} is not allowed for a total stride of {self.total_stride}",
+            hint=f"{self.total_stride} to {MAX_RESOLUTION} pixels",
+        )
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks in all stages together."""
+        return sum(stage.repeats for stage in self.stages)
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels that one step of the last stage spans."""
+        return self.stem.stride * (2 if self.stem.pool else 1) * math.prod(s.stride for s in self.stages)
+
+    def with_classes(self, num_classes: int) -> ConvNet:
+        """The same network with another number of classes."""
+        return replace(self, num_classes=num_classes)
+
+    def at_resolution(self, resolution: int) -> ConvNet:
+        """The same network meant for another input size, in pixels."""
+        return replace(self, resolution=resolution)
+
+
+def _require_channels(channels: int) -> None:
+    require(
+        0 < channels <= MAX_CHANNELS, f"channels {channels} is not allowed", hint=f"1 to {MAX_CHANNELS}"
+    )
+
+
+def _require_stride(stride: int) -> None:
+    require(stride in (1, 2), f"stride {stride} is not allowed", hint="allowed: 1, 2")
+
+
+def _require_repeats(repeats: int) -> None:
+    require(0 < repeats <= MAX_BLOCKS, f"repeats {repeats} is not allowed", hint=f"1 to {MAX_BLOCKS}")

@@ -1,0 +1,165 @@
+"""Modules for the rows of a layer graph, one class a kind of row. Features are (batch, channels, height, width)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convscale.layers import (
+    AddLayer,
+    ConvLayer,
+    GlobalPoolLayer,
+    Layer,
+    LinearLayer,
+    MaxPoolLayer,
+    MultiplyLayer,
+    same_padding,
+)
+from convscale.networks import ConvNet, Padding
+
+# In place where no gradient is recorded: a fresh tensor, nobody else holds it.
+ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "silu": F.silu,
+    "hard_swish": F.hardswish,
+    "sigmoid": lambda x, inplace: x.sigmoid_() if inplace else x.sigmoid(),
+    "hard_sigmoid": F.hardsigmoid,
+}
+
+
+def activate(x: Tensor, activation: str | None) -> Tensor:
+    """`activation` of x, elementwise; in place when no gradient is recorded."""
+    return x if activation is None else ACTIVATIONS[activation](x, not torch.is_grad_enabled())
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float) -> tuple[Tensor, tuple[int, int]]:
+    """TensorFlow's SAME padding at x's own size: symmetric sides are left to the layer, as (height, width)
+    padding; sides that differ are padded here with `value`."""
+    top, bottom = same_padding(x.shape[-2], kernel, stride)
+    left, right = same_padding(x.shape[-1], kernel, stride)
+    if top == bottom and left == right:
+        return x, (top, left)
+    return F.pad(x, (left, right, top, bottom), value=value), (0, 0)
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, batch norm, activation; without norm, a convolution with bias."""
+
+    def __init__(self, layer: ConvLayer, padding: Padding, norm_eps: float, norm_momentum: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel,
+            layer.stride,
+            padding=layer.kernel // 2,
+            groups=layer.groups,
+            bias=layer.bias,
+        )
+        self.norm = nn.BatchNorm2d(layer.out_channels, norm_eps, norm_momentum) if layer.norm else None
+        self.activation = layer.activation
+        self.same = padding == "same" and layer.stride > 1  # at stride 1 both paddings are k // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) -> (n, out_channels, ceil(h / stride), ceil(w / stride))."""
+        conv = self.conv
+        if self.same:
+            x, padding = pad_same(x, conv.kernel_size[0], conv.stride[0], 0.0)
+            x = F.conv2d(x, conv.weight, conv.bias, conv.stride, padding, 1, conv.groups)
+        else:
+            x = conv(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return activate(x, self.activation)
+
+
+class MaxPool(nn.Module):
+    """Max pool, padded as the network pads."""
+
+    def __init__(self, layer: MaxPoolLayer, padding: Padding) -> None:
+        super().__init__()
+        self.kernel, self.stride = layer.kernel, layer.stride
+        self.same = padding == "same"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, ceil(h / stride), ceil(w / stride))."""
+        padding = (self.kernel // 2, self.kernel // 2)
+        if self.same:
+            x, padding = pad_same(x, self.kernel, self.stride, float("-inf"))
+        return F.max_pool2d(x, self.kernel, self.stride, padding)
+
+
+class GlobalPool(nn.Module):
+    """Mean over height and width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, 1, 1)."""
+        return x.mean((2, 3), keepdim=True)
+
+
+class Multiply(nn.Module):
+    """Features times the squeeze's gate."""
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        """(n, c, h, w), (n, c, 1, 1) -> (n, c, h, w)."""
+        return x * gate if torch.is_grad_enabled() else x.mul_(gate)
+
+
+class Add(nn.Module):
+    """Shortcut plus branch, then activation. In training the branch of a sample is dropped with probability
+    `drop_path` and scaled by 1 / (1 - drop_path) otherwise (stochastic depth, Huang et al. 2016)."""
+
+    def __init__(self, activation: str | None, drop_path: float) -> None:
+        super().__init__()
+        self.activation = activation
+        self.drop_path = drop_path
+
+    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
+        """Two of (n, c, h, w) -> (n, c, h, w)."""
+        if self.training and self.drop_path > 0:
+            keep = 1 - self.drop_path
+            kept = torch.empty(len(branch), 1, 1, 1, device=branch.device, dtype=branch.dtype)
+            branch = branch * (kept.bernoulli_(keep) / keep)
+        added = shortcut + branch if torch.is_grad_enabled() else branch.add_(shortcut)
+        return activate(added, self.activation)
+
+    def extra_repr(self) -> str:
+        return f"activation={self.activation}, drop_path={self.drop_path:.4g}"
+
+
+class Linear(nn.Module):
+    """Dropout, fully connected layer, activation, on pooled features."""
+
+    def __init__(self, layer: LinearLayer, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(layer.in_channels, layer.out_channels)
+        self.activation = layer.activation
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_features, 1, 1) or (n, in_features) -> (n, out_features)."""
+        x = F.dropout(x.flatten(1), self.dropout, self.training)
+        return activate(self.linear(x), self.activation)
+
+
+def build_layer(
+    layer: Layer, network: ConvNet, *, dropout: float, drop_path: float, norm_momentum: float
+) -> nn.Module:
+    """The module of one row of the graph."""
+    match layer:
+        case ConvLayer():
+            return ConvNormAct(layer, network.padding, network.norm_eps, norm_momentum)
+        case MaxPoolLayer():
+            return MaxPool(layer, network.padding)
+        case GlobalPoolLayer():
+            return GlobalPool()
+        case MultiplyLayer():
+            return Multiply()
+        case AddLayer():
+            return Add(layer.activation, drop_path)
+        case LinearLayer():
+            return Linear(layer, 0.0 if layer.activation else dropout)

@@ -1,0 +1,137 @@
+"""build: LayerGraph -> nn.Module. The module runs the graph's rows in the graph's order, and nothing else."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from convscale.errors import ConfigError
+from convscale.layers import BLOCK_INPUT, BlockGraph, resolve
+from convscale.networks import ConvNet
+from convscale.nn.init import initialise
+from convscale.nn.layers import build_layer
+
+# TensorFlow's momentum 0.99 (efficientnet_builder.py:187) in PyTorch's convention.
+NORM_MOMENTUM = 0.01
+
+
+class BlockModule(nn.Module):
+    """A stem, block or head: the modules of its rows, and the edges between them."""
+
+    def __init__(
+        self, block: BlockGraph, network: ConvNet, *, dropout: float, drop_path: float, norm_momentum: float
+    ) -> None:
+        super().__init__()
+        for layer in block.layers:
+            self.add_module(
+                layer.name,
+                build_layer(
+                    layer, network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum
+                ),
+            )
+        self.edges = tuple(layer.inputs for layer in block.layers)
+        last_use = {position: index for index, inputs in enumerate(self.edges) for position in inputs}
+        self.finished = tuple(
+            tuple(position for position, last in last_use.items() if last == index)
+            for index in range(len(self.edges))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the rows in order, letting go of each tensor after its last use."""
+        tensors = {BLOCK_INPUT: x}
+        del x
+        for index, module in enumerate(self.children()):
+            tensors[index] = module(*[tensors[position] for position in self.edges[index]])
+            for position in self.finished[index]:
+                del tensors[position]
+        return tensors[len(self.edges) - 1]
+
+
+class Model(nn.Module):
+    """A network that can run: `stem`, `stages` of blocks, `head`. Inputs are (n, input_channels, h, w) floats
+    of any size from one pixel up, not only the network's resolution; outputs are (n, num_classes) logits."""
+
+    def __init__(
+        self,
+        network: ConvNet,
+        *,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        norm_momentum: float = NORM_MOMENTUM,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        graph = resolve(network)
+        count = network.num_blocks
+        index = 0
+
+        def module(block: BlockGraph, rate: float) -> BlockModule:
+            return BlockModule(
+                block, network, dropout=dropout, drop_path=rate, norm_momentum=norm_momentum
+            )
+
+        self.stem = module(graph.stem, 0.0)
+        self.stages = nn.ModuleList()
+        for stage in graph.stages:
+            blocks = nn.Sequential()
+            for block in stage:
+                # The rate rises over all blocks from 0; the last has (count - 1) / count of drop_path.
+                blocks.append(module(block, drop_path * index / count))
+                index += 1
+            self.stages.append(blocks)
+        self.head = module(graph.head, 0.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, input_channels, h, w) -> logits (n, num_classes)."""
+        x = self.stem(images)
+        for stage in self.stages:
+            for block in stage:  # not `stage(x)`, which would hold on to the stage's input
+                x = block(x)
+        logits: Tensor = self.head(x)
+        return logits
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """The outputs of the stem and of each stage by name, "stem", "stages.0", ...; `strides` says how many
+        input pixels a step of each spans."""
+        x = self.stem(images)
+        outputs = {"stem": x}
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            outputs[f"stages.{index}"] = x
+        return outputs
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Input pixels per step of each named feature map."""
+        network = self.network
+        stride = network.stem.stride * (2 if network.stem.pool else 1)
+        strides = {"stem": stride}
+        for index, stage in enumerate(network.stages):
+            stride *= stage.stride
+            strides[f"stages.{index}"] = stride
+        return strides
+
+
+def build(
+    network: ConvNet,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    *,
+    norm_momentum: float = NORM_MOMENTUM,
+    seed: int | None = None,
+) -> Model:
+    """A module with freshly initialised weights.
+
+    dropout: probability before the classifier. drop_path: the rate that the last block nears, rising linearly
+    over all blocks. seed: makes the weights repeatable and leaves PyTorch's global generator as it was.
+    Raises ConfigError for rates outside [0, 1).
+    """
+    for name, rate in (("dropout", dropout), ("drop_path", drop_path)):
+        if not 0 <= rate < 1:
+            raise ConfigError(f"{name} {rate} is not allowed", hint="a probability from 0 to below 1")
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        model = Model(network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum)
+        initialise(model)
+    return model

@@ -1,0 +1,58 @@
+"""Weights files: safetensors whose header carries the network, so that the file alone can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from convscale.errors import RunError
+from convscale.files import write_atomic
+from convscale.nn.model import Model, build
+from convscale.runs import WeightsHeader, read_header
+
+# Counters that PyTorch keeps beside BN statistics; unused when the momentum is fixed.
+_NOT_STORED = "num_batches_tracked"
+
+
+def save_weights(path: Path, model: Model, header: WeightsHeader) -> None:
+    """Write the model's parameters and BN statistics with `header`, whole or not at all."""
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.endswith(_NOT_STORED)
+    }
+    data = safetensors.torch.save(tensors, header.as_metadata())
+    write_atomic(path, lambda file: file.write(data))
+
+
+def load_weights(path: Path) -> tuple[Model, WeightsHeader]:
+    """The model of a weights file, in eval mode, and its header.
+
+    Raises RunError where the file is damaged or its tensors are not those of its network.
+    """
+    header = read_header(path)
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path}: damaged: {error}") from None
+    with torch.device("meta"):
+        model = build(header.network)
+    expected = {
+        name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_NOT_STORED)
+    }
+    wrong = sorted(expected.keys() ^ tensors.keys()) + sorted(
+        name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
+    )
+    if wrong:
+        raise RunError(f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise RunError(f"{path}: {name} holds NaN or infinite values")
+    counters = {
+        name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)
+    }
+    model.load_state_dict(tensors | counters, assign=True)
+    return model.eval(), header

@@ -1,0 +1,60 @@
+"""How an image becomes a network's input, as plain data that travels with the weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from convscale.errors import ConfigError
+
+# Mean and standard deviation of ImageNet's training images, channels in RGB order, values 0 to 1.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Resize the shorter side to size / crop, cut the central size x size pixels, scale values to 0..1,
+    subtract `mean`, divide by `std`. One mean and std a channel: one channel is grey, three are RGB.
+
+    Raises ConfigError for values that make no sense.
+    """
+
+    size: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    crop: float = 1.0
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"size {self.size} is not allowed", hint="at least 1 pixel")
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop {self.crop} is not allowed", hint="above 0 and at most 1")
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
+        if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):
+            raise ConfigError("mean must be finite and std above 0")
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return len(self.mean)
+
+    @property
+    def resize(self) -> int:
+        """The shorter side after resizing and before the crop, in pixels."""
+        return round(self.size / self.crop)
+
+
+def default_preprocessing(size: int, channels: int) -> Preprocessing:
+    """ImageNet's statistics for RGB, their mean over the channels for grey; a central crop for sizes at which
+    photographs are cut, the whole image below."""
+    grey = channels == 1
+    return Preprocessing(
+        size,
+        mean=(0.449,) if grey else IMAGENET_MEAN,
+        std=(0.226,) if grey else IMAGENET_STD,
+        crop=0.875 if size > 96 else 1.0,
+    )

@@ -1,0 +1,46 @@
+"""Progress on stderr with the time left: a live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from convscale.units import format_seconds
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts steps of a whole job. `quiet` says nothing at all."""
+
+    def __init__(self, total_steps: int, *, quiet: bool = False) -> None:
+        self.total_steps = total_steps
+        self.quiet = quiet
+        self.live = sys.stderr.isatty()
+        self.done_steps = 0
+        self.started = self.told = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Count a step; show `text` with the time left when it is time to."""
+        self.done_steps += 1
+        now = time.monotonic()
+        if now - self.told >= (0.2 if self.live else SECONDS_BETWEEN_LINES):
+            self.told = now
+            self._show(text, end="\r" if self.live else "\n")
+
+    def line(self, text: str) -> None:
+        """Show a line that stays, with the time left."""
+        self.told = time.monotonic()
+        self._show(text, end="\n")
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated from the pace so far."""
+        passed = time.monotonic() - self.started
+        return passed / max(self.done_steps, 1) * (self.total_steps - self.done_steps)
+
+    def _show(self, text: str, end: str) -> None:
+        if not self.quiet:
+            left = f"{format_seconds(self.seconds_left)} left" if self.done_steps < self.total_steps else "done"
+            clear = "\x1b[K" if self.live else ""
+            print(f"{text}  {left}{clear}", end=end, file=sys.stderr, flush=True)

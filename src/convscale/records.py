@@ -1,0 +1,68 @@
+"""Typed rows of results: what training and evaluation measured. Accuracies are fractions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of metrics.jsonl. `train_loss` is the mean over the epoch, `top1` of the held-out images."""
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    train_loss: float
+    top1: float
+    seconds: float
+    images_per_second: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecord:
+    """The accuracy on the images of one class."""
+
+    name: str
+    n: int
+    top1: float | None  # None where the class has no image
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5 (None below six classes)."""
+
+    top1: float
+    top5: float | None
+    n: int
+    interval95: tuple[float, float]
+    per_class: tuple[ClassRecord, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The most probable classes of one image, most probable first."""
+
+    image: str
+    classes: tuple[tuple[str, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        ranked = [{"class": name, "probability": probability} for name, probability in self.classes]
+        return {"image": self.image, "classes": ranked}
+
+
+def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson 1927); stays within 0 and 1 near the ends."""
+    if n == 0:
+        return 0.0, 1.0
+    p = correct / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

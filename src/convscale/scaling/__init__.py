@@ -1,0 +1,32 @@
+"""Scaling laws, rounding rules, and `scale`, which applies one to a baseline."""
+
+from convscale.scaling.coefficients import read_coefficients
+from convscale.scaling.laws import (
+    LAWS,
+    Scaling,
+    ScalingLaw,
+    compound,
+    compound_law,
+    law,
+    published,
+    shares_law,
+)
+from convscale.scaling.rounding import round_channels, round_repeats, round_resolution, width_edge
+from convscale.scaling.scale import scale
+
+__all__ = [
+    "LAWS",
+    "Scaling",
+    "ScalingLaw",
+    "compound",
+    "compound_law",
+    "law",
+    "published",
+    "read_coefficients",
+    "round_channels",
+    "round_repeats",
+    "round_resolution",
+    "scale",
+    "shares_law",
+    "width_edge",
+]

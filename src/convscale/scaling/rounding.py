@@ -1,0 +1,37 @@
+"""Rounding of widths, repeats and resolutions (EfficientNet reference code, efficientnet_model.py:106-130)."""
+
+from __future__ import annotations
+
+import math
+
+from convscale.networks import ScalingRules
+
+
+def round_channels(channels: float, divisor: int = 8, floor: float = 0.9) -> int:
+    """The multiple of `divisor` nearest to `channels`, at least one; one step more where that is below
+    `floor` times `channels`."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < floor * channels else rounded
+
+
+def round_repeats(repeats: float, how: str) -> int:
+    """Whole repeats, at least one: up ("ceil") or to the nearest, halves up ("nearest")."""
+    return max(1, math.ceil(repeats) if how == "ceil" else math.floor(repeats + 0.5))
+
+
+def round_resolution(resolution: float, step: int, least: int) -> int:
+    """The multiple of `step` nearest to `resolution`, at least `least` pixels."""
+    return max(math.floor(resolution / step + 0.5), math.ceil(least / step)) * step
+
+
+def round_group_width(channels: float) -> int:
+    """A scaled group width: up to 2 as it is, up to 5 becomes 4, then multiples of 8 (pycls scaler.py)."""
+    if channels <= 2:
+        return max(1, math.floor(channels + 0.5))
+    return 4 if channels <= 5 else max(8, math.floor(channels / 8 + 0.5) * 8)
+
+
+def width_edge(rounded: int, rules: ScalingRules) -> float:
+    """The exact width at which rounding leaves the multiple `rounded` for the next one."""
+    half = rounded + rules.divisor / 2
+    return min(half, rounded / rules.floor) if rules.floor > 0 else half

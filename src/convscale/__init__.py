@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from convscale.planning import Budget, Plan, plan
     from convscale.recipes import Recipe, recipe
     from convscale.records import Evaluation, Prediction
-    from convscale.scaling import Scaling, ScalingLaw, compound, compound_law, law, published, scale, shares_law
+    from convscale.scaling import (
+        Scaling,
+        ScalingLaw,
+        compound,
+        compound_law,
+        law,
+        published,
+        scale,
+        shares_law,
+    )
     from convscale.training import train
 
 _HOMES = {

@@ -6,7 +6,6 @@ step, and the folder is flushed too: a crash leaves the old file or the new one,
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -23,11 +22,15 @@ MAX_CONFIG_BYTES = 1_000_000
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ConfigError when it is missing, too large or malformed."""
-    text = _read_text(path)
+    return read_toml_text(_read_text(path), str(path))
+
+
+def read_toml_text(text: str, where: str) -> dict[str, Any]:
+    """The table in TOML `text`; `where` names it in messages. Raises ConfigError."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"{where}: not valid TOML: {error}") from None
 
 
 def read_json(path: Path) -> Any:
@@ -94,7 +97,7 @@ def format_toml(table: dict[str, Any]) -> str:
         document.add(key, tomlkit.aot() if isinstance(value, list) else written[0])
         if isinstance(value, list):
             for section in written:
-                document[key].append(section)  # type: ignore[union-attr,arg-type]
+                document[key].append(section)
     return re.sub(r"(?<=\S)\n\[", "\n\n[", tomlkit.dumps(document))  # a blank line before each table
 
 
@@ -105,16 +108,16 @@ def _is_table(value: Any) -> bool:
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` with a binary file that takes `path`'s place when it is complete and on the disk."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

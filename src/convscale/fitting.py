@@ -108,9 +108,7 @@ def fit(
     planned = plan(choice.baseline, budget, law)
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
     started = time.monotonic()
-    run, evaluation = train(
-        planned.network, dataset, chosen_recipe, path, seed=seed, workers=workers, quiet=quiet
-    )
+    run, evaluation = train(planned.network, dataset, chosen_recipe, path, seed=seed, workers=workers, quiet=quiet)
     seconds = time.monotonic() - started
     return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
 

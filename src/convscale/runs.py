@@ -1,12 +1,12 @@
 """The run folder: everything that one training leaves behind, enough for every later command.
 
-    weights.safetensors   weights; the header holds network, preprocessing, class names, format version
-    network.toml          the network
-    recipe.toml           how it was trained
-    data.json             the data: where from, which split was held out, seed
-    metrics.jsonl         one line an epoch
-    evaluation.json       accuracy on the held-out images
-    environment.json      versions and machine
+weights.safetensors   weights; the header holds network, preprocessing, class names, format version
+network.toml          the network
+recipe.toml           how it was trained
+data.json             the data: where from, which split was held out, seed
+metrics.jsonl         one line an epoch
+evaluation.json       accuracy on the held-out images
+environment.json      versions and machine
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convscale.version import __version__
 from convscale.errors import ConfigError, RunError
 from convscale.files import MAX_CONFIG_BYTES, parse_json, read_json, write_json, write_text, write_toml
 from convscale.machine import environment
@@ -26,6 +25,7 @@ from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
 from convscale.records import EpochRecord, Evaluation
 from convscale.schema import from_table, to_table
+from convscale.version import __version__
 
 FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
@@ -42,9 +42,7 @@ class WeightsHeader:
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.num_classes:
-            raise RunError(
-                f"{len(self.classes)} class names for a network of {self.network.num_classes} classes"
-            )
+            raise RunError(f"{len(self.classes)} class names for a network of {self.network.num_classes} classes")
 
     def as_metadata(self) -> dict[str, str]:
         """The header as the strings that safetensors keeps."""
@@ -75,15 +73,13 @@ def read_header(path: Path) -> WeightsHeader:
     except (UnicodeDecodeError, ConfigError, AttributeError):
         raise RunError(f"{path}: the header is damaged") from None
     if "format_version" not in metadata:
-        raise RunError(
-            f"{path}: weights without Convscale's header", hint="train with convscale to make such a file"
-        )
+        raise RunError(f"{path}: weights without Convscale's header", hint="train with convscale to make such a file")
     require_version(path, metadata["format_version"])
     try:
         return WeightsHeader(
             from_table(ConvNet, json.loads(metadata["network"]), "network"),
             from_table(Preprocessing, json.loads(metadata["preprocessing"]), "preprocessing"),
-            from_table(tuple[str, ...], json.loads(metadata["classes"]), "classes"),  # type: ignore[arg-type]
+            from_table(tuple[str, ...], json.loads(metadata["classes"]), "classes"),
         )
     except (KeyError, ValueError) as error:
         raise RunError(f"{path}: the header is damaged: {error}") from None
@@ -94,8 +90,7 @@ def require_version(path: Path, found: str | int) -> None:
     version = int(found) if str(found).isdigit() else 0
     if version > FORMAT_VERSION:
         raise RunError(
-            f"{path}: format version {version} is newer than this convscale {__version__} knows "
-            f"({FORMAT_VERSION})",
+            f"{path}: format version {version} is newer than this convscale {__version__} knows ({FORMAT_VERSION})",
             hint="pip install --upgrade convscale",
         )
     if version < 1:

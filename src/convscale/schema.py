@@ -114,9 +114,7 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
         arguments[flat.name] = _read(hints[flat.name], tag | left, where)
     elif left:
         key = next(iter(left))
-        raise ConfigError(
-            f"{_at(where, str(key))}: unknown key", hint=suggestion(str(key), [f.name for f in fields])
-        )
+        raise ConfigError(f"{_at(where, str(key))}: unknown key", hint=suggestion(str(key), [f.name for f in fields]))
     try:
         return kind(**arguments)
     except ConfigError as error:

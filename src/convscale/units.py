@@ -62,7 +62,7 @@ def format_bytes(value: float) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """0.0152 -> '15.2ms', 75 -> '1m15s', 4000 -> '1h07m'."""
+    """0.0152 -> '15.2ms', 75 -> '1m15s', 4000 -> '1h06m'."""
     if value < 1:
         return f"{value * 1e3:.3g}ms"
     if value < 60:

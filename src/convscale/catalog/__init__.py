@@ -12,9 +12,7 @@ from convscale.files import read_toml, write_toml
 from convscale.networks import ConvNet
 from convscale.schema import from_table, to_table
 
-RELEASED = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2") + tuple(
-    f"lite{index}" for index in range(5)
-)
+RELEASED = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "lite0", "lite1", "lite2", "lite3", "lite4")
 
 # Name -> the function that makes the network; its docstring names the source.
 CATALOG: dict[str, Callable[[], ConvNet]] = {

@@ -81,8 +81,7 @@ def _v2(
 ) -> ConvNet:  # fmt: skip
     strides = (1, 2, 2, 2, 1, 2, 1)
     blocks = [(FusedMBConv(3, expansion), channels, repeats) for expansion, channels, repeats in fused] + [
-        (MBConv(3, expansion, squeeze=Squeeze(0.25)), channels, repeats)
-        for expansion, channels, repeats in mbconv
+        (MBConv(3, expansion, squeeze=Squeeze(0.25)), channels, repeats) for expansion, channels, repeats in mbconv
     ]
     return ConvNet(
         name,

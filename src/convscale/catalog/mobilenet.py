@@ -93,9 +93,7 @@ def mnasnet_b1() -> ConvNet:
 
 def _v3(kernel: int, expanded: int, se: bool, activation: Activation, into: int) -> MBConv:
     """A row of MobileNetV3's table, which gives the expanded width; `into` is the block's input width."""
-    squeeze = (
-        Squeeze(0.25, of="expanded", activation="relu", gate="hard_sigmoid", round_to=8) if se else None
-    )
+    squeeze = Squeeze(0.25, of="expanded", activation="relu", gate="hard_sigmoid", round_to=8) if se else None
     return MBConv(kernel, expanded / into, activation, squeeze)
 
 

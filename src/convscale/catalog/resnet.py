@@ -78,9 +78,7 @@ def _regnety(name: str, widths: tuple[int, ...], repeats: tuple[int, ...], group
         name,
         resolution=224,
         stem=Stem(32, activation="relu"),
-        stages=tuple(
-            Stage(width, 2, (Row(block, count),)) for width, count in zip(widths, repeats, strict=True)
-        ),
+        stages=tuple(Stage(width, 2, (Row(block, count),)) for width, count in zip(widths, repeats, strict=True)),
         head=Pool(),
         padding="symmetric",
         norm_eps=1e-5,

@@ -47,9 +47,7 @@ def small_resnet() -> ConvNet:
         "small-resnet",
         resolution=32,
         stem=Stem(16, stride=1, activation="relu"),
-        stages=tuple(
-            Stage(channels, stride, (Row(Basic(), 1),)) for channels, stride in ((16, 1), (32, 2), (64, 2))
-        ),
+        stages=tuple(Stage(channels, stride, (Row(Basic(), 1),)) for channels, stride in ((16, 1), (32, 2), (64, 2))),
         head=Pool(),
         num_classes=10,
         padding="symmetric",

@@ -77,7 +77,7 @@ def _as_dict(planned: Plan) -> dict[str, Any]:
         "law": planned.law.name,
         **_proposal_as_dict(planned.chosen),
         "binding": list(planned.binding),
-        "naive": _proposal_as_dict(planned.naive),
+        "naive": _proposal_as_dict(planned.naive) if planned.naive else {},
         "alternatives": [_proposal_as_dict(proposal) for proposal in planned.alternatives],
     }
 
@@ -89,7 +89,8 @@ def _print(planned: Plan, coefficients: Path | None) -> None:
     table = Table("", box=None)
     for heading in ("phi", "off law", "depth", "width", "px", "params", "MACs", "activations", *limits):
         table.add_column(heading, justify="right")
-    rows = [("plan", planned.chosen), ("naive", planned.naive)]
+    rows = [("plan", planned.chosen)]
+    rows += [("naive", planned.naive)] if planned.naive else []
     rows += [("or", proposal) for proposal in planned.alternatives]
     for label, row in rows:
         table.add_row(

@@ -78,9 +78,7 @@ def law_options(command: F) -> F:
     return command
 
 
-def pick_law(
-    name: str, alpha: float | None, beta: float | None, gamma: float | None
-) -> ScalingLaw:
+def pick_law(name: str, alpha: float | None, beta: float | None, gamma: float | None) -> ScalingLaw:
     """The law that `law_options` named."""
     from convscale.scaling import law
 

@@ -46,6 +46,8 @@ def _print(net: ConvNet, operators: list[str], rows: list[CostRow]) -> None:
             str(index), operator, f"{row.in_size}x{row.in_size}",
             str(row.out_channels), str(row.repeats), *counts, "" if last else str(row.receptive_field),
         )  # fmt: skip
-    total = [format_count(sum(values)) for values in zip(*((r.params, r.macs, r.activations) for r in rows), strict=True)]
+    total = [
+        format_count(sum(values)) for values in zip(*((r.params, r.macs, r.activations) for r in rows), strict=True)
+    ]
     table.add_row("", "total", "", "", str(sum(row.repeats for row in rows[1:-1])), *total, "")
     print_table(table)

@@ -127,9 +127,7 @@ def block_rows(network: ConvNet) -> list[CostRow]:
     """One row a block: the stem, every block of every stage, the head."""
     graph = resolve(network)
     kinds = [block.kind for _, block in graph.blocks()]
-    return [
-        _merge(name, kind, rows) for (name, rows), kind in zip(_rows(graph), kinds, strict=True)
-    ]
+    return [_merge(name, kind, rows) for (name, rows), kind in zip(_rows(graph), kinds, strict=True)]
 
 
 def stage_rows(network: ConvNet) -> list[CostRow]:

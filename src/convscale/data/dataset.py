@@ -115,9 +115,7 @@ def _read(data: str | Path, label_column: str) -> _Read:
         return _read_digits()
     path = Path(data)
     if not path.exists():
-        raise DataError(
-            f"{data}: no such file or folder", hint="data is 'digits', a folder of images, or parquet"
-        )
+        raise DataError(f"{data}: no such file or folder", hint="data is 'digits', a folder of images, or parquet")
     if path.is_file():
         if path.suffix != ".parquet":
             raise DataError(f"{path}: not a parquet file", hint="give the folder that holds the images")
@@ -130,7 +128,8 @@ def _read(data: str | Path, label_column: str) -> _Read:
         if not named:
             names = ", ".join(file.name for file in parquet)
             raise DataError(
-                f"{path}: {names}: which is which?", hint="name them train.parquet and test.parquet, or give one file"
+                f"{path}: {names}: which is which?",
+                hint="name them train.parquet and test.parquet, or give one file",
             )
         skipped = tuple(file.name for file in parquet if file not in named.values())
         return _read_parquet(named, skipped, label_column)
@@ -186,9 +185,7 @@ def _subfolders(path: Path) -> list[Path]:
 
 def _images(folder: Path) -> Iterator[Path]:
     return (
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
 
 
@@ -200,7 +197,8 @@ def _read_csv(folder: Path, table: Path, label_column: str) -> _Read:
         columns = list(reader.fieldnames or [])
     if label_column not in columns:
         raise DataError(
-            f"{table}: no column {label_column!r}, but {', '.join(columns)}", hint="name it with --label-column"
+            f"{table}: no column {label_column!r}, but {', '.join(columns)}",
+            hint="name it with --label-column",
         )
     if not rows:
         raise DataError(f"{table}: no row")

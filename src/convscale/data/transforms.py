@@ -28,7 +28,10 @@ def evaluation_pixels(image: Image.Image, preprocessing: Preprocessing) -> Pixel
 
 
 def training_pixels(
-    image: Image.Image, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+    image: Image.Image,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
 ) -> Pixels:
     """One random view of an image, (channels, size, size) uint8; the same generator state gives the same."""
     size = preprocessing.size
@@ -52,9 +55,7 @@ def _pixels(image: Image.Image) -> Pixels:
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _random_box(
-    size: tuple[int, int], scale_min: float, generator: np.random.Generator
-) -> tuple[int, int, int, int]:
+def _random_box(size: tuple[int, int], scale_min: float, generator: np.random.Generator) -> tuple[int, int, int, int]:
     """A box of `scale_min` to all of the area, sides 3:4 to 4:3; the whole image where ten draws do not fit."""
     width, height = size
     for _ in range(10):

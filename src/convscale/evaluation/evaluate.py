@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 
 from convscale.data import ImageCollection, Normalise, evaluation_batches, open_dataset, open_images
 from convscale.errors import DataError
-from convscale.nn import Model, load_weights
+from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
 from convscale.records import ClassRecord, Evaluation, wilson_interval
 from convscale.runs import Run, weights_file
 
 Labels = NDArray[np.int64]
-
-
-def pick_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def evaluate(
@@ -43,7 +38,7 @@ def evaluate(
     images, classes = held_out or open_images(data, label_column=label_column)
     positions = match_classes(classes, header.classes)
     return evaluate_model(
-        model.to(pick_device(), memory_format=torch.channels_last),
+        place(model),
         images,
         header.preprocessing,
         header.classes,
@@ -53,9 +48,7 @@ def evaluate(
     )
 
 
-def _held_out_of(
-    path: Path, data: str | Path, label_column: str
-) -> tuple[ImageCollection, tuple[str, ...]] | None:
+def _held_out_of(path: Path, data: str | Path, label_column: str) -> tuple[ImageCollection, tuple[str, ...]] | None:
     """The images that a run held out of `data` by a draw, None where it did not."""
     if not path.is_dir():
         return None

@@ -10,8 +10,7 @@ import torch
 
 from convscale.data import FileImages, Normalise, evaluation_batches
 from convscale.errors import DataError
-from convscale.evaluation.evaluate import pick_device
-from convscale.nn import load_weights
+from convscale.nn import load_weights, pick_device, place
 from convscale.records import Prediction
 from convscale.runs import weights_file
 
@@ -31,9 +30,8 @@ def predict(
         if not path.is_file():
             raise DataError(f"{path}: no such image file")
     model, header = load_weights(weights_file(Path(run_or_file)))
-    device = pick_device()
-    model.to(device, memory_format=torch.channels_last)
-    normalise = Normalise(header.preprocessing, device)
+    model = place(model)
+    normalise = Normalise(header.preprocessing, pick_device())
     files = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
     best = []
     for pixels, _ in evaluation_batches(files, header.preprocessing, batch):
@@ -43,8 +41,7 @@ def predict(
         Prediction(
             str(path),
             tuple(
-                (header.classes[index], probability)
-                for probability, index in zip(probabilities, indices, strict=True)
+                (header.classes[index], probability) for probability, index in zip(probabilities, indices, strict=True)
             ),
         )
         for path, (probabilities, indices) in zip(paths, best, strict=True)

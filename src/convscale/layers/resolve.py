@@ -22,7 +22,6 @@ from convscale.networks import (
     Bottleneck,
     Conv,
     ConvNet,
-    ConvPool,
     ConvPoolHidden,
     Count,
     FusedMBConv,
@@ -48,9 +47,7 @@ def resolve(network: ConvNet) -> LayerGraph:
         for row in stage.rows:
             for repeat in range(min(2, row.repeats)):  # from the second on, all blocks of a row are alike
                 stride = 1 if blocks else stage.stride
-                block = resolve_block(
-                    row.block, block.out_channels, stage.channels, stride, block.out_size, padding
-                )
+                block = resolve_block(row.block, block.out_channels, stage.channels, stride, block.out_size, padding)
                 blocks += [block] * (1 if repeat == 0 else row.repeats - 1)
         stages.append(tuple(blocks))
     head = _resolve_head(network.head, block.out_channels, block.out_size, network.num_classes)
@@ -90,7 +87,13 @@ class _Builder:
         return kernel // 2, kernel // 2
 
     def conv(
-        self, name: str, out_channels: int, kernel: int, activation: str | None, stride: int = 1, groups: int = 1
+        self,
+        name: str,
+        out_channels: int,
+        kernel: int,
+        activation: str | None,
+        stride: int = 1,
+        groups: int = 1,
     ) -> None:
         size = self.size
         self.append(
@@ -113,18 +116,14 @@ class _Builder:
             ("squeeze_reduce", channels, inner, squeeze.activation),
             ("squeeze_expand", inner, channels, squeeze.gate),
         ):
-            self.append(
-                ConvLayer(name, (self.at,), wide, narrow, 1, 1, 1, 1, 1, True, False, activation, (0, 0))
-            )
+            self.append(ConvLayer(name, (self.at,), wide, narrow, 1, 1, 1, 1, 1, True, False, activation, (0, 0)))
         self.append(MultiplyLayer("squeeze_multiply", (features, self.at), channels, size))
 
     def max_pool(self, name: str, kernel: int, stride: int) -> None:
         size = self.size
         padding = self.pad(kernel, stride)
         out_size = (size - 1) // stride + 1
-        self.append(
-            MaxPoolLayer(name, (self.at,), self.channels, size, out_size, kernel, stride, padding)
-        )
+        self.append(MaxPoolLayer(name, (self.at,), self.channels, size, out_size, kernel, stride, padding))
 
     def add(self, shortcut: int, activation: str | None) -> None:
         self.append(AddLayer("add", (shortcut, self.at), self.channels, self.size, activation))

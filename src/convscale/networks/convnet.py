@@ -204,9 +204,7 @@ class ConvNet:
 
 
 def _require_channels(channels: int) -> None:
-    require(
-        0 < channels <= MAX_CHANNELS, f"channels {channels} is not allowed", hint=f"1 to {MAX_CHANNELS}"
-    )
+    require(0 < channels <= MAX_CHANNELS, f"channels {channels} is not allowed", hint=f"1 to {MAX_CHANNELS}")
 
 
 def _require_stride(stride: int) -> None:

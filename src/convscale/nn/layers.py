@@ -146,9 +146,7 @@ class Linear(nn.Module):
         return activate(self.linear(x), self.activation)
 
 
-def build_layer(
-    layer: Layer, network: ConvNet, *, dropout: float, drop_path: float, norm_momentum: float
-) -> nn.Module:
+def build_layer(layer: Layer, network: ConvNet, *, dropout: float, drop_path: float, norm_momentum: float) -> nn.Module:
     """The module of one row of the graph."""
     match layer:
         case ConvLayer():

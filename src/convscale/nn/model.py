@@ -25,15 +25,12 @@ class BlockModule(nn.Module):
         for layer in block.layers:
             self.add_module(
                 layer.name,
-                build_layer(
-                    layer, network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum
-                ),
+                build_layer(layer, network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum),
             )
         self.edges = tuple(layer.inputs for layer in block.layers)
         last_use = {position: index for index, inputs in enumerate(self.edges) for position in inputs}
         self.finished = tuple(
-            tuple(position for position, last in last_use.items() if last == index)
-            for index in range(len(self.edges))
+            tuple(position for position, last in last_use.items() if last == index) for index in range(len(self.edges))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,12 +63,10 @@ class Model(nn.Module):
         index = 0
 
         def module(block: BlockGraph, rate: float) -> BlockModule:
-            return BlockModule(
-                block, network, dropout=dropout, drop_path=rate, norm_momentum=norm_momentum
-            )
+            return BlockModule(block, network, dropout=dropout, drop_path=rate, norm_momentum=norm_momentum)
 
         self.stem = module(graph.stem, 0.0)
-        self.stages = nn.ModuleList()
+        self.stages: nn.ModuleList = nn.ModuleList()
         for stage in graph.stages:
             blocks = nn.Sequential()
             for block in stage:
@@ -85,7 +80,7 @@ class Model(nn.Module):
         """(n, input_channels, h, w) -> logits (n, num_classes)."""
         x = self.stem(images)
         for stage in self.stages:
-            for block in stage:  # not `stage(x)`, which would hold on to the stage's input
+            for block in stage.children():  # not `stage(x)`, which would hold on to the stage's input
                 x = block(x)
         logits: Tensor = self.head(x)
         return logits

@@ -40,9 +40,7 @@ def load_weights(path: Path) -> tuple[Model, WeightsHeader]:
         raise RunError(f"{path}: damaged: {error}") from None
     with torch.device("meta"):
         model = build(header.network)
-    expected = {
-        name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_NOT_STORED)
-    }
+    expected = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_NOT_STORED)}
     wrong = sorted(expected.keys() ^ tensors.keys()) + sorted(
         name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
     )
@@ -51,8 +49,6 @@ def load_weights(path: Path) -> tuple[Model, WeightsHeader]:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise RunError(f"{path}: {name} holds NaN or infinite values")
-    counters = {
-        name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)
-    }
+    counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)}
     model.load_state_dict(tensors | counters, assign=True)
     return model.eval(), header

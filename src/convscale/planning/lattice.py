@@ -16,6 +16,9 @@ from typing import NamedTuple
 from convscale.networks import Bottleneck, ConvNet, ConvPool, ConvPoolHidden, Width
 from convscale.scaling import width_edge
 
+# The log of a multiplier so small that every dimension of any network is at its smallest.
+SMALLEST_LOG = -650.0
+
 # Edges of round_group_width below its multiples of 8.
 _GROUP_EDGES = (1.5, 2.0, 5.0)
 
@@ -90,11 +93,11 @@ def width_intervals(network: ConvNet, window: Interval) -> list[Interval]:
 
 
 def resolution_interval(network: ConvNet, resolution: int) -> Interval:
-    """The log multipliers that round to `resolution` pixels."""
-    half = network.rules.resolution_step / 2
-    return Interval(
-        math.log((resolution - half) / network.resolution), math.log((resolution + half) / network.resolution)
-    )
+    """The log multipliers that round to `resolution` pixels; everything below rounds to the smallest."""
+    step = network.rules.resolution_step
+    smallest = resolution - step < network.total_stride
+    low = SMALLEST_LOG if smallest else math.log((resolution - step / 2) / network.resolution)
+    return Interval(low, math.log((resolution + step / 2) / network.resolution))
 
 
 def _scaled_channels(network: ConvNet) -> set[int]:

@@ -15,9 +15,10 @@ from itertools import product
 
 from convscale.costs import Cost, cost
 from convscale.errors import BudgetError, ConfigError
-from convscale.networks import ConvNet
+from convscale.networks import MAX_RESOLUTION, ConvNet
 from convscale.planning.budget import LATENCY, SPENT, Budget, format_limit, measured
 from convscale.planning.lattice import (
+    SMALLEST_LOG,
     Interval,
     depth_intervals,
     distance,
@@ -30,6 +31,9 @@ from convscale.scaling import Scaling, ScalingLaw, compound_law, scale
 REACH = math.log(1.1)  # the furthest a plan may lie from its law, in any dimension
 MAX_ALTERNATIVES = 5
 EXPLORED = 24  # choices of repeats and channels looked at for alternatives once a plan is found
+
+# Costs that may fall from one resolution to the next.
+UNEVEN = frozenset({"inference_memory_bytes", "training_memory_bytes_per_image", LATENCY})
 
 # How each cost grows with depth, width and resolution, before rounding: the exponents of the paper's estimate.
 GROWTH = {
@@ -69,7 +73,7 @@ class Plan:
     budget: Budget
     chosen: Proposal
     binding: tuple[str, ...]
-    naive: Proposal
+    naive: Proposal | None
     alternatives: tuple[Proposal, ...]
 
     @property
@@ -159,11 +163,16 @@ class _Planner:
     def fits(self, network: ConvNet) -> bool:
         return max(self.used(self.figures(network)).values()) <= 1
 
+    @property
+    def smallest_phi(self) -> float:
+        """A phi so low that every dimension that the law scales has reached its smallest."""
+        scaled = [slope for slope in self.slopes if slope > 0]
+        return max(-math.log(1000) / min(scaled), SMALLEST_LOG / max(scaled))
+
     def require_possible(self) -> None:
         """Raise BudgetError where the smallest network of the law breaks a limit."""
-        tiny = [1e-3 if slope > 0 else math.exp(-REACH) for slope in self.slopes]
-        smallest = scale(self.network, Scaling(*tiny))
-        figures = self.figures(smallest)
+        logs = (slope * self.smallest_phi - REACH for slope in self.slopes)
+        figures = self.figures(scale(self.network, Scaling(*map(math.exp, logs))))
         over = [key for key, limit in self.limits.items() if figures[key] > limit]
         if over:
             told = "; ".join(
@@ -182,8 +191,7 @@ class _Planner:
         def fits(phi: float) -> bool:
             return self.fits(scale(self.network, self.law(phi)))
 
-        low = -math.log(1000) / max(self.slopes) * 0.999  # the smallest multipliers that Scaling takes
-        high = 1.0
+        low, high = self.smallest_phi, 1.0
         try:
             while fits(high):
                 low, high = high, high * 2
@@ -201,8 +209,9 @@ class _Planner:
     def search(self, phi: float) -> list[_Candidate]:
         """Networks that keep the limits, nearest to the law first, until one that spends the budget is
         certain to be the nearest and a few more have been seen."""
-        found: list[_Candidate] = []
-        nearest = math.inf
+        on_law = self.on_law(phi)
+        found = [on_law] if on_law.fits else []
+        nearest = on_law.off if on_law.fits and on_law.spent else math.inf
         for explored, (off, pair) in enumerate(self.pairs(phi)):
             if off >= nearest and explored >= EXPLORED:
                 break
@@ -213,15 +222,18 @@ class _Planner:
                         nearest = min(nearest, candidate.off)
         return found
 
+    def on_law(self, phi: float) -> _Candidate:
+        """The law's own network at phi."""
+        network = scale(self.network, self.law(phi))
+        depth, width, resolution = (Interval(slope * phi, slope * phi) for slope in self.slopes)
+        figures = self.figures(network)
+        return _Candidate(network, (depth, width, resolution), 0.0, figures, self.used(figures))
+
     def pairs(self, phi: float) -> list[tuple[float, tuple[Interval, Interval]]]:
         """Choices of repeats and channels with their distance to the law, resolution left free."""
         spare = 5 * REACH / math.log(self.law.macs_growth)  # MACs have degree 5 in the three dimensions
-        windows = [
-            Interval(slope * (phi - spare) - REACH, slope * (phi + spare) + REACH) for slope in self.slopes
-        ]
-        choices = product(
-            depth_intervals(self.network, windows[0]), width_intervals(self.network, windows[1])
-        )
+        windows = [Interval(slope * (phi - spare) - REACH, slope * (phi + spare) + REACH) for slope in self.slopes]
+        choices = product(depth_intervals(self.network, windows[0]), width_intervals(self.network, windows[1]))
         ranked = [(distance(self.slopes[:2], pair), pair) for pair in choices]
         near = [item for item in ranked if item[0] <= REACH]
         middle = phi * self.slopes[1]
@@ -264,11 +276,12 @@ class _Planner:
             low += slope * max((box.low - REACH) / s for s, box in scaled)
             high += slope * min((box.high + REACH) / s for s, box in scaled)
         elif slope > 0:  # a law of resolution alone: any phi
-            low, high = -math.log(1000), math.log(1000)
+            low, high = SMALLEST_LOG, math.log(MAX_RESOLUTION)
         rules, base = self.network.rules, self.network.resolution
         step = rules.resolution_step
         least = math.ceil(max(base * math.exp(low), self.network.total_stride) / step) * step
-        return least, math.floor(min(base * math.exp(high), 16_384) / step) * step
+        most = math.floor(min(base * math.exp(high), MAX_RESOLUTION) / step) * step
+        return least, max(least, most)
 
     def ideal_resolution(self, pair: tuple[Interval, Interval]) -> int:
         """The resolution that the law gives for this choice of repeats and channels."""
@@ -281,8 +294,8 @@ class _Planner:
     def largest_resolution(self, shape: ConvNet, least: int, most: int) -> int | None:
         """The largest resolution from `least` to `most` at which `shape` keeps every limit, None for none.
 
-        Costs grow about as pixels squared: each step aims at the limit by that, inside the bracket. Memory is
-        the exception, a little larger at sizes that pad unevenly, so the next size but one is tried too.
+        Costs grow about as pixels squared: each step aims at the limit by that, inside the bracket. Memory
+        does not quite: sizes that pad unevenly take a little more, so a few sizes beyond are tried too.
         """
         step = self.network.rules.resolution_step
         low, high = least - step, most + step  # low fits or lies outside; high does not fit or lies outside
@@ -292,8 +305,10 @@ class _Planner:
             low, high = (guess, high) if max(used.values()) <= 1 else (low, guess)
             aim = guess * math.sqrt(1 / max(used.values()))
             guess = min(max(math.floor(aim / step) * step, low + step), high - step)
-        if low + 2 * step <= most and self.fits(shape.at_resolution(low + 2 * step)):
-            return low + 2 * step
+        if UNEVEN.intersection(self.limits):
+            for beyond in range(min(low + 8 * step, most), low + step, -step):
+                if self.fits(shape.at_resolution(beyond)):
+                    return beyond
         return low if low >= least else None
 
     def proposal(self, candidate: _Candidate) -> Proposal:
@@ -310,19 +325,21 @@ class _Planner:
             network = scale(self.network, scaling)
         return Proposal(phi, scaling, network, cost(network), candidate.used, math.expm1(candidate.off))
 
-    def naive(self) -> Proposal:
-        """What the formula gives: the phi at which the exact, unrounded growth meets the tightest limit."""
+    def naive(self) -> Proposal | None:
+        """What the formula gives: the phi at which the exact, unrounded growth meets the tightest limit; None
+        where that network would be absurdly large."""
         base = self.figures(self.network)
         phis = []
         for key, limit in self.limits.items():
             growth = sum(power * slope for power, slope in zip(GROWTH[key], self.slopes, strict=True))
             if growth > 0:
                 phis.append(math.log(limit / base[key]) / growth)
-        phi = min(phis, default=0.0)
-        phi = max(phi, -math.log(1000) / max(self.slopes) * 0.999)
-        scaling = self.law(phi)
-        network = scale(self.network, scaling)
-        return Proposal(phi, scaling, network, cost(network), self.used(self.figures(network)), 0.0)
+        phi = max(min(phis, default=0.0), self.smallest_phi)
+        try:
+            network = scale(self.network, self.law(phi))
+        except ConfigError:
+            return None
+        return Proposal(phi, self.law(phi), network, cost(network), self.used(self.figures(network)), 0.0)
 
 
 def _pareto(candidates: list[_Candidate], best: _Candidate) -> list[_Candidate]:

@@ -85,9 +85,7 @@ class Recipe:
 def recipe_names() -> list[str]:
     """The names of the recipes that come with the package."""
     return sorted(
-        item.name.removesuffix(".toml")
-        for item in resources.files(__name__).iterdir()
-        if item.name.endswith(".toml")
+        item.name.removesuffix(".toml") for item in resources.files(__name__).iterdir() if item.name.endswith(".toml")
     )
 
 

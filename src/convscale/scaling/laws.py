@@ -31,10 +31,10 @@ class Scaling:
     def __post_init__(self) -> None:
         for name in ("depth", "width", "resolution"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and 1 / MAX_MULTIPLIER <= value <= MAX_MULTIPLIER):
+            if not 0 < value <= MAX_MULTIPLIER:
                 raise ConfigError(
                     f"{name} multiplier {value} is not allowed",
-                    hint=f"a number from {1 / MAX_MULTIPLIER:g} to {MAX_MULTIPLIER:g}; 1 leaves it as it is",
+                    hint=f"a number above 0 and at most {MAX_MULTIPLIER:g}; 1 leaves it as it is",
                 )
 
 
@@ -68,8 +68,7 @@ class ScalingLaw:
         except (OverflowError, ConfigError):
             raise ConfigError(
                 f"phi {phi} is not allowed for law {self.name!r}",
-                hint=f"it must keep every multiplier within {MAX_MULTIPLIER:g}x; "
-                "EfficientNet B1 to B7 are 0.5 to 7",
+                hint=f"multipliers must stay above 0 and within {MAX_MULTIPLIER:g}; EfficientNet B1 to B7 are phi 0.5 to 7",
             ) from None
 
     @property

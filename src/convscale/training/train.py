@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from convscale.data import Dataset, Normalise, open_dataset, steps_per_epoch, training_batches
 from convscale.errors import ConfigError, DataError, TrainingError
-from convscale.evaluation import evaluate_model, pick_device
+from convscale.evaluation import evaluate_model
 from convscale.networks import ConvNet
-from convscale.nn import Model, build, save_weights
+from convscale.nn import Model, build, place, save_weights
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.progress import Progress
 from convscale.recipes import Recipe
@@ -48,8 +48,7 @@ def train(
     preprocessing = default_preprocessing(network.resolution, network.input_channels)
     run = create_run(Path(output), network, recipe, dataset.describe())
     torch.manual_seed(seed)
-    model = build(network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum)
-    model.to(pick_device(), memory_format=torch.channels_last)
+    model = place(build(network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum))
     evaluation = _fit(model, dataset, preprocessing, recipe, run, seed=seed, workers=workers, quiet=quiet)
     save_weights(run.weights, model, WeightsHeader(network, preprocessing, dataset.classes))
     run.write_evaluation(evaluation)
@@ -89,7 +88,7 @@ def _fit(
             logits = model(normalise(pixels))
             loss = F.cross_entropy(logits, labels.to(device), label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if recipe.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
             optimizer.step()

@@ -76,7 +76,7 @@ class Fit:
             f"(95% interval {low:.4f} to {high:.4f})",
             f"run        {self.run.path}",
             f"next       convscale predict {self.run.path} IMAGE...",
-            f"           convscale eval {self.run.path} --data {Path(data.source).name or data.source}",
+            f"           convscale eval {self.run.path} --data {data.source}",
         ]
 
 

@@ -159,7 +159,8 @@ def _read_folders(path: Path) -> _Read:
     named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
     roots = named if "train" in named else {"all": path}
     skipped = tuple(folder.name for folder in folders if named and folder not in named.values())
-    classes = tuple(folder.name for folder in _subfolders(next(iter(roots.values()))) if any(_images(folder)))
+    main_root = roots.get("train", path)
+    classes = tuple(folder.name for folder in _subfolders(main_root) if any(_images(folder)))
     if not classes:
         raise DataError(
             f"{path}: no image found",

@@ -63,7 +63,7 @@ class FileImages:
         return len(self.paths)
 
     def image(self, index: int) -> Image.Image:
-        return open_image(self.paths[index], self.name(index))
+        return read_image(self.paths[index])
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
@@ -82,7 +82,7 @@ class ParquetImages:
         content = self.column[index].as_py()
         if not content or not content.get("bytes"):
             raise DataError(f"{self.name(index)}: no image bytes in this row")
-        return open_image(io.BytesIO(content["bytes"]), self.name(index))
+        return open_image(content["bytes"], self.name(index))
 
     def name(self, index: int) -> str:
         return f"{self.path}[{index}]"
@@ -105,17 +105,26 @@ class Subset:
         return self.whole.name(int(self.indices[index]))
 
 
-def open_image(file: Path | io.BytesIO, name: str) -> Image.Image:
-    """Open an image and check its size from the header alone. Raises DataError."""
+def read_image(path: Path) -> Image.Image:
+    """Open an image file, as `open_image`."""
     try:
-        image = Image.open(file)
+        return open_image(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def open_image(content: bytes, name: str) -> Image.Image:
+    """Open an encoded image and check its size from the header alone; pixels are decoded when asked for.
+
+    Raises DataError calling it `name`.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
         raise DataError(f"{name}: not an image that can be read") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
-    except (ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{name}: damaged: {error}") from None
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)

@@ -67,9 +67,10 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
     positions = {name: index for index, name in enumerate(known)}
     if all(name in positions for name in found):
         return np.array([positions[name] for name in found], dtype=np.int64)
-    if all(name.isdecimal() and int(name) < len(known) for name in found):
-        return np.array([int(name) for name in found], dtype=np.int64)
-    strange = next(name for name in found if name not in positions)
+    numbers = {name: int(name) for name in found if name.isdecimal() and int(name) < len(known)}
+    if len(numbers) == len(found):
+        return np.array(list(numbers.values()), dtype=np.int64)
+    strange = next(name for name in found if name not in positions and name not in numbers)
     raise DataError(
         f"the data has a class {strange!r} that the network does not know",
         hint=f"the network's {len(known)} classes begin with {', '.join(known[:5])}",

@@ -1,0 +1,297 @@
+"""The command line: options, exit codes, JSON, and what it does without PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import convscale as cs
+from convscale.cli import main as cli_main
+from convscale.schema import from_table
+
+LIMITS = [
+    "--macs", "--params", "--activations", "--file", "--file-bytes", "--inference-memory",
+    "--inference-memory-bytes", "--training-memory-fixed", "--training-memory-bytes-fixed",
+    "--training-memory-per-image", "--training-memory-bytes-per-image",
+]  # fmt: skip
+LAW = ["--law", "--alpha", "--beta", "--gamma"]
+OPTIONS = {
+    "list": ["--json"],
+    "show": ["network", "--classes", "--resolution", "--json"],
+    "cost": ["network", "--classes", "--resolution", "--json"],
+    "scale": [
+        "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
+        "--json",
+    ],
+    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--json"],
+    "fit": [
+        "data", *LIMITS, "--baseline", "--recipe", "--epochs", "--batch", "--seed", "--workers", "--label-column",
+        "-o", "--output", "--json",
+    ],
+    "train": [
+        "network", "--data", "--recipe", "--epochs", "--batch", "--seed", "--workers", "--label-column", "-o",
+        "--output", "--json",
+    ],
+    "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
+    "predict": ["run", "images", "--top", "--json"],
+}  # fmt: skip
+COST_KEYS = [
+    "name", "resolution", "num_classes", "params", "macs", "activations", "file_bytes", "inference_memory_bytes",
+    "training_memory_bytes_fixed", "training_memory_bytes_per_image",
+]  # fmt: skip
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli_main.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("name", cli_main.COMMANDS)
+def test_options_are_pinned(name: str) -> None:
+    command = cli_main.cli.get_command(click.Context(cli_main.cli), name)
+    assert command is not None
+    found = [option for parameter in command.params for option in (parameter.opts if parameter.param_type_name == "option" else [parameter.name])]
+    assert found == OPTIONS[name]
+    assert all(getattr(p, "help", "") for p in command.params if p.param_type_name == "option")
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert cs.__all__ == [
+        "Budget", "ConvNet", "ConvscaleError", "Cost", "Dataset", "Evaluation", "Fit", "InputError", "LayerGraph",
+        "Model", "Plan", "Prediction", "Recipe", "Scaling", "ScalingLaw", "__version__", "build", "compound",
+        "compound_law", "cost", "evaluate", "fit", "law", "load_weights", "network", "open_dataset", "plan",
+        "predict", "published", "recipe", "resolve", "save_weights", "scale", "shares_law", "train",
+        "write_network",
+    ]  # fmt: skip
+    assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        cs.nothing  # noqa: B018
+
+
+def test_every_command_is_listed_and_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(OPTIONS) == set(cli_main.COMMANDS)
+    code, out, _ = run(capsys, "--help")
+    assert code == 0 and all(f"  {name} " in out for name in cli_main.COMMANDS)
+    for name in cli_main.COMMANDS:
+        code, out, _ = run(capsys, name, "--help")
+        assert code == 0 and "Usage: convscale" in out
+    assert run(capsys, "--version")[1].strip().endswith(cs.__version__)
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run_json(capsys, "list")["networks"]
+    assert {"name": "resnet-50", "resolution": 224, "params": 25557032, "macs": 4089184256}.items() <= rows[
+        [row["name"] for row in rows].index("resnet-50")
+    ].items()
+    assert "efficientnet-lite0" in run(capsys, "list")[1]
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = run_json(capsys, "show", "efficientnet-b0")["stages"]
+    assert [row["in_size"] for row in stages] == [224, 112, 112, 56, 28, 14, 14, 7, 7]  # table 1 of the paper
+    assert stages[5]["operator"] == "MBConv6, k5x5, SE" and stages[5]["repeats"] == 3
+    code, out, _ = run(capsys, "show", "efficientnet-b0", "--resolution", "240")
+    assert code == 0 and "240x240" in out and "receptive field" in out and "MBConv6, k3x3, SE" in out
+
+
+def test_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    cost = run_json(capsys, "cost", "efficientnet-b0", "--classes", "10", "--resolution", "160")
+    assert list(cost) == COST_KEYS
+    assert (cost["resolution"], cost["num_classes"], cost["params"]) == (160, 10, 5288548 - 990 * 1281)
+    assert "5,288,548" in run(capsys, "cost", "efficientnet-b0")[1]
+
+
+def test_scale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = run_json(capsys, "scale", "efficientnet-b0", "--phi", 1, "-o", tmp_path / "net.toml")
+    assert out["law"] == "compound" and out["phi"] == 1 and list(out["cost"]) == COST_KEYS
+    assert out["scaling"] == {"depth": 1.2, "width": 1.1, "resolution": 1.15}
+    assert cs.network(tmp_path / "net.toml") == from_table(cs.ConvNet, out["network"])
+    published = run_json(capsys, "scale", "efficientnet-b0", "--published", "b3")
+    assert from_table(cs.ConvNet, published["network"]) == cs.network("efficientnet-b3")
+    wide = run_json(capsys, "scale", "resnet-50", "--width", 2)
+    assert wide["scaling"] == {"depth": 1, "width": 2, "resolution": 1}
+    assert "true MACs x2.57" in run(capsys, "scale", "efficientnet-b0", "--phi", 1)[1]
+    lawful = run_json(capsys, "scale", "resnet-50", "--phi", 2, "--law", "depth")
+    assert lawful["scaling"]["depth"] == 4
+
+
+def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("plan", "efficientnet-b0", "--macs", "1G", "--params", "9.5M", "--inference-memory", "64MB")
+    out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml")
+    assert list(out) == [
+        "law", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
+    ]  # fmt: skip
+    assert set(out["used"]) == {"macs", "params", "inference_memory_bytes"} and max(out["used"].values()) <= 1
+    assert set(out["binding"]) <= set(out["used"]) and out["naive"]["phi"] > 0
+    net = cs.network(tmp_path / "net.toml")
+    assert net.num_classes == 10 and cs.cost(net).as_dict() == out["cost"]
+    assert net == cs.scale(cs.network("efficientnet-b0").with_classes(10), cs.Scaling(**out["scaling"]))
+    text = run(capsys, *arguments)[1]
+    assert "binding: " in text and "naive" in text and "found for EfficientNet-B0 on ImageNet" in text
+    (tmp_path / "mine.toml").write_text("alpha = 1.4\nbeta = 1.1\ngamma = 1.05\n")
+    text = run(capsys, "plan", "resnet-50", "--macs", "8G", "--coefficients", tmp_path / "mine.toml")[1]
+    assert "mine.toml" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["plna"], "unknown command 'plna'", "did you mean 'plan'?"),
+        (["cost", "efficientnet-b9"], "unknown network 'efficientnet-b9'", "did you mean 'efficientnet-b8'"),
+        (["cost"], "Missing argument 'NETWORK'", "convscale cost --help"),
+        (["cost", "resnet-50", "--resolutoin", "3"], "No such option", "convscale cost --help"),
+        (["cost", "resnet-50", "--resolution", "x"], "not a valid integer", "--help"),
+        (["cost", "resnet-50", "--resolution", "16"], "resolution 16 is not allowed", "32 to"),
+        (["cost", "resnet-50", "--classes", "0"], "num_classes 0", "1 to"),
+        (["cost", "none.toml"], "none.toml: cannot be read", ""),
+        (["plan", "efficientnet-b0"], "at least one limit", "macs 600M"),
+        (["plan", "efficientnet-b0", "--macs", "1X"], "macs: '1X' is not a quantity", "600M"),
+        (["plan", "efficientnet-b0", "--macs", "nan"], "macs: 'nan'", "600M"),
+        (["plan", "efficientnet-b0", "--macs=-1G"], "macs: '-1G'", "600M"),
+        (["plan", "efficientnet-b0", "--macs", "10k"], "smallest achievable 3", "raise the limit"),
+        (["plan", "efficientnet-b3", "--macs", "1G"], "already scaled", "scale efficientnet-b0"),
+        (["plan", "resnet-50", "--macs", "1G", "--law", "compond"], "unknown scaling law", "'compound'"),
+        (["plan", "resnet-50", "--macs", "1G", "--law", "depth", "--alpha", "2"], "takes no alpha", "--law compound"),
+        (["plan", "resnet-50", "--macs", "1G", "--coefficients", "no.toml"], "no.toml: cannot be read", ""),
+        (["plan", "resnet-50", "--macs", "1G", "--coefficients", "x.toml", "--law", "depth"], "already says", "--help"),
+        (["scale", "resnet-50"], "give one of --phi", "--help"),
+        (["scale", "resnet-50", "--phi", "1", "--depth", "2"], "give one of", "--help"),
+        (["scale", "resnet-50", "--phi", "nan"], "phi nan", ""),
+        (["scale", "resnet-50", "--width", "0"], "width multiplier 0.0", "above 0"),
+        (["scale", "resnet-50", "--published", "b9"], "unknown published scaling", "allowed: b0"),
+        (["fit", "digits"], "at least one limit", ""),
+        (["fit", "nowhere", "--macs", "1M"], "nowhere: no such file or folder", "'digits'"),
+        (["fit", "digits", "--macs", "1M", "--recipe", "digit"], "unknown recipe", "'digits'"),
+        (["fit", "digits", "--macs", "1M", "--baseline", "resnet50"], "unknown network", "'resnet-50'"),
+        (["train", "resnet-50", "--data", "digits"], "Missing option '-o'", "--help"),
+        (["eval", "nowhere", "--data", "digits"], "nowhere: no such run folder or weights file", ""),
+        (["predict", "nowhere", "x.png"], "x.png: no such image file", ""),
+    ],
+)
+def test_bad_input_exits_with_2_and_one_hint(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, hint: str
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == ""
+    lines = err.splitlines()
+    assert lines[0].startswith("error: ") and message in lines[0]
+    assert len(lines) <= 2 and (hint in lines[1] if hint else True)
+
+
+def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    net = tmp_path / "tiny.toml"
+    small = run_json(capsys, "plan", "small-resnet", "--macs", "1M", "--classes", 10, "-o", net)
+    text = net.read_text().replace("num_classes = 10", "num_classes = 10\ninput_channels = 1")
+    net.write_text(text)
+    assert small["cost"]["macs"] <= 1e6
+    arguments = ("train", net, "--data", "digits", "--recipe", "digits", "--epochs", 1, "-o", tmp_path / "run")
+    trained = run_json(capsys, *arguments)
+    assert trained["epochs"] == 1
+    evaluation = run_json(capsys, "eval", tmp_path / "run", "--data", "digits")
+    assert list(evaluation) == ["top1", "top5", "n", "interval95", "per_class"]
+    assert evaluation["n"] == 359 and evaluation["top1"] == pytest.approx(trained["evaluation"]["top1"], abs=0.01)
+    code, out, _ = run(capsys, "eval", tmp_path / "run" / "weights.safetensors", "--data", "digits")
+    assert code == 0 and "on 1,797 images" in out
+    image = tmp_path / "digit.png"
+    cs.open_dataset("digits").test.image(0).save(image)
+    predictions = run_json(capsys, "predict", tmp_path / "run", image, image)["predictions"]
+    assert len(predictions) == 2 and len(predictions[0]["classes"]) == 5
+    assert set(predictions[0]["classes"][0]) == {"class", "probability"}
+    assert run_json(capsys, "cost", tmp_path / "run")["macs"] == run_json(
+        capsys, "cost", tmp_path / "run" / "weights.safetensors"
+    )["macs"]
+    code, _, err = run(capsys, *arguments)
+    assert code == 2 and "not empty" in err
+
+
+def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "numpy", "PIL", "pyarrow", "sklearn"):
+    sys.modules[name] = None
+from convscale.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["list"], 0),
+        (["show", "efficientnet-b0"], 0),
+        (["cost", "resnet-50", "--json"], 0),
+        (["scale", "efficientnet-b0", "--phi", "2"], 0),
+        (["plan", "efficientnet-b0", "--macs", "1G", "--json"], 0),
+        (["plan", "efficientnet-b0", "--macs", "1X"], 2),
+        (["fit", "digits", "--macs", "1X"], 2),
+        (["fit", "digits", "--macs", "1M", "--baseline", "zebra"], 2),
+        (["train", "efficientnet-b9", "--data", "digits", "-o", "x"], 2),
+        (["train", "efficientnet-b0", "--data", "digits", "--recipe", "zebra", "-o", "x"], 2),
+    ],
+)
+def test_what_needs_no_torch(arguments: list[str], code: int) -> None:
+    result = fresh("-c", WITHOUT_TORCH, *arguments)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_python_m_and_a_reader_that_goes_away() -> None:
+    assert fresh("-m", "convscale", "--version").stdout.strip() == f"convscale, version {cs.__version__}"
+    child = subprocess.run(
+        f"{sys.executable} -m convscale list | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "name" in child.stdout and "Traceback" not in child.stderr and "BrokenPipe" not in child.stderr
+
+
+def test_interruption_has_its_exit_codes(tmp_path: Path) -> None:
+    for index, (number, code) in enumerate(((signal.SIGINT, 130), (signal.SIGTERM, 143))):
+        command = [sys.executable, "-m", "convscale", "fit", "digits", "--macs", "5M", "-o", str(tmp_path / str(index))]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        metrics = tmp_path / str(index) / "metrics.jsonl"
+        deadline = time.monotonic() + 60
+        while not metrics.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=30)
+        assert child.returncode == code, err
+        assert out == "" and "Traceback" not in err
+
+
+def test_commands_leave_no_trace_in_the_home_folder(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    result = fresh("-m", "convscale", "plan", "efficientnet-b0", "--macs", "1G", HOME=str(home))
+    assert result.returncode == 0 and list(home.iterdir()) == []
+
+
+def test_the_package_knows_its_modules() -> None:
+    for name in (*cs.__all__[:-1], "write_network"):
+        home = cs._HOME_OF.get(name)
+        if home:
+            assert hasattr(importlib.import_module(f"convscale.{home}"), name)

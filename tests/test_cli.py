@@ -68,7 +68,11 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
 def test_options_are_pinned(name: str) -> None:
     command = cli_main.cli.get_command(click.Context(cli_main.cli), name)
     assert command is not None
-    found = [option for parameter in command.params for option in (parameter.opts if parameter.param_type_name == "option" else [parameter.name])]
+    found = [
+        option
+        for parameter in command.params
+        for option in (parameter.opts if parameter.param_type_name == "option" else [parameter.name])
+    ]
     assert found == OPTIONS[name]
     assert all(getattr(p, "help", "") for p in command.params if p.param_type_name == "option")
 
@@ -215,9 +219,10 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     predictions = run_json(capsys, "predict", tmp_path / "run", image, image)["predictions"]
     assert len(predictions) == 2 and len(predictions[0]["classes"]) == 5
     assert set(predictions[0]["classes"][0]) == {"class", "probability"}
-    assert run_json(capsys, "cost", tmp_path / "run")["macs"] == run_json(
-        capsys, "cost", tmp_path / "run" / "weights.safetensors"
-    )["macs"]
+    assert (
+        run_json(capsys, "cost", tmp_path / "run")["macs"]
+        == run_json(capsys, "cost", tmp_path / "run" / "weights.safetensors")["macs"]
+    )
     code, _, err = run(capsys, *arguments)
     assert code == 2 and "not empty" in err
 

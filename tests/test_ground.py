@@ -37,7 +37,9 @@ def test_bytes_and_seconds() -> None:
     assert units.parse_seconds("1.5h") == 5400
 
 
-@pytest.mark.parametrize("bad", ["", "M", "1X", "1 0M", "-1M", "0", "nan", "inf", "1e999", "１M", math.nan, -1, 0, True])
+@pytest.mark.parametrize(
+    "bad", ["", "M", "1X", "1 0M", "-1M", "0", "nan", "inf", "1e999", "１M", math.nan, -1, 0, True]
+)
 def test_what_is_no_quantity(bad: str | float) -> None:
     with pytest.raises(UnitError, match="macs") as caught:
         units.parse_count(bad, "macs")

@@ -86,7 +86,9 @@ def test_same_padding_is_possible_where_only_timm_symmetric_exists() -> None:
         torch.testing.assert_close(ours, torch.nn.functional.relu6(norm(expected)))
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b1", "resnet-50", "mobilenet-v3-small", "regnety-400mf", "small-resnet"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet-b1", "resnet-50", "mobilenet-v3-small", "regnety-400mf", "small-resnet"]
+)
 def test_each_built_layer_is_the_graphs_row_in_order(name: str) -> None:
     network = cs.network(name)
     model = cs.build(network).eval()

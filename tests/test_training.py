@@ -320,7 +320,15 @@ def test_wilson_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"size": 0}, {"crop": 0.0}, {"crop": 1.1}, {"std": (0.0, 1.0, 1.0)}, {"mean": (0.5,)}, {"mean": (0.1,) * 3, "std": (math.nan,) * 3}]
+    "changes",
+    [
+        {"size": 0},
+        {"crop": 0.0},
+        {"crop": 1.1},
+        {"std": (0.0, 1.0, 1.0)},
+        {"mean": (0.5,)},
+        {"mean": (0.1,) * 3, "std": (math.nan,) * 3},
+    ],
 )
 def test_preprocessing_that_makes_no_sense(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError):

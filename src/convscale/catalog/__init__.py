@@ -84,9 +84,9 @@ def read_network(path: Path) -> ConvNet:
         raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
 
 
-def write_network(network: ConvNet, path: Path) -> None:
+def write_network(network: ConvNet, path: str | Path) -> None:
     """Write a network as TOML: its table of stages, one row a line."""
-    write_toml(path, to_table(network))
+    write_toml(Path(path), to_table(network))
 
 
 __all__ = ["CATALOG", "network", "read_network", "source", "write_network"]

@@ -109,6 +109,8 @@ def scaling_as_dict(scaling: Scaling) -> dict[str, float]:
 def write_output(network: ConvNet, output: Path | None) -> None:
     """Write the network where -o says; say so on stderr."""
     if output is not None:
+        if not output.parent.is_dir():
+            raise click.UsageError(f"-o: there is no folder {output.parent}")
         from convscale.catalog import write_network
 
         write_network(network, output)

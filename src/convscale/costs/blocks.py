@@ -79,7 +79,7 @@ def layer_cost(layer: Layer) -> LayerCost:
     return _NO_COST
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 9)
 def block_cost(block: BlockGraph) -> BlockCost:
     """The costs of a block, summed and scheduled over its layers."""
     params = buffers = macs = activations = tensors = 0

@@ -142,7 +142,7 @@ class _Builder:
         self.append(LinearLayer(name, (self.at,), self.channels, out_features, activation))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 9)
 def resolve_block(
     block: Block, in_channels: int, out_channels: int, stride: int, size: int, padding: Padding
 ) -> BlockGraph:
@@ -198,7 +198,7 @@ def _fused_mbconv(builder: _Builder, block: FusedMBConv, out_channels: int, stri
         builder.add(BLOCK_INPUT, None)
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 9)
 def _resolve_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> BlockGraph:
     builder = _Builder(in_channels, size, padding)
     builder.conv("conv", stem.channels, stem.kernel, stem.activation, stem.stride)
@@ -207,7 +207,7 @@ def _resolve_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> 
     return builder.finish("stem")
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 9)
 def _resolve_head(head: Head, in_channels: int, size: int, num_classes: int) -> BlockGraph:
     builder = _Builder(in_channels, size, "same")
     if not isinstance(head, Pool):

@@ -44,8 +44,9 @@ lint: setup-dev ## style, floors, types
 types: setup-dev ## types only
 	$(BIN)/mypy
 
-bench: setup-dev ## speed of costs and planning, beside building the module and counting it
+bench: setup-dev ## costs and planning: their speed, and how much of a budget is spent
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/planning.py
 
 docs: setup-dev ## check that every block of the docs runs
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -34,10 +34,10 @@ class ClassRecord:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5 (None below six classes)."""
+    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5."""
 
     top1: float
-    top5: float | None
+    top5: float
     n: int
     interval95: tuple[float, float]
     per_class: tuple[ClassRecord, ...]

@@ -28,8 +28,8 @@ def command(run: str, data: str, batch: int, workers: int, label_column: str, as
     from rich.table import Table
 
     low, high = result.interval95
-    top5 = "" if result.top5 is None else f", top-5 {result.top5:.4f}"
-    print(f"top-1 {result.top1:.4f} (95% interval {low:.4f} to {high:.4f}){top5} on {result.n:,} images")
+    print(f"top-1 {result.top1:.4f} (95% interval {low:.4f} to {high:.4f}) on {result.n:,} images")
+    print(f"top-5 {result.top5:.4f}")
     table = Table("class", box=None)
     for heading in ("images", "top-1"):
         table.add_column(heading, justify="right")

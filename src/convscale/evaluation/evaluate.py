@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from convscale.data import ImageCollection, Normalise, evaluation_batches, open_
 from convscale.errors import DataError
 from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
+from convscale.progress import Progress
 from convscale.records import ClassRecord, Evaluation, wilson_interval
 from convscale.runs import Run, weights_file
 
@@ -25,6 +27,7 @@ def evaluate(
     batch: int = 64,
     workers: int = 0,
     label_column: str = "label",
+    quiet: bool = False,
 ) -> Evaluation:
     """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
 
@@ -45,6 +48,7 @@ def evaluate(
         labels=positions[images.labels],
         batch=batch,
         workers=workers,
+        progress=Progress(math.ceil(len(images) / batch), quiet=quiet),
     )
 
 
@@ -87,6 +91,7 @@ def evaluate_model(
     labels: Labels | None = None,
     batch: int = 64,
     workers: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Accuracy of `model` on `images`; `labels` replace the collection's own where classes were matched."""
     truth = images.labels if labels is None else labels
@@ -98,12 +103,14 @@ def evaluate_model(
     top = min(5, len(classes))
     for pixels, _ in evaluation_batches(images, preprocessing, batch, workers):
         ranks.append(model(normalise(pixels)).topk(top).indices.cpu())
+        if progress is not None:
+            progress.step(f"evaluated {min(len(ranks) * batch, len(images)):,} of {len(images):,} images")
     model.train(was_training)
     hits = torch.cat(ranks).numpy() == truth[:, None]
     first = hits[:, 0]
     return Evaluation(
         top1=float(first.mean()),
-        top5=float(hits.any(axis=1).mean()) if len(classes) > 5 else None,
+        top5=float(hits.any(axis=1).mean()),
         n=len(truth),
         interval95=wilson_interval(int(first.sum()), len(truth)),
         per_class=tuple(

@@ -68,7 +68,7 @@ class ScalingLaw:
         except (OverflowError, ConfigError):
             raise ConfigError(
                 f"phi {phi} is not allowed for law {self.name!r}",
-                hint=f"multipliers must stay above 0 and within {MAX_MULTIPLIER:g}; EfficientNet B1 to B7 are phi 0.5 to 7",
+                hint=f"multipliers must stay above 0 and within {MAX_MULTIPLIER:g}; B1 to B7 are phi 0.5 to 7",
             ) from None
 
     @property

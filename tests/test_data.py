@@ -258,7 +258,8 @@ def test_a_worker_names_the_bad_image(tmp_path: Path) -> None:
             list(evaluation_batches(images, Preprocessing(8), 4, workers))
         except DataError as error:
             caught.append(str(error))
-    assert caught and all("0.png" in message for message in caught)
+    assert len(caught) in (1, 2)  # once alone, or once with and once without workers
+    assert all(message.endswith("0.png: not an image that can be read") for message in caught)
 
 
 def test_user_files_are_left_alone(tmp_path: Path) -> None:

@@ -59,11 +59,12 @@ class Fit:
             for key, share in chosen.used.items()
         )
         kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
+        unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
         repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
         widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
         return [
             f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
-            f"{len(data.test):,} held out ({kept})",
+            f"{len(data.test):,} held out ({kept}){unused}",
             f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
             f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
             f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}",

@@ -41,6 +41,8 @@ def command(
     from convscale.training import train
 
     dataset = open_dataset(data, seed=seed, label_column=label_column)
+    if dataset.skipped:
+        click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)
     run, evaluation = train(net, dataset, chosen, output, seed=seed, workers=workers)
     if as_json:
         print_json({"run": str(run.path), "epochs": chosen.epochs, "evaluation": evaluation.as_dict()})

@@ -51,6 +51,7 @@ class Dataset:
             "train_images": len(self.train),
             "test_images": len(self.test),
             "classes": len(self.classes),
+            "skipped": list(self.skipped),
         }
 
 

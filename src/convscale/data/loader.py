@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from torch.utils import data as torch_data
 
 from convscale.data.images import ImageCollection, decode
 from convscale.data.transforms import evaluation_pixels, training_pixels
+from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
 
 
-class _Views(torch_data.Dataset[tuple[Tensor, int]]):
-    """One view of each image. Random views depend on (seed, epoch, index) alone, so neither the number of
-    workers nor the order of the images changes them."""
+class _Views(torch_data.Dataset[tuple[Tensor, int] | DataError]):
+    """One view of each image, or why there is none. Random views depend on (seed, epoch, index) alone, so neither
+    the number of workers nor the order of the images changes them."""
 
     def __init__(
         self,
@@ -34,7 +36,14 @@ class _Views(torch_data.Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int] | DataError:
+        try:
+            return self.view(index)
+        except DataError as error:  # raised in the main process: a worker would wrap it in its traceback
+            return error
+
+    def view(self, index: int) -> tuple[Tensor, int]:
+        """Pixels (channels, size, size) uint8 and label. Raises DataError."""
         image = decode(self.images.image(index), self.preprocessing.channels, self.images.name(index))
         if self.augmentation is None:
             pixels = evaluation_pixels(image, self.preprocessing)
@@ -48,8 +57,7 @@ def evaluation_batches(
     images: ImageCollection, preprocessing: Preprocessing, batch: int, workers: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in order: uint8 (n, channels, size, size) and labels (n,)."""
-    views = _Views(images, preprocessing)
-    return iter(torch_data.DataLoader(views, batch_size=batch, num_workers=workers))
+    return _load(_Views(images, preprocessing), workers, batch_size=batch)
 
 
 def training_batches(
@@ -68,7 +76,24 @@ def training_batches(
     steps = steps_per_epoch(len(images), batch)
     size = min(batch, len(images))
     batches = [order[step * size : (step + 1) * size].tolist() for step in range(steps)]
-    return iter(torch_data.DataLoader(views, batch_sampler=batches, num_workers=workers))
+    return _load(views, workers, batch_sampler=batches)
+
+
+def _load(views: _Views, workers: int, **batching: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    for batch in torch_data.DataLoader(views, num_workers=workers, collate_fn=_collate, **batching):
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+def _collate(items: list[tuple[Tensor, int] | DataError]) -> tuple[Tensor, Tensor] | DataError:
+    pixels, labels = [], []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        pixels.append(item[0])
+        labels.append(item[1])
+    return torch.stack(pixels), torch.tensor(labels)
 
 
 def steps_per_epoch(images: int, batch: int) -> int:

@@ -187,7 +187,7 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["fit", "digits", "--macs", "1M", "--baseline", "resnet50"], "unknown network", "'resnet-50'"),
         (["train", "resnet-50", "--data", "digits"], "Missing option '-o'", "--help"),
         (["eval", "nowhere", "--data", "digits"], "nowhere: no such run folder or weights file", ""),
-        (["predict", "nowhere", "x.png"], "x.png: no such image file", ""),
+        (["predict", "nowhere", "x.png"], "nowhere: no such run folder", ""),
     ],
 )
 def test_bad_input_exits_with_2_and_one_hint(

@@ -67,6 +67,15 @@ def test_true_growth_of_the_compound_law_is_not_two_to_the_phi(phi: float, growt
     assert cs.cost(scaled).macs / cs.cost(B0).macs == pytest.approx(growth, rel=0.005)
 
 
+def test_float_noise_adds_no_repeat() -> None:
+    for scaling in (cs.law("uniform")(6), cs.compound(phi=2, alpha=2**0.5), cs.shares_law(1, 2, 2)(5)):
+        whole = round(scaling.depth)
+        assert scaling.depth != whole and abs(scaling.depth - whole) < 1e-12
+        assert repeats(cs.scale(B0, scaling)) == [whole * count for count in repeats(B0)]
+    with pytest.raises(ConfigError, match="law becomes one at a phi"):
+        cs.scale(B0, compound_law())  # type: ignore[arg-type]
+
+
 def test_published_is_not_the_formula() -> None:
     assert cs.published("b4") == cs.Scaling(depth=1.8, width=1.4, resolution=380 / 224)
     assert cs.scale(B0, cs.published("b4")) != cs.scale(B0, cs.compound(phi=4))
@@ -131,7 +140,7 @@ def test_coefficients_from_a_file(tmp_path: object) -> None:
     (folder / "c.json").write_text('{"alpha": 1.3, "beta": 1.05, "gamma": 1.2}')
     assert read_coefficients(folder / "c.toml") == read_coefficients(folder / "c.json") == compound_law(1.3, 1.05, 1.2)
     (folder / "bad.toml").write_text("alpha = 1.3\nbetta = 1.05\n")
-    with pytest.raises(ConfigError, match=r"bad.toml.*beta: missing"):
+    with pytest.raises(ConfigError, match=r"bad.toml.*betta: unknown key.*did you mean 'beta'"):
         read_coefficients(folder / "bad.toml")
 
 

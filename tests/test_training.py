@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -141,8 +142,53 @@ def test_a_loss_that_diverges_stops(tmp_path: Path) -> None:
     plain = replace(TINY, norm_eps=1e-5)
     with pytest.raises(TrainingError, match="the loss is nan in epoch .*learning rate"):
         cs.train(plain, "digits", replace(wild, epochs=30), tmp_path / "run", quiet=True)
-    with pytest.raises(RunError, match="no weights yet"):
-        open_run(tmp_path / "run")
+    if (tmp_path / "run").exists():  # an epoch was finished: its metrics stay
+        with pytest.raises(RunError, match="no weights yet"):
+            open_run(tmp_path / "run")
+
+
+def test_a_run_without_a_finished_epoch_leaves_its_name_free(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(4):
+            (tmp_path / "data" / name / f"{index}.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="not an image"):
+        cs.train(cs.network("small-resnet"), tmp_path / "data", QUICK, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_matches_classes_of_another_order(fitted: Fit, tmp_path: Path) -> None:
+    digits = cs.open_dataset("digits").test
+    for label in (3, 7):
+        (tmp_path / str(label)).mkdir()
+        for index in np.flatnonzero(digits.labels == label)[:20]:
+            digits.image(int(index)).save(tmp_path / str(label) / f"{index}.png")
+    evaluation = cs.evaluate(fitted.run.path, tmp_path, quiet=True)
+    assert evaluation.n == 40 and evaluation.top1 > 0.8  # "3" and "7" are classes 0 and 1 of the folder
+
+
+def test_eval_refuses_data_that_changed_since(tmp_path: Path) -> None:
+    digits = cs.open_dataset("digits").train
+    for label in (0, 1):
+        (tmp_path / "data" / str(label)).mkdir(parents=True)
+        for index in np.flatnonzero(digits.labels == label)[:10]:
+            digits.image(int(index)).save(tmp_path / "data" / str(label) / f"{index}.png")
+    run, _ = cs.train(TINY, tmp_path / "data", replace(QUICK, epochs=1, batch=4), tmp_path / "run", quiet=True)
+    assert cs.evaluate(run.path, tmp_path / "data", quiet=True).n == 4
+    digits.image(0).save(tmp_path / "data" / "0" / "new.png")
+    with pytest.raises(DataError, match="20 images when .* was trained, now 21"):
+        cs.evaluate(run.path, tmp_path / "data", quiet=True)
+    (run.path / "data.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"data.json.*missing"):
+        cs.evaluate(run.path, tmp_path / "data", quiet=True)
+    (run.path / "data.json").unlink()
+    assert cs.evaluate(run.path, tmp_path / "data", quiet=True).n == 21
+
+
+def test_a_run_records_its_seed_and_threads(fitted: Fit) -> None:
+    environment = json.loads((fitted.run.path / "environment.json").read_text())
+    assert environment["seed"] == 0 and environment["torch_threads"] >= 1 and environment["device"]
+    assert not any("PATH" in key or "HOME" in key for key in environment)
 
 
 def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
@@ -193,6 +239,20 @@ def test_weights_that_cannot_be_used(fitted: Fit, tmp_path: Path) -> None:
     refused("1 class names for a network of 10 classes")
     damaged(weights, path, preprocessing=None)
     refused("header is damaged")
+    damaged(weights, path, preprocessing='{"size": 20}')
+    refused("preprocessing of 3 channels for a network of 1")
+    damaged(weights, path, preprocessing='{"size": 1000000000}')
+    refused("header is damaged.*size 1000000000")
+    damaged(weights, path, format_version="\u00b2")
+    refused("not one of Convscale's")
+    damaged(weights, path, classes=json.dumps(["a"] * 10))
+    refused("named twice")
+    damaged(weights, path, network="[" * 5000)
+    refused("header is damaged")
+    tensors = safetensors.torch.load_file(weights)
+    header = read_header(weights).as_metadata()
+    safetensors.torch.save_file({k: v.half() for k, v in tensors.items()}, path, header)
+    refused("is torch.float16, not float32")
     wider = json.dumps(to_table(replace(fitted.plan.network, stem=Stem(24, stride=1))))
     damaged(weights, path, network=wider)
     refused("tensors do not fit its network, the first is 'stages.0.0.depthwise.conv.weight'")
@@ -230,7 +290,7 @@ def test_run_folders_that_cannot_be_used(fitted: Fit, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run folder"):
         open_run(tmp_path)
     with pytest.raises(RunError, match="no such run folder or weights file"):
-        cs.predict(tmp_path / "none", ["x"] if False else digit_files(tmp_path, 1))
+        cs.predict(tmp_path / "none", digit_files(tmp_path, 1))
     (tmp_path / "environment.json").write_text('{"format_version": 2}')
     with pytest.raises(RunError, match="format version 2 is newer"):
         open_run(tmp_path)
@@ -244,6 +304,8 @@ def test_classes_are_matched_by_name_or_number() -> None:
         match_classes(("a", "z"), ("a", "b"))
     with pytest.raises(DataError, match="class '3'"):
         match_classes(("0", "3"), ("a", "b"))
+    with pytest.raises(DataError, match="class '0'"):
+        match_classes(("0", "1"), ("1", "2", "3"))  # numbered names are names
 
 
 def test_every_kind_of_images_gets_a_sensible_baseline(tmp_path: Path) -> None:
@@ -258,7 +320,7 @@ def test_every_kind_of_images_gets_a_sensible_baseline(tmp_path: Path) -> None:
         assert network.num_classes == 2 and chosen.reason.startswith(f"images are about {side} px")
         return network.name, network.resolution, network.input_channels, chosen.recipe_name
 
-    assert choice(8, "L") == ("small-mbconv", 16, 1, "digits")
+    assert choice(8, "L") == ("small-mbconv-16px", 16, 1, "digits")
     assert choice(32, "RGB") == ("small-mbconv", 32, 3, "small-images")
     assert choice(500, "RGB") == ("efficientnet-b0", 224, 3, "photos")
     given = choose(cs.open_dataset("digits"), "small-resnet")
@@ -304,7 +366,7 @@ def test_malformed_recipes(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_learning_rate_course() -> None:
-    course = Recipe(note="x", epochs=10, batch=1, learning_rate=1.0, warmup_epochs=2)
+    course = Recipe(note="x", epochs=10, batch=2, learning_rate=1.0, warmup_epochs=2)
     assert [learning_rate(course, epoch) for epoch in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 

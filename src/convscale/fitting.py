@@ -14,9 +14,8 @@ from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, format_limit, plan
 from convscale.recipes import Recipe, recipe
 from convscale.records import Evaluation
-from convscale.runs import Run, next_run_path
+from convscale.runs import Run, next_run_path, require_free
 from convscale.scaling import ScalingLaw
-from convscale.training import train
 from convscale.units import format_count, format_seconds
 
 IMAGES_LOOKED_AT = 64
@@ -58,6 +57,7 @@ class Fit:
             f"{share:.1%} of {key} {format_limit(key, self.plan.budget.limits()[key])}"
             for key, share in chosen.used.items()
         )
+        binding = ", ".join(self.plan.binding)
         kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
         unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
         repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
@@ -70,7 +70,7 @@ class Fit:
             f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}",
             f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
             f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
-            f"budget     {used}; binding: {', '.join(self.plan.binding)}",
+            f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
             f"training   {self.recipe.epochs} epochs of recipe {self.choice.recipe_name} in "
             f"{format_seconds(self.training_seconds)}",
             f"accuracy   top-1 {self.evaluation.top1:.4f} on {self.evaluation.n:,} held-out images "
@@ -108,6 +108,9 @@ def fit(
     chosen_recipe = recipe(choice.recipe_name).with_changes(epochs=epochs, batch=batch)
     planned = plan(choice.baseline, budget, law)
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
+    require_free(path)
+    from convscale.training import train  # PyTorch is loaded once everything else is known to be right
+
     started = time.monotonic()
     run, evaluation = train(planned.network, dataset, chosen_recipe, path, seed=seed, workers=workers, quiet=quiet)
     seconds = time.monotonic() - started
@@ -120,7 +123,9 @@ def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
     side, grey = typical_image(dataset.train)
     name, resolution, recipe_name, why = next(row[1:] for row in CHOICES if side <= row[0])
     if baseline is None:
-        network = find_network(name).at_resolution(resolution)
+        network = find_network(name)
+        if resolution != network.resolution:
+            network = replace(network, name=f"{name}-{resolution}px", resolution=resolution)
         reason = f"images are about {side:.0f} px; {why}"
     else:
         network = baseline if isinstance(baseline, ConvNet) else find_network(baseline)

@@ -28,10 +28,10 @@ class Preprocessing:
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ConfigError(f"size {self.size} is not allowed", hint="at least 1 pixel")
-        if not 0 < self.crop <= 1:
-            raise ConfigError(f"crop {self.crop} is not allowed", hint="above 0 and at most 1")
+        if not 1 <= self.size <= 16_384:
+            raise ConfigError(f"size {self.size} is not allowed", hint="1 to 16384 pixels")
+        if not 0.1 <= self.crop <= 1:
+            raise ConfigError(f"crop {self.crop} is not allowed", hint="0.1 to 1")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
         if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`."""
+
+    source: str
+    held_out: Literal["test", "validation", "stratified"]
+    seed: int
+    label_column: str
+    train_images: int
+    test_images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,13 @@ from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import EpochRecord, Evaluation
+from convscale.records import DataRecord, EpochRecord, Evaluation
 from convscale.schema import from_table, to_table
 from convscale.version import __version__
 
 FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
+_FILES = ("network.toml", "recipe.toml", "data.json", "metrics.jsonl", "evaluation.json", "environment.json")
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
 
 
@@ -41,6 +42,11 @@ class WeightsHeader:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if self.preprocessing.channels != self.network.input_channels:
+            channels = self.preprocessing.channels, self.network.input_channels
+            raise RunError(f"preprocessing of {channels[0]} channels for a network of {channels[1]}")
+        if len(set(self.classes)) < len(self.classes):
+            raise RunError("a class is named twice")
         if len(self.classes) != self.network.num_classes:
             raise RunError(f"{len(self.classes)} class names for a network of {self.network.num_classes} classes")
 
@@ -67,7 +73,7 @@ def read_header(path: Path) -> WeightsHeader:
             if length > min(_HEADER_LIMIT, path.stat().st_size):
                 raise RunError(f"{path}: not a safetensors file, or cut short")
             text = file.read(length).decode("utf-8")
-        metadata = parse_json(text, str(path)).get("__metadata__", {})
+        metadata = from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, ConfigError, AttributeError):
@@ -77,9 +83,9 @@ def read_header(path: Path) -> WeightsHeader:
     require_version(path, metadata["format_version"])
     try:
         return WeightsHeader(
-            from_table(ConvNet, json.loads(metadata["network"]), "network"),
-            from_table(Preprocessing, json.loads(metadata["preprocessing"]), "preprocessing"),
-            from_table(tuple[str, ...], json.loads(metadata["classes"]), "classes"),
+            from_table(ConvNet, parse_json(metadata["network"], "network"), "network"),
+            from_table(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
+            from_table(tuple[str, ...], parse_json(metadata["classes"], "classes"), "classes"),
         )
     except (KeyError, ValueError) as error:
         raise RunError(f"{path}: the header is damaged: {error}") from None
@@ -87,7 +93,7 @@ def read_header(path: Path) -> WeightsHeader:
 
 def require_version(path: Path, found: str | int) -> None:
     """Raise RunError unless a file of this format version can be read."""
-    version = int(found) if str(found).isdigit() else 0
+    version = int(found) if str(found).isdecimal() and len(str(found)) < 10 else 0
     if version > FORMAT_VERSION:
         raise RunError(
             f"{path}: format version {version} is newer than this convscale {__version__} knows ({FORMAT_VERSION})",
@@ -108,37 +114,55 @@ class Run:
         """The weights file."""
         return self.path / WEIGHTS
 
-    def data(self) -> dict[str, Any]:
-        """What data.json says: source, held_out, seed."""
-        return dict(read_json(self.path / "data.json"))
+    def data(self) -> DataRecord | None:
+        """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
+        path = self.path / "data.json"
+        return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
+
+    def discard(self) -> None:
+        """Remove the folder's files of a run that has nothing to keep."""
+        for name in (WEIGHTS, *_FILES):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record.as_dict()) + "\n")
 
+    def has_metrics(self) -> bool:
+        """Whether an epoch was finished."""
+        return (self.path / "metrics.jsonl").stat().st_size > 0
+
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write evaluation.json."""
         write_json(self.path / "evaluation.json", evaluation.as_dict())
 
 
-def create_run(path: Path, network: ConvNet, recipe: Recipe, data: dict[str, Any]) -> Run:
-    """Make a run folder and write what is known before training.
+def create_run(path: Path, network: ConvNet, recipe: Recipe, data: DataRecord, settings: dict[str, Any]) -> Run:
+    """Make a run folder and write what is known before training; `settings` (seed, threads, device) join the
+    environment.
 
     Raises RunError where the folder holds something already, or cannot be made.
     """
     try:
+        require_free(path)
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise RunError(f"{path}: the folder is not empty", hint="choose another folder with -o")
         write_toml(path / "network.toml", to_table(network))
         write_toml(path / "recipe.toml", to_table(recipe))
-        write_json(path / "data.json", data)
-        write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | environment())
+        write_json(path / "data.json", data.as_dict())
+        write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | settings | environment())
         write_text(path / "metrics.jsonl", "")
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}", hint="choose another with -o") from None
     return Run(path)
+
+
+def require_free(path: Path) -> None:
+    """Raise RunError where a folder holds something already: no run overwrites another."""
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{path}: the folder is not empty", hint="choose another folder with -o")
 
 
 def open_run(path: Path) -> Run:
@@ -147,7 +171,8 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{path}: no such run folder")
     if not (path / "environment.json").exists():
         raise RunError(f"{path}: not a run folder: it has no environment.json")
-    require_version(path, dict(read_json(path / "environment.json")).get("format_version", 0))
+    environment = read_json(path / "environment.json")
+    require_version(path, environment.get("format_version", 0) if isinstance(environment, dict) else 0)
     if not (path / WEIGHTS).exists():
         raise RunError(f"{path}: the run has no weights yet", hint="its training did not finish; train again")
     return Run(path)

@@ -9,7 +9,7 @@ marked `flatten` is written into its owner's own table.
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -65,6 +65,11 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             raise _mismatch(where, "a list", value)
         item_kind = typing.get_args(kind)[0]
         return tuple(_read(item_kind, item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _mismatch(where, "a table", value)
+        item_kind = typing.get_args(kind)[1]
+        return {str(key): _read(item_kind, item, _at(where, str(key))) for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, value, where)
     return _read_scalar(kind, value, where)
@@ -72,8 +77,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 def _read_scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise ConfigError(f"{where}: {value} is not a finite number")
+        if not -sys.float_info.max <= value <= sys.float_info.max:
+            raise ConfigError(f"{where}: {value!s:.40} is not a finite number")
         return float(value)
     if type(value) is not kind:
         words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
@@ -101,20 +106,22 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
         raise ConfigError(f"{_at(where, TAG)}: {value[TAG]!r} is not {kind.TYPE!r}")
     hints, fields = _fields(kind)
     arguments: dict[str, Any] = {}
-    flat = None
+    flat = next((field for field in fields if field.metadata.get("flatten")), None)
+    names = [field.name for field in fields]
+    unknown = [str(key) for key in left if key not in names]
+    if unknown and flat is None:
+        allowed = f"'{kind.TYPE}' takes no keys" if not names else suggestion(unknown[0], names)
+        raise ConfigError(f"{_at(where, unknown[0])}: unknown key", hint=allowed or f"allowed: {', '.join(names)}")
     for field in fields:
-        if field.metadata.get("flatten"):
-            flat = field
-        elif field.name in left:
+        if field is flat:
+            continue
+        if field.name in left:
             arguments[field.name] = _read(hints[field.name], left.pop(field.name), _at(where, field.name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{_at(where, field.name)}: missing")
+            raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
     if flat is not None:
         tag = {TAG: value[TAG]} if TAG in value else {}
         arguments[flat.name] = _read(hints[flat.name], tag | left, where)
-    elif left:
-        key = next(iter(left))
-        raise ConfigError(f"{_at(where, str(key))}: unknown key", hint=suggestion(str(key), [f.name for f in fields]))
     try:
         return kind(**arguments)
     except ConfigError as error:

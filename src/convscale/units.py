@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import SupportsFloat
 
 from convscale.errors import UnitError
 
@@ -41,10 +42,10 @@ def _parse(value: str | float, units: dict[str, int] | dict[str, float], name: s
         if match is None or scale is None:
             raise UnitError(f"{name}: {value!r} is not a quantity", hint=f"write {want}")
         number = float(match[1]) * scale
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+    elif isinstance(value, bool) or not isinstance(value, SupportsFloat):
         raise UnitError(f"{name}: {value!r} is not a quantity", hint=f"write {want}")
     else:
-        number = float(value)
+        number = float(value) if abs(float(str(value))) < math.inf else math.inf
     if not math.isfinite(number) or number <= 0:
         raise UnitError(f"{name}: {value!r} is not a positive, finite quantity", hint=f"write {want}")
     return number

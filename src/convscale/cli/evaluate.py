@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from convscale.cli.shared import json_option, label_column_option, print_json, print_table, workers_option
+from convscale.cli.shared import json_option, print_json, print_table, workers_option
+from convscale.runs import weights_file
 
 
 @click.command("eval")
@@ -12,13 +15,16 @@ from convscale.cli.shared import json_option, label_column_option, print_json, p
 @click.option("--data", required=True, help="digits, a folder of images, or parquet.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
 @workers_option
-@label_column_option
+@click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
 @json_option
-def command(run: str, data: str, batch: int, workers: int, label_column: str, as_json: bool) -> None:
+def command(run: str, data: str, batch: int, workers: int, label_column: str | None, as_json: bool) -> None:
     """Accuracy of RUN (a run folder or a weights file) on images: the test split where there is one.
 
     On the data that a run was trained on, only images that it held out count.
     """
+    weights = weights_file(Path(run))
+    if weights == Path(run):
+        click.echo("note: a weights file does not know its training images; all that are found count", err=True)
     from convscale.evaluation import evaluate
 
     result = evaluate(run, data, batch=batch, workers=workers, label_column=label_column)

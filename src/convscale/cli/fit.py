@@ -19,6 +19,7 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.planning import Budget
+from convscale.recipes import recipe
 
 
 @click.command()
@@ -43,6 +44,8 @@ def command(
     """
     budget = Budget(**limits)
     network = None if baseline is None else load_network(baseline)
+    if recipe_name is not None:
+        recipe(recipe_name).with_changes(epochs=epochs, batch=batch)  # a mistyped one is told before any work
     from convscale.fitting import fit
 
     result = fit(

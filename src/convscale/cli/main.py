@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from convscale.errors import ConvscaleError
+from convscale.errors import ConvscaleError, UnknownNameError
 from convscale.version import __version__
 
 # Command -> what it does, in the order of the road from a budget to a trained network. Each lives in
@@ -55,8 +56,6 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from convscale.errors import UnknownNameError
-
             raise UnknownNameError("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -74,7 +73,15 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(run(args))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    code = run(args)
+    if code == 130:  # Python itself would die by the signal where it struck inside an exec, as imports do
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -82,28 +89,41 @@ def run(args: Sequence[str] | None = None) -> int:
     try:
         cli.main(args, prog_name="convscale", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "convscale"
         return _fail(error.format_message(), f"{where} --help", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), "", error.exit_code)
     except ConvscaleError as error:
-        return _fail(error.message, error.hint, error.exit_code)
+        hint = error.hint or ("convscale --help" if error.exit_code == 2 else "")
+        return _fail(error.message, hint, error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", "", 130)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(str(error), "", 1)
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", "", 1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+            return _fail("out of memory", "a smaller --batch, or a network with less training memory", 1)
+        raise
     return 0
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_printable(message)}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
     return code
+
+
+def _printable(text: str) -> str:
+    """`text` in one line, control characters (of a file's name, say) made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

@@ -37,7 +37,7 @@ from convscale.schema import to_table
 @output_option
 @json_option
 def command(
-    network: str, law_name: str, alpha: float | None, beta: float | None, gamma: float | None,
+    network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
     coefficients: Path | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK (a name or a file) so that it spends a budget, never exceeds it, and keeps to a law."""
@@ -52,11 +52,11 @@ def command(
 
 
 def _law(
-    name: str, alpha: float | None, beta: float | None, gamma: float | None, coefficients: Path | None
+    name: str | None, alpha: float | None, beta: float | None, gamma: float | None, coefficients: Path | None
 ) -> ScalingLaw:
     if coefficients is None:
         return pick_law(name, alpha, beta, gamma)
-    if name != "compound" or (alpha, beta, gamma) != (None, None, None):
+    if (name, alpha, beta, gamma) != (None, None, None, None):
         raise click.UsageError("--coefficients already says the law; leave --law, --alpha, --beta, --gamma out")
     return read_coefficients(coefficients)
 
@@ -102,7 +102,8 @@ def _print(planned: Plan, coefficients: Path | None) -> None:
     print(f"{planned.network.name}: {planned.law.name} law, "
           + ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in limits.items()))  # fmt: skip
     print_table(table)
-    print(f"binding: {', '.join(planned.binding)}; a share marked ! is over its limit")
+    word = "binding" if planned.spent else "closest"
+    print(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit")
     print(_evidence(planned.law, coefficients))
 
 

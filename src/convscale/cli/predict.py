@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from convscale.cli.shared import json_option, print_json
+from convscale.runs import weights_file
 
 
 @click.command()
@@ -14,6 +17,7 @@ from convscale.cli.shared import json_option, print_json
 @json_option
 def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
     """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file)."""
+    weights_file(Path(run))  # a mistyped run is told before PyTorch is loaded
     from convscale.evaluation import predict
 
     predictions = predict(run, images, top=top)

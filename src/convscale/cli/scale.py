@@ -35,7 +35,7 @@ from convscale.schema import to_table
 @output_option
 @json_option
 def command(
-    network: str, phi: float | None, law_name: str, alpha: float | None, beta: float | None, gamma: float | None,
+    network: str, phi: float | None, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
     depth: float | None, width: float | None, resolution: float | None, member: str | None,
     classes: int | None, output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -44,6 +44,8 @@ def command(
     given = {name: value for name, value in multipliers.items() if value is not None}
     if sum((phi is not None, bool(given), member is not None)) != 1:
         raise click.UsageError("give one of --phi, --depth/--width/--resolution, --published")
+    if phi is None and (law_name, alpha, beta, gamma) != (None, None, None, None):
+        raise click.UsageError("--law, --alpha, --beta, --gamma go with --phi")
     base = load_network(network, classes)
     label = "multipliers"
     if phi is not None:

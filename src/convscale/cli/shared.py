@@ -28,12 +28,14 @@ output_option = click.option(
 label_column_option = click.option(
     "--label-column", default="label", show_default=True, help="Column of labels in a CSV or parquet file."
 )
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Makes the run repeatable.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Makes the run repeatable."
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images."
 )
 epochs_option = click.option("--epochs", type=click.IntRange(1), help="Passes over the images [recipe's].")
-batch_option = click.option("--batch", type=click.IntRange(1), help="Images a step [recipe's].")
+batch_option = click.option("--batch", type=click.IntRange(2), help="Images a step [recipe's].")
 
 # Budget field -> option names; every limit also goes by its cost key.
 _LIMITS = {
@@ -67,8 +69,8 @@ def budget_options(command: F) -> F:
 def law_options(command: F) -> F:
     """Add the options that name a scaling law."""
     options = (
-        click.option("--law", "law_name", default="compound", show_default=True, metavar="NAME",
-                     help="compound, depth, width, resolution, uniform, fast."),
+        click.option("--law", "law_name", metavar="NAME",
+                     help="compound, depth, width, resolution, uniform, fast [compound]."),
         click.option("--alpha", type=float, help="Depth at phi 1, for the compound law [1.2]."),
         click.option("--beta", type=float, help="Width at phi 1 [1.1]."),
         click.option("--gamma", type=float, help="Resolution at phi 1 [1.15]."),
@@ -78,12 +80,12 @@ def law_options(command: F) -> F:
     return command
 
 
-def pick_law(name: str, alpha: float | None, beta: float | None, gamma: float | None) -> ScalingLaw:
+def pick_law(name: str | None, alpha: float | None, beta: float | None, gamma: float | None) -> ScalingLaw:
     """The law that `law_options` named."""
     from convscale.scaling import law
 
     given = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    return law(name, **{key: value for key, value in given.items() if value is not None})
+    return law(name or "compound", **{key: value for key, value in given.items() if value is not None})
 
 
 def load_network(name_or_file: str, classes: int | None = None, resolution: int | None = None) -> ConvNet:
@@ -109,8 +111,8 @@ def scaling_as_dict(scaling: Scaling) -> dict[str, float]:
 def write_output(network: ConvNet, output: Path | None) -> None:
     """Write the network where -o says; say so on stderr."""
     if output is not None:
-        if not output.parent.is_dir():
-            raise click.UsageError(f"-o: there is no folder {output.parent}")
+        if not output.parent.is_dir() or output.is_dir():
+            raise click.UsageError(f"-o {output}: no file can be written there")
         from convscale.catalog import write_network
 
         write_network(network, output)

@@ -17,6 +17,7 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.recipes import recipe
+from convscale.runs import require_free
 
 
 @click.command()
@@ -37,10 +38,12 @@ def command(
     """Train NETWORK (a name or a file) on images and leave a run folder."""
     net = load_network(network)
     chosen = recipe(recipe_name).with_changes(epochs=epochs, batch=batch)
+    require_free(output)
     from convscale.data import open_dataset
-    from convscale.training import train
 
     dataset = open_dataset(data, seed=seed, label_column=label_column)
+    from convscale.training import train  # PyTorch, once everything else is known to be right
+
     if dataset.skipped:
         click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)
     run, evaluation = train(net, dataset, chosen, output, seed=seed, workers=workers)

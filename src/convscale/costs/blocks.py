@@ -4,7 +4,8 @@ Memory follows eager PyTorch, as the modules built from the same graph run:
 
 - inference: a convolution writes a new tensor, its norm another (the convolution's is freed after it); the
   activation, the squeeze's multiply and the addition work in place; a tensor is freed after its last use, a
-  block's input after the block; SAME padding that is not symmetric copies the input for that layer;
+  block's input after the block; SAME padding that is not symmetric copies the input for that layer; a max pool
+  makes 8-byte indices beside its output;
 - training: kept for the backward pass are the inputs of convolutions (or their padded copies), of norms, of
   linear layers, of max pools (with 8-byte indices) and of activations whose gradient needs the input (SiLU,
   ReLU6, hard swish, hard sigmoid), the outputs of the others (ReLU, sigmoid), and both factors of the
@@ -124,7 +125,7 @@ def _peak(block: BlockGraph, outs: list[int], copies: list[int]) -> int:
         else:
             alive[index] = outs[index]
             now += outs[index]
-            working = copies[index]
+            working = copies[index] + (2 * outs[index] if isinstance(layer, MaxPoolLayer) else 0)  # int64 indices
             if isinstance(layer, ConvLayer) and layer.norm:
                 working = max(working, outs[index])
             peak = max(peak, now + working)

@@ -12,11 +12,12 @@ from convscale.networks import ConvNet
 BYTES_PER_VALUE = 4  # fp32
 # Optimizer state of the paper's RMSProp: a mean square and a momentum buffer for each parameter.
 OPTIMIZER_SLOTS = 2
-# What the header of weights.safetensors takes at most: for each tensor, and for network, preprocessing and
-# class names together.
+# What the header of weights.safetensors takes at most: for each tensor, each row of the network's table, each class
+# (a name of up to 76 bytes), and for the rest together.
 HEADER_BYTES_PER_TENSOR = 112
-HEADER_BYTES_FIXED = 2048
-HEADER_BYTES_PER_CLASS = 24
+HEADER_BYTES_PER_ROW = 320
+HEADER_BYTES_PER_CLASS = 80
+HEADER_BYTES_FIXED = 1536
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,12 @@ def graph_cost(graph: LayerGraph) -> Cost:
         kept += item.kept + (between if between_kept or item.keeps_input else 0)
         between, between_kept = block.out_channels * block.out_size**2, item.keeps_output
     values = params + buffers
-    header = HEADER_BYTES_FIXED + HEADER_BYTES_PER_TENSOR * tensors + HEADER_BYTES_PER_CLASS * network.num_classes
+    header = (
+        HEADER_BYTES_FIXED
+        + HEADER_BYTES_PER_TENSOR * tensors
+        + HEADER_BYTES_PER_ROW * sum(len(stage.rows) for stage in network.stages)
+        + HEADER_BYTES_PER_CLASS * network.num_classes
+    )
     fixed = values + params * (1 + OPTIMIZER_SLOTS) + values
     return Cost(
         name=network.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from convscale.data.images import ArrayImages, FileImages, ImageCollection, ParquetImages, Subset
 from convscale.errors import DataError, MissingExtraError
+from convscale.records import DataRecord
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 SPLITS = {
@@ -31,7 +33,7 @@ class Dataset:
     """Images to train on and images held out from it.
 
     held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
-    each class. skipped: files beside the data that belong to no split.
+    each class. skipped: files and folders beside the data that belong to no split.
     """
 
     source: str
@@ -40,54 +42,70 @@ class Dataset:
     test: ImageCollection
     held_out: Literal["test", "validation", "stratified"]
     seed: int
+    label_column: str = "label"
     skipped: tuple[str, ...] = ()
 
-    def describe(self) -> dict[str, Any]:
+    def record(self) -> DataRecord:
         """What a run records about its data."""
-        return {
-            "source": self.source,
-            "held_out": self.held_out,
-            "seed": self.seed,
-            "train_images": len(self.train),
-            "test_images": len(self.test),
-            "classes": len(self.classes),
-            "skipped": list(self.skipped),
-        }
+        return DataRecord(self.source, self.held_out, self.seed, self.label_column, len(self.train), len(self.test))
 
 
 def open_dataset(data: str | Path, *, seed: int = 0, label_column: str = "label") -> Dataset:
     """Data to train on: "digits", a folder, a parquet file or a folder of them.
 
-    A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or
-    parquet files; subfolders (or parquet files) called train, validation and test are splits. Without splits a
-    stratified fifth is held out by `seed`. Raises DataError for data that cannot be used.
+    A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
+    files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
+    fifth is held out by `seed`. Raises DataError for data that cannot be used.
     """
-    splits, classes, skipped = _read(data, label_column)
-    if len(classes) < 2:
-        raise DataError(f"{data}: one class only ({classes[0]!r})", hint="a classifier needs two or more")
-    if "train" not in splits and len(splits) > 1:
-        raise DataError(f"{data}: splits {', '.join(splits)} but no train")
+    if seed < 0:
+        raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
+    splits, classes, skipped = read_splits(data, label_column)
+    for name in classes:
+        _require_text(name, data)
     for name, images in splits.items():
         if not len(images):
-            raise DataError(f"{data}: the {name} split holds no image")
+            raise DataError(f"{data}: the {name} split holds no image", hint="every split needs images")
+    if not splits.keys() & {"train", "all"}:
+        raise DataError(f"{data}: a split {', '.join(splits)} but no train", hint="training needs a train split")
+    whole = splits["train"] if "train" in splits else splits["all"]
+    present = [classes[label] for label in np.unique(whole.labels)]
+    if len(present) < 2:
+        raise DataError(f"{data}: one class only ({present[0]!r})", hint="a classifier needs two or more")
     source = str(data) if str(data) == "digits" else str(Path(data).resolve())
-    held_out: Literal["test", "validation"] | None = (
-        "test" if "test" in splits else "validation" if "validation" in splits else None
-    )
-    if held_out and "train" in splits:
-        return Dataset(source, classes, splits["train"], splits[held_out], held_out, seed, skipped)
-    whole = next(iter(splits.values()))
-    train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed)
-    return Dataset(source, classes, Subset(whole, train), Subset(whole, test), "stratified", seed, skipped)
+    for held_out in ("test", "validation"):
+        if held_out in splits:
+            return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped)
+    try:
+        train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed)
+    except _SingleImage as single:
+        raise DataError(
+            f"{data}: class {classes[single.label]!r} has a single image", hint="a split needs two or more a class"
+        ) from None
+    parts = Subset(whole, train), Subset(whole, test)
+    return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped)
 
 
 def open_images(data: str | Path, *, label_column: str = "label") -> tuple[ImageCollection, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the test split, else validation, else all of them."""
-    splits, classes, _ = _read(data, label_column)
+    splits, classes, _ = read_splits(data, label_column)
     chosen = next(splits[name] for name in ("test", "validation", "all", "train") if name in splits)
     if not len(chosen):
-        raise DataError(f"{data}: no image found")
+        raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")
     return chosen, classes
+
+
+class _SingleImage(DataError):
+    def __init__(self, label: int) -> None:
+        super().__init__(f"class {label} has a single image", hint="a split needs two or more a class")
+        self.label = label
+
+
+def _require_text(name: str, data: str | Path) -> None:
+    """Raise DataError for a name that is not text, as file systems may hold: it could not be stored."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"{data}: the class name {name!r} is not UTF-8", hint="rename the folder") from None
 
 
 def stratified_split(labels: Labels, share: float, seed: int) -> tuple[Labels, Labels]:
@@ -100,7 +118,7 @@ def stratified_split(labels: Labels, share: float, seed: int) -> tuple[Labels, L
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise DataError(f"class {label} has a single image", hint="a split needs two or more a class")
+            raise _SingleImage(int(label))
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held += generator.permutation(members)[:count].tolist()
     test = np.array(sorted(held), dtype=np.int64)
@@ -110,36 +128,50 @@ def stratified_split(labels: Labels, share: float, seed: int) -> tuple[Labels, L
 _Read = tuple[dict[str, ImageCollection], tuple[str, ...], tuple[str, ...]]
 
 
-def _read(data: str | Path, label_column: str) -> _Read:
-    """Splits by name ("all" where the data has none), class names, skipped files."""
+def read_splits(data: str | Path, label_column: str) -> _Read:
+    """Splits by name ("all" where the data has none), class names, and what beside them was skipped."""
     if str(data) == "digits":
         return _read_digits()
     path = Path(data)
-    if not path.exists():
+    if not str(data) or not path.exists():
         raise DataError(f"{data}: no such file or folder", hint="data is 'digits', a folder of images, or parquet")
     if path.is_file():
-        if path.suffix != ".parquet":
+        if path.suffix.lower() != ".parquet":
             raise DataError(f"{path}: not a parquet file", hint="give the folder that holds the images")
-        return _read_parquet({"all": path}, (), label_column)
-    parquet = sorted(path.glob("*.parquet"))
-    if parquet:
-        named = {SPLITS[file.stem]: file for file in parquet if file.stem in SPLITS}
-        if not named and len(parquet) == 1:
-            named = {"all": parquet[0]}
-        if not named:
-            names = ", ".join(file.name for file in parquet)
-            raise DataError(
-                f"{path}: {names}: which is which?",
-                hint="name them train.parquet and test.parquet, or give one file",
-            )
-        skipped = tuple(file.name for file in parquet if file not in named.values())
-        return _read_parquet(named, skipped, label_column)
-    tables = sorted(path.glob("*.csv"))
+        return _read_parquet({"all": [path]}, (), label_column)
+    for folder in (path, path / "data"):
+        parquet = sorted(folder.glob("*.[pP][aA][rR][qQ][uU][eE][tT]"))
+        if parquet:
+            return _read_parquet_folder(folder, parquet, label_column)
+    tables = sorted(path.glob("*.[cC][sS][vV]"))
+    if len(tables) > 1:
+        raise DataError(f"{path}: {len(tables)} CSV files", hint="leave one, with file names and labels")
     if tables:
-        if len(tables) > 1:
-            raise DataError(f"{path}: {len(tables)} CSV files", hint="leave one, with file names and labels")
         return _read_csv(path, tables[0], label_column)
     return _read_folders(path)
+
+
+# train.parquet, or a shard of it as on the Hugging Face hub: train-00000-of-00004.parquet
+_SPLIT_FILE = re.compile(r"([a-z]+)(-\d+-of-\d+)?", re.IGNORECASE)
+
+
+def _read_parquet_folder(folder: Path, parquet: list[Path], label_column: str) -> _Read:
+    named: dict[str, list[Path]] = {}
+    for file in parquet:
+        match = _SPLIT_FILE.fullmatch(file.stem)
+        if match and match[1].lower() in SPLITS:
+            named.setdefault(SPLITS[match[1].lower()], []).append(file)
+    if not named and len(parquet) == 1:
+        named = {"all": parquet}
+    if not named:
+        names = ", ".join(file.name for file in parquet)
+        raise DataError(
+            f"{folder}: {names}: which is which?", hint="name them train.parquet and test.parquet, or give one file"
+        )
+    used = {file for files in named.values() for file in files}
+    skipped = [file.name for file in parquet if file not in used]
+    skipped += [sub.name for sub in _subfolders(folder) if any(_images(sub))]
+    return _read_parquet(named, tuple(skipped), label_column)
 
 
 def _read_digits() -> _Read:
@@ -157,111 +189,160 @@ def _read_digits() -> _Read:
 def _read_folders(path: Path) -> _Read:
     """One subfolder a class, directly or below folders named as splits."""
     folders = _subfolders(path)
-    named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
-    roots = named if "train" in named else {"all": path}
-    skipped = tuple(folder.name for folder in folders if named and folder not in named.values())
-    main_root = roots.get("train", path)
-    classes = tuple(folder.name for folder in _subfolders(main_root) if any(_images(folder)))
+    splits = {SPLITS[f.name.lower()]: f for f in folders if f.name.lower() in SPLITS and _holds_classes(f)}
+    if "train" not in splits and len(splits) < len(folders):
+        splits = {}  # classes that happen to be called like a split
+    roots = splits or {"all": path}
+    skipped = tuple(folder.name for folder in folders if splits and folder not in splits.values())
+    classes = tuple(f.name for f in _subfolders(roots.get("train", next(iter(roots.values())))) if any(_images(f)))
     if not classes:
+        loose = " without labels" if any(_images(path)) else ""
         raise DataError(
-            f"{path}: no image found",
+            f"{path}: no image found{loose and ' in a class folder, but images' + loose}",
             hint="put images into one subfolder a class, or beside a CSV of file names and labels",
         )
-    splits: dict[str, ImageCollection] = {}
+    found: dict[str, ImageCollection] = {}
     for name, root in roots.items():
         unknown = {f.name for f in _subfolders(root) if any(_images(f))} - set(classes)
         if unknown:
             raise DataError(f"{root}: class folders that train does not have: {', '.join(sorted(unknown))}")
-        paths, labels = [], []
+        paths: list[Path] = []
+        labels: list[int] = []
         for label, class_name in enumerate(classes):
-            found = sorted(_images(root / class_name)) if (root / class_name).is_dir() else []
-            paths += found
-            labels += [label] * len(found)
-        splits[name] = FileImages(paths, np.array(labels, dtype=np.int64))
-    return splits, classes, skipped
+            images = sorted(_images(root / class_name))
+            paths += images
+            labels += [label] * len(images)
+        found[name] = FileImages(paths, np.array(labels, dtype=np.int64))
+    return found, classes, skipped
 
 
 def _subfolders(path: Path) -> list[Path]:
     return sorted(item for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
+def _holds_classes(folder: Path) -> bool:
+    return any(any(_images(sub)) for sub in _subfolders(folder))
+
+
 def _images(folder: Path) -> Iterator[Path]:
+    """Image files in a folder and below, hidden ones left out."""
     return (
-        file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
     )
 
 
 def _read_csv(folder: Path, table: Path, label_column: str) -> _Read:
     """Images in `folder` and below, named in the first column that names files; labels beside them."""
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-        columns = list(reader.fieldnames or [])
-    if label_column not in columns:
-        raise DataError(
-            f"{table}: no column {label_column!r}, but {', '.join(columns)}",
-            hint="name it with --label-column",
-        )
-    if not rows:
-        raise DataError(f"{table}: no row")
-    by_name = {image.name: image for image in sorted(_images(folder))}
+    rows = _csv_rows(table, label_column)
+    by_name: dict[str, list[Path]] = {}
+    for image in sorted(_images(folder)):
+        by_name.setdefault(image.name, []).append(image)
 
-    def locate(name: str | None) -> Path | None:
-        direct = folder / (name or "")
-        return direct if direct.is_file() else by_name.get(name or "")
+    def locate(name: str) -> list[Path]:
+        direct = folder / name
+        return [direct] if name and len(name) < 1000 and direct.is_file() else by_name.get(name, [])
 
-    named = [column for column in columns if column != label_column and locate(rows[0][column])]
+    named = [column for column in rows[0] if column != label_column and locate(rows[0][column])]
     if not named:
         raise DataError(f"{table}: no column names an image in {folder}", hint="paths are relative to the CSV")
-    paths = []
+    labels: dict[Path, str] = {}
     for line, row in enumerate(rows, start=2):
-        image = locate(row[named[0]])
-        if image is None:
-            raise DataError(f"{table}, line {line}: no such image {row[named[0]]!r}")
-        paths.append(image)
+        images = locate(row[named[0]])
+        if len(images) != 1:
+            problem = "several images are called" if images else "no such image"
+            raise DataError(
+                f"{table}, line {line}: {problem} {row[named[0]]!r:.200}", hint="paths are relative to the CSV"
+            )
+        if labels.setdefault(images[0], row[label_column]) != row[label_column]:
+            raise DataError(f"{table}, line {line}: {row[named[0]]!r} has two labels", hint="an image has one label")
     where = f"{table}, column {label_column!r}"
-    values = [row[label_column] for row in rows]
+    values = list(labels.values())
     classes = _derive_classes(values, where)
-    return {"all": FileImages(paths, _label_indices(values, classes, where))}, classes, ()
+    return {"all": FileImages(list(labels), _label_indices(values, classes, where))}, classes, ()
 
 
-def _read_parquet(files: dict[str, Path], skipped: tuple[str, ...], label_column: str) -> _Read:
-    """Columns `image` ({bytes, path}) and `label_column`, class names from Hugging Face's metadata if any."""
-    import pyarrow
-    import pyarrow.parquet
+def _csv_rows(table: Path, label_column: str) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            rows = [{key: (row.get(key) or "").strip() for key in columns} for row in reader]
+    except UnicodeDecodeError:
+        raise DataError(f"{table}: not UTF-8 text", hint="save it as UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{table}: not readable as CSV: {error}") from None
+    if columns.count(label_column) != 1:
+        found = f"{columns.count(label_column)} columns" if label_column in columns else "no column"
+        raise DataError(
+            f"{table}: {found} {label_column!r}, but {', '.join(columns):.200}",
+            hint="the first line names the columns; pick one with --label-column",
+        )
+    if not rows:
+        raise DataError(f"{table}: no row", hint="a line an image, after the line of column names")
+    return rows
 
-    tables = {}
-    for name, file in files.items():
-        try:
-            tables[name] = table = pyarrow.parquet.read_table(file, memory_map=True)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{file}: not readable as parquet: {error}") from None
-        for column in ("image", label_column):
-            if column not in table.column_names:
-                raise DataError(
-                    f"{file}: no column {column!r}, but {', '.join(table.column_names)}",
-                    hint="the layout is a column image of {bytes, path} and a column of labels",
-                )
-    values = {name: table[label_column].to_pylist() for name, table in tables.items()}
-    where = f"{next(iter(files.values()))}, column {label_column!r}"
-    classes = next((names for table in tables.values() if (names := _feature_names(table, label_column))), None)
-    indexed = classes is not None
-    if classes is None:
-        classes = _derive_classes([value for column in values.values() for value in column], where)
+
+def _read_parquet(files: dict[str, list[Path]], skipped: tuple[str, ...], label_column: str) -> _Read:
+    """Columns `image` ({bytes, path}) and `label_column`; class names from Hugging Face's metadata if any, each
+    split's numbers read by its own names."""
+    tables = {name: _parquet_table(paths, label_column) for name, paths in files.items()}
+    named: dict[str, list[Any]] = {}  # labels as names, or as they stand where the split names none
+    declared: tuple[str, ...] | None = None
+    for name, table in tables.items():
+        names, where = _feature_names(table, label_column), f"{files[name][0]}, column {label_column!r}"
+        values = table[label_column].to_pylist()
+        if names is not None:
+            if declared is not None and set(names) != set(declared):
+                raise DataError(f"{where}: the splits name different classes", hint="they must have the same")
+            declared = declared or names
+            values = [names[index] for index in _label_indices(values, names, where, indexed=True)]
+        named[name] = values
+    where = f"{next(iter(files.values()))[0]}, column {label_column!r}"
+    classes = declared or _derive_classes([value for column in named.values() for value in column], where)
     splits: dict[str, ImageCollection] = {}
     for name, table in tables.items():
-        labels = _label_indices(values[name], classes, where, indexed=indexed)
-        splits[name] = ParquetImages(files[name], table["image"], labels)
+        labels = _label_indices(named[name], classes, f"{files[name][0]}, column {label_column!r}")
+        path = files[name][0] if len(files[name]) == 1 else files[name][0].parent / name
+        splits[name] = ParquetImages(path, table["image"], labels)
     return splits, classes, skipped
 
 
+def _parquet_table(paths: list[Path], label_column: str) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    layout = "the layout is a column image of {bytes, path} and a column of labels"
+    try:
+        table = pyarrow.concat_tables([pyarrow.parquet.read_table(path, memory_map=True) for path in paths])
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{paths[0]}: not readable as parquet: {error}", hint=layout) from None
+    for column in ("image", label_column):
+        if column not in table.column_names:
+            raise DataError(f"{paths[0]}: no column {column!r}, but {', '.join(table.column_names)}", hint=layout)
+    kind = table.schema.field("image").type
+    if not pyarrow.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        raise DataError(f"{paths[0]}: the column image holds {kind}", hint=layout)
+    if not table.num_rows:
+        raise DataError(f"{paths[0]}: no row", hint=layout)
+    return table
+
+
 def _derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
-    """The distinct labels as names, in numeric order where all are numbers. Raises DataError for no label."""
+    """The distinct labels as names, in numeric order where all are numbers. Raises DataError for a label that is
+    missing, negative, or neither text nor a whole number."""
     for row, value in enumerate(values):
         if value is None or value == "":
-            raise DataError(f"{where}: row {row} has no label")
+            raise DataError(f"{where}: row {row} has no label", hint="every image needs one")
+        if not isinstance(value, str) and (type(value) is not int or value < 0):
+            raise DataError(f"{where}: row {row} has label {value!r}", hint="text, or whole numbers from 0")
     names = {str(value) for value in values}
     if all(name.isdecimal() for name in names):
+        if len({int(name) for name in names}) < len(names):
+            raise DataError(f"{where}: the same number is written in two ways, as 1 and 01", hint="use one")
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))
 
@@ -293,4 +374,8 @@ def _feature_names(table: Any, label_column: str) -> tuple[str, ...] | None:
         names = json.loads(raw)["info"]["features"][label_column]["names"] if raw else None
     except (ValueError, KeyError, TypeError):
         return None
-    return tuple(map(str, names)) if names else None
+    if not names:
+        return None
+    if len(set(names)) < len(names):
+        raise DataError(f"column {label_column!r}: a class is named twice in the metadata")
+    return tuple(map(str, names))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +16,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convscale.errors import DataError
 
-# Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes.
-MAX_PIXELS = 100_000_000
+# Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes. Long ones too, since
+# resizing their shorter side makes the longer one huge.
+MAX_PIXELS = 89_000_000
+MAX_ASPECT = 100
 
 Pixels = NDArray[np.uint8]
 
@@ -70,7 +73,7 @@ class FileImages:
 
 
 class ParquetImages:
-    """Encoded images in the rows of a parquet file: a column of {bytes, path}, Hugging Face's image layout."""
+    """Encoded images in the rows of parquet files: a column of {bytes, path}, Hugging Face's image layout."""
 
     def __init__(self, path: Path, column: Any, labels: NDArray[np.int64]) -> None:
         self.path, self.column, self.labels = path, column, labels
@@ -81,7 +84,7 @@ class ParquetImages:
     def image(self, index: int) -> Image.Image:
         content = self.column[index].as_py()
         if not content or not content.get("bytes"):
-            raise DataError(f"{self.name(index)}: no image bytes in this row")
+            raise DataError(f"{self.name(index)}: no image bytes in this row", hint=_ADVICE)
         return open_image(content["bytes"], self.name(index))
 
     def name(self, index: int) -> str:
@@ -119,16 +122,23 @@ def open_image(content: bytes, name: str) -> Image.Image:
     Raises DataError calling it `name`.
     """
     try:
-        image = Image.open(io.BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise DataError(f"{name}: not an image that can be read") from None
+        raise DataError(f"{name}: not an image that can be read", hint=_ADVICE) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{name}: damaged: {error}") from None
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: damaged: {error}", hint=_ADVICE) from None
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise DataError(f"{name}: {image.width}x{image.height} is too long for its width", hint="crop it first")
     return image
+
+
+_ADVICE = "remove it or replace it"
 
 
 def _too_large(name: str) -> DataError:
@@ -137,18 +147,19 @@ def _too_large(name: str) -> DataError:
 
 def decode(image: Image.Image, channels: int, name: str) -> Image.Image:
     """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, 16 bits scaled
-    down, transparency laid on white, the first frame of an animation. Raises DataError where data is missing.
+    down, transparency laid on white, the first frame of an animation. Raises DataError where data is missing, and
+    for floating-point pixels, whose range is anyone's guess.
     """
+    if image.mode == "F":
+        raise DataError(f"{name}: floating-point pixels", hint="save it with 8 or 16 bits a channel")
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I;16", "I;16B", "I;16L", "I"):
             image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8))
-        elif image.mode == "F":
-            image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         return image.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        raise DataError(f"{name}: damaged: {error}", hint="remove it or replace it") from None
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: damaged: {error}", hint=_ADVICE) from None

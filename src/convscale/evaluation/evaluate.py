@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convscale.data import ImageCollection, Normalise, evaluation_batches, open_dataset, open_images
-from convscale.errors import DataError
+from convscale.data import ImageCollection, open_dataset, open_images
+from convscale.data.loader import Normalise, evaluation_batches
+from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress
 from convscale.records import ClassRecord, Evaluation, wilson_interval
-from convscale.runs import Run, weights_file
+from convscale.runs import WEIGHTS, Run, weights_file
 
 Labels = NDArray[np.int64]
 
@@ -26,19 +28,21 @@ def evaluate(
     *,
     batch: int = 64,
     workers: int = 0,
-    label_column: str = "label",
+    label_column: str | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
 
-    Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts.
-    Classes are matched by name, or by number where the data names them by number. Raises RunError and
-    DataError.
+    Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts; a
+    weights file does not know what it was trained on. `label_column` is the run's, or "label". Classes are matched
+    by name, or by number where the data numbers them and the network does not. Raises RunError and DataError.
     """
+    if batch < 1:
+        raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     path = Path(run_or_file)
     model, header = load_weights(weights_file(path))
     held_out = _held_out_of(path, data, label_column)
-    images, classes = held_out or open_images(data, label_column=label_column)
+    images, classes = held_out or open_images(data, label_column=label_column or "label")
     positions = match_classes(classes, header.classes)
     return evaluate_model(
         place(model),
@@ -52,17 +56,23 @@ def evaluate(
     )
 
 
-def _held_out_of(path: Path, data: str | Path, label_column: str) -> tuple[ImageCollection, tuple[str, ...]] | None:
+def _held_out_of(
+    path: Path, data: str | Path, label_column: str | None
+) -> tuple[ImageCollection, tuple[str, ...]] | None:
     """The images that a run held out of `data` by a draw, None where it did not."""
-    if not path.is_dir():
-        return None
-    trained_on = Run(path).data()
-    if trained_on["held_out"] != "stratified":
+    trained_on = Run(path).data() if path.is_dir() else None
+    if trained_on is None or trained_on.held_out != "stratified":
         return None
     source = str(data) if str(data) == "digits" else str(Path(data).resolve())
-    if trained_on["source"] != source:
+    if trained_on.source != source:
         return None
-    dataset = open_dataset(data, seed=trained_on["seed"], label_column=label_column)
+    dataset = open_dataset(data, seed=trained_on.seed, label_column=label_column or trained_on.label_column)
+    if dataset.record() != replace(trained_on, label_column=dataset.label_column):
+        raise DataError(
+            f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
+            f"{len(dataset.train) + len(dataset.test)}: which were held out can no longer be told",
+            hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
+        )
     return dataset.test, dataset.classes
 
 
@@ -71,7 +81,8 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
     positions = {name: index for index, name in enumerate(known)}
     if all(name in positions for name in found):
         return np.array([positions[name] for name in found], dtype=np.int64)
-    numbers = {name: int(name) for name in found if name.isdecimal() and int(name) < len(known)}
+    numbered = not any(name.isdecimal() for name in known)
+    numbers = {name: int(name) for name in found if numbered and name.isdecimal() and int(name) < len(known)}
     if len(numbers) == len(found):
         return np.array(list(numbers.values()), dtype=np.int64)
     strange = next(name for name in found if name not in positions and name not in numbers)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convscale.data import FileImages, Normalise, evaluation_batches
-from convscale.errors import DataError
+from convscale.data import FileImages
+from convscale.data.loader import Normalise, evaluation_batches
+from convscale.errors import ConfigError, DataError
 from convscale.nn import load_weights, pick_device, place
 from convscale.records import Prediction
 from convscale.runs import weights_file
@@ -17,18 +18,20 @@ from convscale.runs import weights_file
 
 @torch.inference_mode()
 def predict(
-    run_or_file: str | Path, images: Sequence[str | Path], *, top: int = 5, batch: int = 64
+    run_or_file: str | Path, images: str | Path | Sequence[str | Path], *, top: int = 5, batch: int = 64
 ) -> list[Prediction]:
-    """The `top` most probable classes of each image file.
+    """The `top` most probable classes of each image file, or of the one that is given.
 
     Raises RunError for the run, DataError naming an image that is missing or unreadable.
     """
-    paths = [Path(image) for image in images]
+    paths = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
+    if top < 1:
+        raise ConfigError(f"top {top} is not allowed", hint="at least 1")
     if not paths:
         raise DataError("no image given", hint="name one image file or more")
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: no such image file")
+            raise DataError(f"{path}: no such image file", hint="name image files that exist")
     model, header = load_weights(weights_file(Path(run_or_file)))
     model = place(model)
     normalise = Normalise(header.preprocessing, pick_device())

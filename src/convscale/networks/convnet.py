@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
-from convscale.schema import FLATTEN
+from convscale.schema import FLATTEN, from_table, to_table
 
 Padding = Literal["same", "symmetric"]
 
@@ -164,6 +164,10 @@ class ConvNet:
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        for key in ("resolution", "num_classes", "input_channels"):
+            value = getattr(self, key)
+            require(type(value) is int, f"{key} {value!r} is not a whole number")
+        require(self.padding in get_args(Padding), f"padding {self.padding!r} is not allowed", hint="same, symmetric")
         require(bool(self.name.strip()), "name is empty")
         require(bool(self.stages), "stages: a network needs at least one stage")
         require(
@@ -193,6 +197,15 @@ class ConvNet:
     def total_stride(self) -> int:
         """Input pixels that one step of the last stage spans."""
         return self.stem.stride * (2 if self.stem.pool else 1) * math.prod(s.stride for s in self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table as plain dicts, lists, strings and numbers, defaults left out."""
+        return dict(to_table(self))
+
+    @staticmethod
+    def from_dict(table: dict[str, Any]) -> ConvNet:
+        """The network in a table, as `as_dict` gives it or a TOML file holds it. Raises ConfigError."""
+        return from_table(ConvNet, table)
 
     def with_classes(self, num_classes: int) -> ConvNet:
         """The same network with another number of classes."""

@@ -17,7 +17,7 @@ from convscale.runs import WeightsHeader, read_header
 _NOT_STORED = "num_batches_tracked"
 
 
-def save_weights(path: Path, model: Model, header: WeightsHeader) -> None:
+def save_weights(path: str | Path, model: Model, header: WeightsHeader) -> None:
     """Write the model's parameters and BN statistics with `header`, whole or not at all."""
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -25,14 +25,15 @@ def save_weights(path: Path, model: Model, header: WeightsHeader) -> None:
         if not name.endswith(_NOT_STORED)
     }
     data = safetensors.torch.save(tensors, header.as_metadata())
-    write_atomic(path, lambda file: file.write(data))
+    write_atomic(Path(path), lambda file: file.write(data))
 
 
-def load_weights(path: Path) -> tuple[Model, WeightsHeader]:
+def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
     """The model of a weights file, in eval mode, and its header.
 
     Raises RunError where the file is damaged or its tensors are not those of its network.
     """
+    path = Path(path)
     header = read_header(path)
     try:
         tensors = safetensors.torch.load_file(path)
@@ -47,6 +48,8 @@ def load_weights(path: Path) -> tuple[Model, WeightsHeader]:
     if wrong:
         raise RunError(f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}")
     for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            raise RunError(f"{path}: {name} is {tensor.dtype}, not float32")
         if not torch.isfinite(tensor).all():
             raise RunError(f"{path}: {name} holds NaN or infinite values")
     counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)}

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from convscale.costs import Cost, cost
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
-from convscale.planning.budget import LATENCY, SPENT, Budget, format_limit
+from convscale.planning.budget import LATENCY, SPENT, Budget
 from convscale.planning.lattice import nearest_phi
-from convscale.planning.search import REACH, Candidate, Search
+from convscale.planning.search import Candidate, Search
 from convscale.scaling import Scaling, ScalingLaw, compound_law, scale
 
 MAX_ALTERNATIVES = 5
+NEARLY = 0.95  # the least that an alternative uses, of what the plan uses
 
 # How each cost grows with depth, width and resolution, before rounding: the exponents of the paper's estimate.
 GROWTH = {
@@ -51,9 +52,10 @@ class Proposal:
 class Plan:
     """The network that spends a budget best, and what else there was.
 
-    binding: the limits that are spent (SPENT says how much of each counts). naive: what the formula alone
-    gives, which may break a limit or fall short. alternatives: networks that spend the budget too, and are
-    better in some cost or nearer to the law.
+    binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
+    naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
+    the budget and use nearly as much of it, with fewer parameters, MACs or activations, a fuller budget, or a
+    place nearer to the law.
     """
 
     law: ScalingLaw
@@ -67,6 +69,11 @@ class Plan:
     def network(self) -> ConvNet:
         """The chosen network."""
         return self.chosen.network
+
+    @property
+    def spent(self) -> bool:
+        """Whether a limit is spent; else `binding` names the one that came closest."""
+        return any(share >= SPENT[key] for key, share in self.chosen.used.items())
 
 
 def plan(
@@ -93,12 +100,12 @@ def _choose(search: Search, budget: Budget) -> Plan:
     candidates = search.candidates(search.largest_phi())
     spent = [candidate for candidate in candidates if candidate.spent]
     if spent:
-        best = min(spent, key=lambda c: (c.off, -max(c.used.values())))
+        best = min(spent, key=lambda c: (c.rank, -max(c.used.values())))
     else:
         best = max(candidates, key=lambda c: (max(c.used.values()), -c.off))
     used = best.used
     binding = tuple(key for key in used if used[key] >= SPENT[key]) or (max(used, key=lambda k: used[k]),)
-    others = _pareto([c for c in spent if c is not best], best)
+    others = _neighbours(candidates, best)
     return Plan(
         search.law,
         budget,
@@ -111,14 +118,11 @@ def _choose(search: Search, budget: Budget) -> Plan:
 
 def _require_possible(search: Search) -> None:
     """Raise BudgetError where the smallest network of the law breaks a limit."""
-    logs = (slope * search.smallest_phi - REACH for slope in search.slopes)
-    figures = search.figures(scale(search.network, Scaling(*map(math.exp, logs))))
+    figures = search.smallest().figures
     over = [key for key, limit in search.limits.items() if figures[key] > limit]
     if over:
         told = "; ".join(
-            f"{key} {format_limit(key, search.limits[key])} is below the smallest achievable "
-            f"{format_limit(key, figures[key])}"
-            for key in over
+            f"{key} {search.limits[key]:,.10g} is below the smallest achievable {figures[key]:,.10g}" for key in over
         )
         raise BudgetError(
             f"no network of {search.network.name} under the {search.law.name} law meets the budget: {told}",
@@ -158,15 +162,22 @@ def _naive(search: Search) -> Proposal | None:
     return Proposal(phi, search.law(phi), network, cost(network), search.used(search.figures(network)), 0.0)
 
 
-def _pareto(candidates: list[Candidate], best: Candidate) -> list[Candidate]:
-    """Candidates that no other, nor the best, beats in the distance to the law and every cost at once."""
+def _neighbours(candidates: list[Candidate], best: Candidate) -> list[Candidate]:
+    """The Pareto front of the networks that use nearly as much of the budget as the best one does."""
+    fullest = max(best.used.values())
+    near = [one for one in candidates if one is not best and max(one.used.values()) > NEARLY * fullest]
 
-    def key(candidate: Candidate) -> tuple[float, ...]:
-        figures = candidate.figures
-        return (candidate.off, figures["params"], figures["macs"], figures["activations"])
+    def key(one: Candidate) -> tuple[float, ...]:
+        figures = one.figures
+        return (one.off, -max(one.used.values()), figures["params"], figures["macs"], figures["activations"])
 
-    def beaten(one: Candidate, by: Candidate) -> bool:
-        return by is not one and all(b <= a for a, b in zip(key(one), key(by), strict=True))
+    def beaten(one: tuple[float, ...], by: tuple[float, ...]) -> bool:
+        return all(b <= a for a, b in zip(one, by, strict=True))
 
-    front = [one for one in candidates if not any(beaten(one, by) for by in [*candidates, best])]
-    return sorted(front, key=lambda c: c.off)[:MAX_ALTERNATIVES]
+    front = {key(one): one for one in near}
+    others = [
+        one
+        for own, one in front.items()
+        if not beaten(own, key(best)) and not any(own != by and beaten(own, by) for by in front)
+    ]
+    return sorted(others, key=lambda one: one.rank)[:MAX_ALTERNATIVES]

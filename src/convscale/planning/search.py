@@ -36,8 +36,14 @@ class Candidate:
     network: ConvNet
     intervals: tuple[Interval, Interval, Interval]
     off: float
+    strays: bool
     figures: dict[str, float]
     used: dict[str, float]
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Nearer to the law is smaller; whatever changes a dimension that the law leaves alone comes last."""
+        return self.strays, self.off
 
     @property
     def fits(self) -> bool:
@@ -65,8 +71,12 @@ class Search:
         self.slopes = (math.log(self.law.depth), math.log(self.law.width), math.log(self.law.resolution))
 
     def figures(self, network: ConvNet) -> dict[str, float]:
-        latency = self.predict_latency(network) if LATENCY in self.limits and self.predict_latency else None
-        return measured(cost(network), latency)
+        if LATENCY not in self.limits or self.predict_latency is None:
+            return measured(cost(network), None)
+        seconds = self.predict_latency(network)
+        if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise BudgetError(f"predict_latency gave {seconds!r} for {network.name}", hint="seconds above 0 are needed")
+        return measured(cost(network), float(seconds))
 
     def used(self, figures: dict[str, float]) -> dict[str, float]:
         return {key: figures[key] / limit for key, limit in self.limits.items()}
@@ -81,58 +91,126 @@ class Search:
         return max(-math.log(1000) / min(scaled), SMALLEST_LOG / max(scaled))
 
     def largest_phi(self) -> float:
-        """The largest phi whose rounded network keeps every limit; costs never fall as phi grows."""
+        """The largest phi whose rounded network keeps every limit; costs never fall as phi grows.
+
+        Raises BudgetError where no limit stops the law before its networks are absurdly large.
+        """
 
         def fits(phi: float) -> bool:
             return self.fits(scale(self.network, self.law(phi)))
 
+        def turn(phi: float) -> tuple[bool, bool]:
+            """(whether phi can be taken, whether its network exists at all)"""
+            try:
+                return fits(phi), True
+            except ConfigError:
+                return False, False
+
         low, high = self.smallest_phi, 1.0
-        try:
-            while fits(high):
-                low, high = high, high * 2
-        except ConfigError:
+        while (state := turn(high))[0]:
+            low, high = high, high * 2
+        exists = state[1]
+        while high - low > 1e-4:
+            middle = (low + high) / 2
+            taken, there = turn(middle)
+            if taken:
+                low = middle
+            else:
+                high, exists = middle, there
+        if not exists or not self.limits_grow():
             raise BudgetError(
                 f"no limit of the budget stops the {self.law.name} law: "
                 f"{', '.join(self.limits)} does not bind before the network becomes absurdly large",
                 hint="add a limit on macs, or take another law",
-            ) from None
-        while high - low > 1e-4:
-            middle = (low + high) / 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
+            )
         return low
+
+    def limits_grow(self) -> bool:
+        """Whether any limited cost grows along the law."""
+        low = self.figures(scale(self.network, self.law(self.smallest_phi)))
+        for phi in (4.0, 0.0):
+            try:
+                high = self.figures(scale(self.network, self.law(phi)))
+            except ConfigError:
+                continue
+            if any(high[key] > low[key] for key in self.limits):
+                return True
+        return False
 
     def candidates(self, phi: float) -> list[Candidate]:
         """Networks that keep the limits, nearest to the law first, until one that spends the budget is
         certain to be the nearest and a few more have been seen."""
         on_law = self.on_law(phi)
         found = [on_law] if on_law.fits else []
-        nearest = on_law.off if on_law.fits and on_law.spent else math.inf
-        for explored, (off, pair) in enumerate(self.pairs(phi)):
-            if off >= nearest and explored >= EXPLORED:
+        nearest = on_law.rank if on_law.fits and on_law.spent else (True, math.inf)
+        for explored, (rank, pair) in enumerate(self.pairs(phi)):
+            if rank >= nearest and explored >= EXPLORED:
                 break
             for candidate in self.at_resolutions(pair):
                 if candidate.fits and candidate.off <= REACH:
                     found.append(candidate)
                     if candidate.spent:
-                        nearest = min(nearest, candidate.off)
-        return found
+                        nearest = min(nearest, candidate.rank)
+        return found or [self.smallest()]
 
     def on_law(self, phi: float) -> Candidate:
         """The law's own network at phi."""
         network = scale(self.network, Scaling(*(math.exp(slope * phi) for slope in self.slopes)))
         depth, width, resolution = (Interval(slope * phi, slope * phi) for slope in self.slopes)
-        figures = self.figures(network)
-        return Candidate(network, (depth, width, resolution), 0.0, figures, self.used(figures))
+        return self.candidate(network, (depth, width, resolution), 0.0)
 
-    def pairs(self, phi: float) -> list[tuple[float, tuple[Interval, Interval]]]:
-        """Choices of repeats and channels with their distance to the law, resolution left free."""
-        spare = 5 * REACH / math.log(self.law.macs_growth)  # MACs have degree 5 in the three dimensions
-        windows = [Interval(slope * (phi - spare) - REACH, slope * (phi + spare) + REACH) for slope in self.slopes]
+    def smallest(self) -> Candidate:
+        """The smallest network within reach of the law."""
+        logs = [slope * self.smallest_phi - REACH for slope in self.slopes]
+        network = scale(self.network, Scaling(*map(math.exp, logs)))
+        depth, width, resolution = (Interval(log, log) for log in logs)
+        return self.candidate(network, (depth, width, resolution), REACH)
+
+    def candidate(self, network: ConvNet, boxes: tuple[Interval, Interval, Interval], off: float) -> Candidate:
+        strays = self.stray(boxes)
+        figures = self.figures(network)
+        return Candidate(network, boxes, off, strays, figures, self.used(figures))
+
+    def stray(self, boxes: tuple[Interval, ...]) -> bool:
+        """Whether a dimension that the law leaves alone changes."""
+        return any(s == 0 and not low <= 0 <= high for s, (low, high) in zip(self.slopes, boxes, strict=False))
+
+    def phis(self, phi: float) -> tuple[float, float]:
+        """The phis around `phi` at which a network within reach may spend a limit and keep all: below, even the
+        largest in reach spends none; above, even the smallest breaks one."""
+
+        def used_at(phi: float, reach: float) -> dict[str, float]:
+            logs = (max(slope * phi + reach, SMALLEST_LOG) for slope in self.slopes)
+            return self.used(self.figures(scale(self.network, Scaling(*map(math.exp, logs)))))
+
+        def too_small(phi: float) -> bool:
+            return all(share < SPENT[key] for key, share in used_at(phi, REACH).items())
+
+        def too_large(phi: float) -> bool:
+            try:
+                return max(used_at(phi, -REACH).values()) > 1
+            except ConfigError:
+                return True
+
+        low = high = phi
+        step = 0.25
+        while low > self.smallest_phi and not too_small(low):
+            low, step = low - step, step * 1.5
+        step = 0.25
+        while not too_large(high):
+            high, step = high + step, step * 1.5
+        return max(low, self.smallest_phi), high
+
+    def pairs(self, phi: float) -> list[tuple[tuple[bool, float], tuple[Interval, Interval]]]:
+        """Choices of repeats and channels with their rank, nearest first, resolution left free."""
+        low, high = self.phis(phi)
+        windows = [Interval(max(slope * low - REACH, SMALLEST_LOG), slope * high + REACH) for slope in self.slopes]
         choices = product(depth_intervals(self.network, windows[0]), width_intervals(self.network, windows[1]))
         ranked = [(distance(self.slopes[:2], pair), pair) for pair in choices]
         near = [item for item in ranked if item[0] <= REACH]
         middle = phi * self.slopes[1]
-        return sorted(near, key=lambda item: (item[0], abs(item[1][1].middle - middle)))
+        ordered = sorted(near, key=lambda item: (self.stray(item[1]), item[0], abs(item[1][1].middle - middle)))
+        return [((self.stray(pair), off), pair) for off, pair in ordered]
 
     def at_resolutions(self, pair: tuple[Interval, Interval]) -> Iterator[Candidate]:
         """The candidates of one choice of repeats and channels: the largest resolution that fits, smaller
@@ -144,23 +222,25 @@ class Search:
         resolution = self.largest_resolution(shape, least, most)
         if resolution is None:
             return
-        largest = nearest = self.candidate(shape, pair, resolution)
+        if UNEVEN.intersection(self.limits):
+            margin = 8 * step + math.ceil(resolution * 0.04 / step) * step
+            for near in range(min(resolution + margin, most), max(resolution - margin, least) - step, -step):
+                yield self.at_resolution(shape, pair, near)
+        largest = nearest = self.at_resolution(shape, pair, resolution)
         yield largest
         while largest.spent and nearest.network.resolution - step >= least:
-            smaller = self.candidate(shape, pair, nearest.network.resolution - step)
+            smaller = self.at_resolution(shape, pair, nearest.network.resolution - step)
             if not smaller.spent or smaller.off >= nearest.off:
                 break
             nearest = smaller
             yield nearest
         ideal = self.ideal_resolution(pair)
         if least <= ideal < nearest.network.resolution:
-            yield self.candidate(shape, pair, ideal)
+            yield self.at_resolution(shape, pair, ideal)
 
-    def candidate(self, shape: ConvNet, pair: tuple[Interval, Interval], resolution: int) -> Candidate:
-        network = shape.at_resolution(resolution)
+    def at_resolution(self, shape: ConvNet, pair: tuple[Interval, Interval], resolution: int) -> Candidate:
         boxes = (*pair, resolution_interval(self.network, resolution))
-        figures = self.figures(network)
-        return Candidate(network, boxes, distance(self.slopes, boxes), figures, self.used(figures))
+        return self.candidate(shape.at_resolution(resolution), boxes, distance(self.slopes, boxes))
 
     def resolutions(self, pair: tuple[Interval, Interval]) -> tuple[int, int]:
         """The smallest and largest resolution within reach of the law for this choice, in pixels."""
@@ -174,9 +254,11 @@ class Search:
             low, high = SMALLEST_LOG, math.log(MAX_RESOLUTION)
         rules, base = self.network.rules, self.network.resolution
         step = rules.resolution_step
-        least = math.ceil(max(base * math.exp(low), self.network.total_stride) / step) * step
-        most = math.floor(min(base * math.exp(high), MAX_RESOLUTION) / step) * step
-        return least, max(least, most)
+        smallest = math.ceil(self.network.total_stride / step) * step
+        least = math.ceil(base * math.exp(low) / step - 0.5) * step  # a size stands for all that rounds to it
+        most = math.floor(min(base * math.exp(high), MAX_RESOLUTION) / step + 0.5) * step
+        least = max(least, smallest)
+        return least, max(least, min(most, MAX_RESOLUTION))
 
     def ideal_resolution(self, pair: tuple[Interval, Interval]) -> int:
         """The resolution that the law gives for this choice of repeats and channels."""
@@ -190,7 +272,7 @@ class Search:
         """The largest resolution from `least` to `most` at which `shape` keeps every limit, None for none.
 
         Costs grow about as pixels squared: each step aims at the limit by that, inside the bracket. Memory
-        does not quite: sizes that pad unevenly take a little more, so a few sizes beyond are tried too.
+        does not quite: sizes that pad unevenly take a little more, so the answer is one of several edges.
         """
         step = self.network.rules.resolution_step
         low, high = least - step, most + step  # low fits or lies outside; high does not fit or lies outside
@@ -200,8 +282,4 @@ class Search:
             low, high = (guess, high) if max(used.values()) <= 1 else (low, guess)
             aim = guess * math.sqrt(1 / max(used.values()))
             guess = min(max(math.floor(aim / step) * step, low + step), high - step)
-        if UNEVEN.intersection(self.limits):
-            for beyond in range(min(low + 8 * step, most), low + step, -step):
-                if self.fits(shape.at_resolution(beyond)):
-                    return beyond
         return low if low >= least else None

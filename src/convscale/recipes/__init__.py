@@ -62,7 +62,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require_between("epochs", self.epochs, 1, 1_000_000)
-        _require_between("batch", self.batch, 1, 1_000_000)
+        _require_between("batch", self.batch, 2, 1_000_000)  # batch norm needs two
         _require_between("learning_rate", self.learning_rate, 0, 1000)
         _require_between("weight_decay", self.weight_decay, 0, 10)
         _require_between("warmup_epochs", self.warmup_epochs, 0, self.epochs)

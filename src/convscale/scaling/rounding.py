@@ -6,17 +6,20 @@ import math
 
 from convscale.networks import ScalingRules
 
+# A law's multipliers carry rounding noise of floats: 4.000000000000001 times 2 repeats are 8, not 9.
+NOISE = 1e-9
+
 
 def round_channels(channels: float, divisor: int = 8, floor: float = 0.9) -> int:
     """The multiple of `divisor` nearest to `channels`, at least one; one step more where that is below
     `floor` times `channels`."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < floor * channels else rounded
+    rounded = max(divisor, int(channels + divisor / 2 + NOISE) // divisor * divisor)
+    return rounded + divisor if rounded < floor * channels - NOISE else rounded
 
 
 def round_repeats(repeats: float, how: str) -> int:
     """Whole repeats, at least one: up ("ceil") or to the nearest, halves up ("nearest")."""
-    return max(1, math.ceil(repeats) if how == "ceil" else math.floor(repeats + 0.5))
+    return max(1, math.ceil(repeats - NOISE) if how == "ceil" else math.floor(repeats + 0.5 + NOISE))
 
 
 def round_resolution(resolution: float, step: int, least: int) -> int:

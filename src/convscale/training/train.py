@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from convscale.data import Dataset, Normalise, open_dataset, steps_per_epoch, training_batches
+from convscale.data import Dataset, open_dataset
+from convscale.data.loader import Normalise, steps_per_epoch, training_batches
 from convscale.errors import ConfigError, DataError, TrainingError
 from convscale.evaluation import evaluate_model
 from convscale.networks import ConvNet
-from convscale.nn import Model, build, place, save_weights
+from convscale.nn import Model, build, pick_device, place, save_weights
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.progress import Progress
 from convscale.recipes import Recipe
@@ -46,10 +47,16 @@ def train(
         raise DataError(f"{dataset.source}: {len(dataset.train)} training images are too few")
     network = network.with_classes(len(dataset.classes))
     preprocessing = default_preprocessing(network.resolution, network.input_channels)
-    run = create_run(Path(output), network, recipe, dataset.describe())
+    settings = {"seed": seed, "torch_threads": torch.get_num_threads(), "device": str(pick_device())}
+    run = create_run(Path(output), network, recipe, dataset.record(), settings)
     torch.manual_seed(seed)
     model = place(build(network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum))
-    evaluation = _fit(model, dataset, preprocessing, recipe, run, seed=seed, workers=workers, quiet=quiet)
+    try:
+        evaluation = _fit(model, dataset, preprocessing, recipe, run, seed=seed, workers=workers, quiet=quiet)
+    except BaseException:
+        if not run.has_metrics():
+            run.discard()  # not one epoch to keep: leave the name free for the next try
+        raise
     save_weights(run.weights, model, WeightsHeader(network, preprocessing, dataset.classes))
     run.write_evaluation(evaluation)
     return run, evaluation

@@ -16,6 +16,7 @@ from PIL import Image
 
 import convscale as cs
 from convscale.catalog import read_network
+from convscale.data.images import Subset
 from convscale.errors import ConfigError, DataError, RunError, TrainingError, UnknownNameError
 from convscale.evaluation.evaluate import match_classes
 from convscale.fitting import Fit, choose
@@ -121,6 +122,23 @@ def test_training_repeats_by_its_seed(tmp_path: Path) -> None:
         states.append(cs.load_weights(run.weights)[0].state_dict())
     equal = [all(torch.equal(states[0][key], other[key]) for key in states[0]) for other in states[1:]]
     assert equal == [True, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"learning_rate": 0.04}, {"momentum": 0.8}, {"weight_decay": 0.1}, {"label_smoothing": 0.2},
+     {"gradient_clip": 0.1}, {"warmup_epochs": 1.0}, {"dropout": 0.5}, {"drop_path": 0.5},
+     {"augmentation": Augmentation(crop="shift")}, {"augmentation": Augmentation(flip=True)}, {"batch": 33}],
+    ids=str,
+)  # fmt: skip
+def test_every_part_of_a_recipe_reaches_the_weights(tmp_path: Path, change: dict[str, object]) -> None:
+    data = cs.open_dataset("digits")
+    few = replace(data, train=Subset(data.train, np.arange(130)), test=Subset(data.test, np.arange(10)))
+    runs = []
+    for name, recipe_ in (("a", QUICK), ("b", replace(QUICK, **change))):  # type: ignore[arg-type]
+        run, _ = cs.train(TINY, few, recipe_, tmp_path / name, quiet=True)
+        runs.append(cs.load_weights(run.weights)[0].state_dict())
+    assert not torch.equal(runs[0]["head.classifier.linear.weight"], runs[1]["head.classifier.linear.weight"])
 
 
 def test_training_from_files_of_other_layouts(tmp_path: Path) -> None:

@@ -99,9 +99,24 @@ def block_cost(block: BlockGraph) -> BlockCost:
         buffers += layer_buffers
         macs += layer_macs
         activations += layer_activations
-    peak = _peak(block, outs, copies)
-    kept = _kept_for_training(block, outs, copies)
-    return BlockCost(params, buffers, macs, activations, tensors, peak, *kept)
+    peak = max(_live(block, outs, copies))
+    kept, whole = _kept_for_training(block, outs, copies)
+    last = len(outs) - 1
+    inside = sum(kept) + sum(outs[index] for index in whole if index not in (BLOCK_INPUT, last))
+    return BlockCost(params, buffers, macs, activations, tensors, peak, inside, BLOCK_INPUT in whole, last in whole)
+
+
+def layer_memory(block: BlockGraph) -> tuple[list[int], list[int], bool]:
+    """For each layer the values alive at its busiest moment in inference, and those that training keeps of it per
+    image; and whether the block's input is kept. The last layer's output counts where the block itself keeps it."""
+    outs = [layer.out_channels * layer.out_size * layer.out_size for layer in block.layers]
+    copies = [_padded_copy(layer) for layer in block.layers]
+    kept, whole = _kept_for_training(block, outs, copies)
+    return (
+        _live(block, outs, copies),
+        [value + (outs[index] if index in whole else 0) for index, value in enumerate(kept)],
+        BLOCK_INPUT in whole,
+    )
 
 
 def _padded_copy(layer: Layer) -> int:
@@ -112,12 +127,14 @@ def _padded_copy(layer: Layer) -> int:
     return int(channels * (layer.in_size + sum(layer.padding)) ** 2)
 
 
-def _peak(block: BlockGraph, outs: list[int], copies: list[int]) -> int:
-    """Values alive at the block's busiest moment in inference."""
+def _live(block: BlockGraph, outs: list[int], copies: list[int]) -> list[int]:
+    """Values alive at each layer's busiest moment in inference, the block's input included."""
     last_use = {position: index for index, layer in enumerate(block.layers) for position in layer.inputs}
     alive = {BLOCK_INPUT: block.in_channels * block.in_size**2}
-    now = peak = alive[BLOCK_INPUT]
+    now = alive[BLOCK_INPUT]
+    moments = []
     for index, layer in enumerate(block.layers):
+        working = copies[index]
         if isinstance(layer, MultiplyLayer):
             alive[index] = alive.pop(layer.inputs[0])  # in place
         elif isinstance(layer, AddLayer):
@@ -125,26 +142,27 @@ def _peak(block: BlockGraph, outs: list[int], copies: list[int]) -> int:
         else:
             alive[index] = outs[index]
             now += outs[index]
-            working = copies[index] + (2 * outs[index] if isinstance(layer, MaxPoolLayer) else 0)  # int64 indices
             if isinstance(layer, ConvLayer) and layer.norm:
                 working = max(working, outs[index])
-            peak = max(peak, now + working)
+            elif isinstance(layer, MaxPoolLayer):
+                working += 2 * outs[index]  # int64 indices, in 4-byte values
+        moments.append(now + working)
         for position in layer.inputs:
             if last_use[position] == index and position != BLOCK_INPUT:
                 now -= alive.pop(position, 0)
-    return peak
+    return moments
 
 
-def _kept_for_training(block: BlockGraph, outs: list[int], copies: list[int]) -> tuple[int, bool, bool]:
-    """Values kept per image inside the block, and whether its input and its output are kept."""
-    whole: set[int] = set()  # positions whose tensor itself is kept
-    inside = 0
+def _kept_for_training(block: BlockGraph, outs: list[int], copies: list[int]) -> tuple[list[int], set[int]]:
+    """Values that each layer keeps per image beside its output, and the positions whose tensor is kept whole."""
+    whole: set[int] = set()
+    kept = []
     for index, layer in enumerate(block.layers):
-        inside += copies[index]
+        inside = copies[index]
         if isinstance(layer, _KEEPS_ITS_INPUTS) and not copies[index]:
             whole.update(layer.inputs)
         if isinstance(layer, MaxPoolLayer):
-            inside += 2 * outs[index]  # int64 indices, in 4-byte values
+            inside += 2 * outs[index]
         if isinstance(layer, ConvLayer) and layer.norm:
             inside += outs[index]
         if isinstance(layer, _HAS_ACTIVATION) and layer.activation:
@@ -152,6 +170,5 @@ def _kept_for_training(block: BlockGraph, outs: list[int], copies: list[int]) ->
                 inside += outs[index]
             else:
                 whole.add(index)
-    last = len(block.layers) - 1
-    inside += sum(outs[index] for index in whole if index not in (BLOCK_INPUT, last))
-    return inside, BLOCK_INPUT in whole, last in whole
+        kept.append(inside)
+    return kept, whole

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from convscale.costs.blocks import block_cost, layer_cost
-from convscale.layers import BLOCK_INPUT, ConvLayer, LayerGraph, MaxPoolLayer, resolve
+from convscale.costs.blocks import block_cost, layer_cost, layer_memory
+from convscale.layers import BLOCK_INPUT, BlockGraph, ConvLayer, LayerGraph, MaxPoolLayer, resolve
 from convscale.networks import ConvNet
 
 BYTES_PER_VALUE = 4  # fp32
@@ -108,8 +108,13 @@ def graph_cost(graph: LayerGraph) -> Cost:
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """Costs of one layer, block or stage. `receptive_field` is the side in input pixels that one output value
-    sees through convolutions and max pools; squeezes, which see everything, are left out."""
+    """Costs of one layer, block or stage.
+
+    inference_memory_bytes: live tensors of its busiest moment at batch 1, the image included, weights not.
+    training_memory_bytes_per_image: what the backward pass keeps of it; the image itself belongs to no row.
+    receptive_field: the side in input pixels that one output value sees through convolutions and max pools;
+    squeezes, which see everything, are left out.
+    """
 
     name: str
     kind: str
@@ -121,6 +126,8 @@ class CostRow:
     params: int
     macs: int
     activations: int
+    inference_memory_bytes: int
+    training_memory_bytes_per_image: int
     receptive_field: int
 
 
@@ -131,9 +138,7 @@ def layer_rows(network: ConvNet) -> list[CostRow]:
 
 def block_rows(network: ConvNet) -> list[CostRow]:
     """One row a block: the stem, every block of every stage, the head."""
-    graph = resolve(network)
-    kinds = [block.kind for _, block in graph.blocks()]
-    return [_merge(name, kind, rows) for (name, rows), kind in zip(_rows(graph), kinds, strict=True)]
+    return [_merge(name, block.kind, rows) for (name, block), rows in _rows(resolve(network))]
 
 
 def stage_rows(network: ConvNet) -> list[CostRow]:
@@ -157,31 +162,44 @@ def _merge(name: str, kind: str, rows: list[CostRow], repeats: int = 1) -> CostR
         params=sum(row.params for row in rows),
         macs=sum(row.macs for row in rows),
         activations=sum(row.activations for row in rows),
+        inference_memory_bytes=max(row.inference_memory_bytes for row in rows),
+        training_memory_bytes_per_image=sum(row.training_memory_bytes_per_image for row in rows),
         receptive_field=last.receptive_field,
     )
 
 
-def _rows(graph: LayerGraph) -> list[tuple[str, list[CostRow]]]:
-    """Each block's name and its layers' rows, following the receptive field along every edge."""
+def _rows(graph: LayerGraph) -> list[tuple[tuple[str, BlockGraph], list[CostRow]]]:
+    """Each block with its layers' rows, following the receptive field along every edge."""
+    blocks = list(graph.blocks())
+    image = graph.network.input_channels * graph.network.resolution**2
+    memories = [layer_memory(block) for _, block in blocks]
     field, jump = 1, 1
-    blocks = []
-    for name, block in graph.blocks():
+    table = []
+    for position, (name, block) in enumerate(blocks):
+        live, kept, _ = memories[position]
+        last = len(block.layers) - 1
+        next_keeps = position + 1 < len(blocks) and memories[position + 1][2]
+        itself_keeps = block_cost(block).keeps_output
         seen = {BLOCK_INPUT: (field, jump)}
         shapes = {BLOCK_INPUT: (block.in_channels, block.in_size)}
         rows = []
         for index, layer in enumerate(block.layers):
-            field, jump = max(seen[position] for position in layer.inputs)
+            field, jump = max(seen[source] for source in layer.inputs)
             if isinstance(layer, ConvLayer | MaxPoolLayer):
                 field, jump = field + (layer.kernel - 1) * jump, jump * layer.stride
             seen[index] = field, jump
             in_channels, in_size = shapes[layer.inputs[0]]
             shapes[index] = layer.out_channels, layer.out_size
             counts = layer_cost(layer)
+            output = layer.out_channels * layer.out_size**2
+            kept_values = kept[index] + (output if index == last and next_keeps and not itself_keeps else 0)
             rows.append(
                 CostRow(
                     f"{name}.{layer.name}", type(layer).__name__, in_channels, in_size, layer.out_channels,
-                    layer.out_size, 1, counts.params, counts.macs, counts.activations, field,
+                    layer.out_size, 1, counts.params, counts.macs, counts.activations,
+                    BYTES_PER_VALUE * (live[index] + (image if name != "stem" else 0)),
+                    BYTES_PER_VALUE * kept_values, field,
                 )
             )  # fmt: skip
-        blocks.append((name, rows))
-    return blocks
+        table.append(((name, block), rows))
+    return table

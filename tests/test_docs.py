@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import convscale as cs
+from convscale.fitting import choose
 from convscale.networks import ConvNet
 from convscale.schema import from_table
 
@@ -55,6 +56,13 @@ def test_networks_in_the_docs_are_networks(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
     assert run([sys.executable, str(path)], tmp_path)
+
+
+def test_the_readmes_demo_is_the_plan_of_the_demo() -> None:
+    text = (ROOT / "README.md").read_text()
+    chosen = cs.plan(choose(cs.open_dataset("digits")).baseline, cs.Budget(macs="5M")).chosen
+    assert f"phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}" in text
+    assert f"{chosen.network.resolution} px, repeats" in text and f"{chosen.used['macs']:.1%} of macs 5M" in text
 
 
 def test_the_readmes_tree_is_the_tree() -> None:

@@ -163,7 +163,7 @@ def _naive(search: Search) -> Proposal | None:
 
 
 def _neighbours(candidates: list[Candidate], best: Candidate) -> list[Candidate]:
-    """The Pareto front of the networks that use nearly as much of the budget as the best one does."""
+    """The Pareto front of other shapes that use nearly as much of the budget as the best one does."""
     fullest = max(best.used.values())
     near = [one for one in candidates if one is not best and max(one.used.values()) > NEARLY * fullest]
 
@@ -180,4 +180,7 @@ def _neighbours(candidates: list[Candidate], best: Candidate) -> list[Candidate]
         for own, one in front.items()
         if not beaten(own, key(best)) and not any(own != by and beaten(own, by) for by in front)
     ]
-    return sorted(others, key=lambda one: one.rank)[:MAX_ALTERNATIVES]
+    shapes = {best.network.stages: best}  # one of each choice of repeats and channels
+    for one in sorted(others, key=lambda one: one.rank):
+        shapes.setdefault(one.network.stages, one)
+    return list(shapes.values())[1 : 1 + MAX_ALTERNATIVES]

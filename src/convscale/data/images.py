@@ -22,12 +22,13 @@ MAX_PIXELS = 89_000_000
 MAX_ASPECT = 100
 
 Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
 
 
 class ImageCollection(Protocol):
     """Images with a label each. `labels` are class indices, int64."""
 
-    labels: NDArray[np.int64]
+    labels: Labels
 
     def __len__(self) -> int: ...
 
@@ -43,7 +44,7 @@ class ImageCollection(Protocol):
 class ArrayImages:
     """Grey images in memory, (n, height, width) uint8."""
 
-    def __init__(self, pixels: Pixels, labels: NDArray[np.int64], source: str) -> None:
+    def __init__(self, pixels: Pixels, labels: Labels, source: str) -> None:
         self.pixels, self.labels, self.source = pixels, labels, source
 
     def __len__(self) -> int:
@@ -59,7 +60,7 @@ class ArrayImages:
 class FileImages:
     """Images in files."""
 
-    def __init__(self, paths: list[Path], labels: NDArray[np.int64]) -> None:
+    def __init__(self, paths: list[Path], labels: Labels) -> None:
         self.paths, self.labels = paths, labels
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ class FileImages:
 class ParquetImages:
     """Encoded images in the rows of parquet files: a column of {bytes, path}, Hugging Face's image layout."""
 
-    def __init__(self, path: Path, column: Any, labels: NDArray[np.int64]) -> None:
+    def __init__(self, path: Path, column: Any, labels: Labels) -> None:
         self.path, self.column, self.labels = path, column, labels
 
     def __len__(self) -> int:
@@ -94,7 +95,7 @@ class ParquetImages:
 class Subset:
     """Some of the images of a collection."""
 
-    def __init__(self, whole: ImageCollection, indices: NDArray[np.int64]) -> None:
+    def __init__(self, whole: ImageCollection, indices: Labels) -> None:
         self.whole, self.indices = whole, indices
         self.labels = whole.labels[indices]
 

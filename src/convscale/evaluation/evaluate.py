@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from convscale.data import ImageCollection, open_dataset, open_images
+from convscale.data.images import Labels
 from convscale.data.loader import Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, load_weights, place
@@ -18,8 +18,6 @@ from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress
 from convscale.records import ClassRecord, Evaluation, wilson_interval
 from convscale.runs import WEIGHTS, Run, weights_file
-
-Labels = NDArray[np.int64]
 
 
 def evaluate(

@@ -99,7 +99,7 @@ def fit(
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
     The run goes to `output`, or to the first free runs/NAME-N. Raises the errors of `open_dataset`, `plan` and
-    `train`, all before training starts but for a loss that diverges.
+    `train`; what can be known beforehand is told before training starts.
     """
     dataset = open_dataset(data, seed=seed, label_column=label_column)
     choice = choose(dataset, baseline)

@@ -117,7 +117,7 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
             continue
         if field.name in left:
             arguments[field.name] = _read(hints[field.name], left.pop(field.name), _at(where, field.name))
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif field.default is dataclasses.MISSING:
             raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
     if flat is not None:
         tag = {TAG: value[TAG]} if TAG in value else {}

@@ -84,10 +84,8 @@ def layer_cost(layer: Layer) -> LayerCost:
 def block_cost(block: BlockGraph) -> BlockCost:
     """The costs of a block, summed and scheduled over its layers."""
     params = buffers = macs = activations = tensors = 0
-    outs, copies = [], []  # values each layer puts out, and values of the padded copy it makes
+    outs, copies = _sizes(block)
     for layer in block.layers:
-        outs.append(layer.out_channels * layer.out_size * layer.out_size)
-        copies.append(_padded_copy(layer))
         if isinstance(layer, ConvLayer):
             tensors += 1 + layer.bias + 4 * layer.norm
         elif isinstance(layer, LinearLayer):
@@ -109,14 +107,19 @@ def block_cost(block: BlockGraph) -> BlockCost:
 def layer_memory(block: BlockGraph) -> tuple[list[int], list[int], bool]:
     """For each layer the values alive at its busiest moment in inference, and those that training keeps of it per
     image; and whether the block's input is kept. The last layer's output counts where the block itself keeps it."""
-    outs = [layer.out_channels * layer.out_size * layer.out_size for layer in block.layers]
-    copies = [_padded_copy(layer) for layer in block.layers]
+    outs, copies = _sizes(block)
     kept, whole = _kept_for_training(block, outs, copies)
     return (
         _live(block, outs, copies),
         [value + (outs[index] if index in whole else 0) for index, value in enumerate(kept)],
         BLOCK_INPUT in whole,
     )
+
+
+def _sizes(block: BlockGraph) -> tuple[list[int], list[int]]:
+    """The values that each layer puts out, and those of the padded copy of its input that it makes."""
+    outs = [layer.out_channels * layer.out_size * layer.out_size for layer in block.layers]
+    return outs, [_padded_copy(layer) for layer in block.layers]
 
 
 def _padded_copy(layer: Layer) -> int:

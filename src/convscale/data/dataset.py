@@ -63,12 +63,7 @@ def open_dataset(data: str | Path, *, seed: int = 0, label_column: str = "label"
     for held_out in ("test", "validation"):
         if held_out in splits:
             return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped)
-    try:
-        train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed)
-    except _SingleImage as single:
-        raise DataError(
-            f"{data}: class {classes[single.label]!r} has a single image", hint="a split needs two or more a class"
-        ) from None
+    train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed, classes)
     parts = Subset(whole, train), Subset(whole, test)
     return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped)
 
@@ -82,12 +77,6 @@ def open_images(data: str | Path, *, label_column: str = "label") -> tuple[Image
     return chosen, classes
 
 
-class _SingleImage(DataError):
-    def __init__(self, label: int) -> None:
-        super().__init__(f"class {label} has a single image", hint="a split needs two or more a class")
-        self.label = label
-
-
 def _require_text(name: str, data: str | Path) -> None:
     """Raise DataError for a name that is not text, as file systems may hold: it could not be stored."""
     try:
@@ -96,17 +85,18 @@ def _require_text(name: str, data: str | Path) -> None:
         raise DataError(f"{data}: the class name {name!r} is not UTF-8", hint="rename the folder") from None
 
 
-def stratified_split(labels: Labels, share: float, seed: int) -> tuple[Labels, Labels]:
+def stratified_split(labels: Labels, share: float, seed: int, classes: tuple[str, ...] = ()) -> tuple[Labels, Labels]:
     """(kept, held out) indices: `share` of each class, at least one and never all, by a seeded draw.
 
-    Raises DataError for a class of a single image.
+    Raises DataError for a class of a single image, by its name in `classes` where they are given.
     """
     generator = np.random.default_rng(seed)
     held: list[int] = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise _SingleImage(int(label))
+            name = classes[label] if classes else int(label)
+            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more a class")
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held += generator.permutation(members)[:count].tolist()
     test = np.array(sorted(held), dtype=np.int64)

@@ -96,28 +96,23 @@ class Search:
         Raises BudgetError where no limit stops the law before its networks are absurdly large.
         """
 
-        def fits(phi: float) -> bool:
-            return self.fits(scale(self.network, self.law(phi)))
-
-        def turn(phi: float) -> tuple[bool, bool]:
-            """(whether phi can be taken, whether its network exists at all)"""
+        def fits(phi: float) -> bool | None:
+            """None where the network would be absurdly large."""
             try:
-                return fits(phi), True
+                return self.fits(scale(self.network, self.law(phi)))
             except ConfigError:
-                return False, False
+                return None
 
         low, high = self.smallest_phi, 1.0
-        while (state := turn(high))[0]:
+        while verdict := fits(high):
             low, high = high, high * 2
-        exists = state[1]
         while high - low > 1e-4:
             middle = (low + high) / 2
-            taken, there = turn(middle)
-            if taken:
+            if now := fits(middle):
                 low = middle
             else:
-                high, exists = middle, there
-        if not exists or not self.limits_grow():
+                high, verdict = middle, now
+        if verdict is None or not self.limits_grow():
             raise BudgetError(
                 f"no limit of the budget stops the {self.law.name} law: "
                 f"{', '.join(self.limits)} does not bind before the network becomes absurdly large",
@@ -155,16 +150,16 @@ class Search:
 
     def on_law(self, phi: float) -> Candidate:
         """The law's own network at phi."""
-        network = scale(self.network, Scaling(*(math.exp(slope * phi) for slope in self.slopes)))
-        depth, width, resolution = (Interval(slope * phi, slope * phi) for slope in self.slopes)
-        return self.candidate(network, (depth, width, resolution), 0.0)
+        return self.at_logs([slope * phi for slope in self.slopes], 0.0)
 
     def smallest(self) -> Candidate:
         """The smallest network within reach of the law."""
-        logs = [slope * self.smallest_phi - REACH for slope in self.slopes]
-        network = scale(self.network, Scaling(*map(math.exp, logs)))
+        return self.at_logs([slope * self.smallest_phi - REACH for slope in self.slopes], REACH)
+
+    def at_logs(self, logs: list[float], off: float) -> Candidate:
+        """The network of one scaling, given as log multipliers."""
         depth, width, resolution = (Interval(log, log) for log in logs)
-        return self.candidate(network, (depth, width, resolution), REACH)
+        return self.candidate(scale(self.network, Scaling(*map(math.exp, logs))), (depth, width, resolution), off)
 
     def candidate(self, network: ConvNet, boxes: tuple[Interval, Interval, Interval], off: float) -> Candidate:
         strays = self.stray(boxes)
@@ -180,8 +175,7 @@ class Search:
         largest in reach spends none; above, even the smallest breaks one."""
 
         def used_at(phi: float, reach: float) -> dict[str, float]:
-            logs = (max(slope * phi + reach, SMALLEST_LOG) for slope in self.slopes)
-            return self.used(self.figures(scale(self.network, Scaling(*map(math.exp, logs)))))
+            return self.at_logs([max(slope * phi + reach, SMALLEST_LOG) for slope in self.slopes], abs(reach)).used
 
         def too_small(phi: float) -> bool:
             return all(share < SPENT[key] for key, share in used_at(phi, REACH).items())

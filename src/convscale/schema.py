@@ -28,6 +28,8 @@ def to_table(value: Any) -> Any:
     """A dataclass as nested dicts and lists of strings, numbers and booleans; defaults are left out."""
     if isinstance(value, tuple):
         return [to_table(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_table(item) for key, item in value.items()}
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     table: dict[str, Any] = {}
@@ -36,7 +38,7 @@ def to_table(value: Any) -> Any:
         table[TAG] = tag
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
-        if item is None or (field.default is not dataclasses.MISSING and item == field.default):
+        if item is None or (_has_default(field) and item == _default(field)):
             continue
         if field.metadata.get("flatten"):
             table.update(to_table(item))
@@ -117,7 +119,7 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
             continue
         if field.name in left:
             arguments[field.name] = _read(hints[field.name], left.pop(field.name), _at(where, field.name))
-        elif field.default is dataclasses.MISSING:
+        elif not _has_default(field):
             raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
     if flat is not None:
         tag = {TAG: value[TAG]} if TAG in value else {}
@@ -132,6 +134,14 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
 @cache
 def _fields(kind: Any) -> tuple[dict[str, Any], tuple[dataclasses.Field[Any], ...]]:
     return typing.get_type_hints(kind), dataclasses.fields(kind)
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _at(where: str, key: str) -> str:

@@ -1,0 +1,186 @@
+"""The parts of a recipe, each a small table: augmentation, optimizers, courses of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from convscale.errors import ConfigError
+
+
+def require_between(name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name} {value} is not allowed", hint=f"from {low} to {high}")
+
+
+def require_share(owner: object, *names: str) -> None:
+    """Raise ConfigError unless each named field is from 0 to below 1."""
+    for name in names:
+        require_between(name, getattr(owner, name), 0, 0.999999)
+
+
+def require_positive(owner: object, *names: str) -> None:
+    """Raise ConfigError unless each named field is above 0."""
+    for name in names:
+        if not getattr(owner, name) > 0:
+            raise ConfigError(f"{name} {getattr(owner, name)} is not allowed", hint="above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What training does to an image before normalisation, in this order: crop, flip, policy, erasing; then mixup
+    or cutmix on the batch.
+
+    crop: "none" resizes as evaluation does; "shift" then moves it by up to `shift` of its side, filling with
+    the edge; "resized" cuts a random part of `scale_min` to 1 of the area and resizes that (Szegedy et al.
+    2015). flip: mirror half of the images; wrong for digits and text. policy: AutoAugment's ImageNet policy (Cubuk
+    et al. 2018) or RandAugment (2019) with `randaugment_layers` operations at `randaugment_magnitude` of 10, up to
+    30. erasing: the probability of a box of noise (Zhong et al. 2017). mixup, cutmix: alpha of the Beta
+    distribution, 0 for none; with both, each batch takes one of them by an even chance.
+    """
+
+    crop: Literal["none", "shift", "resized"] = "none"
+    shift: float = 0.125
+    scale_min: float = 0.35
+    flip: bool = False
+    policy: Literal["none", "autoaugment", "randaugment"] = "none"
+    randaugment_layers: int = 2
+    randaugment_magnitude: float = 10.0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_between("shift", self.shift, 0, 0.5)
+        require_between("scale_min", self.scale_min, 0.01, 1)
+        require_between("randaugment_layers", self.randaugment_layers, 1, 14)
+        require_between("randaugment_magnitude", self.randaugment_magnitude, 0, 30)
+        require_between("erasing", self.erasing, 0, 1)
+        require_between("mixup", self.mixup, 0, 100)
+        require_between("cutmix", self.cutmix, 0, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class SGD:
+    """Stochastic gradient descent with momentum, Nesterov's by default."""
+
+    TYPE: ClassVar[str] = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        require_share(self, "momentum")
+
+
+@dataclass(frozen=True, slots=True)
+class RMSProp:
+    """RMSProp as TensorFlow computes it, the paper's optimizer: see `training/rmsprop.py` for what differs."""
+
+    TYPE: ClassVar[str] = "rmsprop"
+    decay: float = 0.9
+    momentum: float = 0.9
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        require_share(self, "decay", "momentum")
+        require_positive(self, "eps")
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017)."""
+
+    TYPE: ClassVar[str] = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        require_share(self, "beta1", "beta2")
+        require_positive(self, "eps")
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """From the full rate down to `final` of it, along half a cosine after the warm-up."""
+
+    TYPE: ClassVar[str] = "cosine"
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_between("final", self.final, 0, 1)
+
+    def factor(self, epoch: float, warmup: float, epochs: float) -> float:
+        """What the learning rate is multiplied with after `epoch` epochs."""
+        course = min((epoch - warmup) / max(epochs - warmup, 1e-9), 1)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * course))
+
+    def stretched(self, ratio: float) -> Cosine:
+        """The same course over `ratio` times as many epochs."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Staircase:
+    """Times `factor_per_step` every `every_epochs`, counted from the very first step, warm-up included: after the
+    paper's 5 epochs of warm-up two steps have been taken already (main.py, utils.py of the reference)."""
+
+    TYPE: ClassVar[str] = "staircase"
+    factor_per_step: float = 0.97
+    every_epochs: float = 2.4
+
+    def __post_init__(self) -> None:
+        require_between("factor_per_step", self.factor_per_step, 0, 1)
+        require_positive(self, "every_epochs")
+
+    def factor(self, epoch: float, warmup: float, epochs: float) -> float:
+        """What the learning rate is multiplied with after `epoch` epochs."""
+        # 12 epochs are 5 steps of 2.4, though 12 / 2.4 is a hair below 5
+        return self.factor_per_step ** math.floor(epoch / self.every_epochs + 1e-9)
+
+    def stretched(self, ratio: float) -> Staircase:
+        """The same course over `ratio` times as many epochs."""
+        return Staircase(self.factor_per_step, self.every_epochs * ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Times `factor_per_step` at each of `at`, shares of all epochs."""
+
+    TYPE: ClassVar[str] = "steps"
+    at: tuple[float, ...] = (0.3, 0.6, 0.9)
+    factor_per_step: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_between("factor_per_step", self.factor_per_step, 0, 1)
+        for share in self.at:
+            require_between("at", share, 0, 1)
+
+    def factor(self, epoch: float, warmup: float, epochs: float) -> float:
+        """What the learning rate is multiplied with after `epoch` epochs."""
+        return self.factor_per_step ** sum(epoch >= share * epochs - 1e-9 for share in self.at)
+
+    def stretched(self, ratio: float) -> Steps:
+        """The same course over `ratio` times as many epochs."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The full rate after the warm-up."""
+
+    TYPE: ClassVar[str] = "constant"
+
+    def factor(self, epoch: float, warmup: float, epochs: float) -> float:
+        """1."""
+        return 1.0
+
+    def stretched(self, ratio: float) -> Constant:
+        """The same course over `ratio` times as many epochs."""
+        return self
+
+
+Optimizer = SGD | RMSProp | AdamW
+Schedule = Cosine | Staircase | Steps | Constant

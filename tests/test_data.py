@@ -16,7 +16,7 @@ from PIL import Image
 import convscale as cs
 from convscale.data import decode, open_images, read_image, stratified_split
 from convscale.data.loader import evaluation_batches, training_batches
-from convscale.data.transforms import evaluation_pixels, training_pixels
+from convscale.data.transforms import evaluation_view_of, training_view_of
 from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Augmentation
@@ -37,10 +37,14 @@ def folders(root: Path, classes: tuple[str, ...] = ("cat", "dog"), images: int =
     return root
 
 
-def encoded(colour: int) -> dict[str, object]:
+def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", (10, 10), (colour, 0, 0)).save(stream, "PNG")
-    return {"bytes": stream.getvalue(), "path": None}
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def encoded(colour: int) -> dict[str, object]:
+    return {"bytes": png(Image.new("RGB", (10, 10), (colour, 0, 0))), "path": None}
 
 
 def parquet(path: Path, labels: list[object], names: list[str] | None = None, column: str = "label") -> Path:
@@ -213,10 +217,10 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
 def test_evaluation_resizes_the_shorter_side_and_cuts_the_centre() -> None:
     image = Image.new("RGB", (40, 20))
     image.paste((255, 255, 255), (15, 0, 25, 20))
-    pixels = evaluation_pixels(image, Preprocessing(10, crop=1.0, interpolation="bilinear"))
+    pixels = evaluation_view_of(png(image), "x", Preprocessing(10, crop=1.0, interpolation="bilinear"))
     assert pixels.shape == (3, 10, 10) and pixels.dtype == np.uint8
     assert pixels[:, :, 4].min() > 200 and pixels[:, :, 0].max() < 60
-    assert evaluation_pixels(Image.new("L", (7, 9)), GREY).shape == (1, 8, 8)
+    assert evaluation_view_of(png(Image.new("L", (7, 9))), "x", GREY).shape == (1, 8, 8)
     assert default_preprocessing(224, 3).resize == 256 and default_preprocessing(32, 1).channels == 1
 
 
@@ -224,10 +228,8 @@ def test_evaluation_resizes_the_shorter_side_and_cuts_the_centre() -> None:
 def test_random_views_repeat_by_their_seed(crop: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     augmentation = Augmentation(crop=crop, flip=True)  # type: ignore[arg-type]
-    image = Image.fromarray(noise)
-    views = [
-        training_pixels(image, Preprocessing(16), augmentation, np.random.default_rng(seed)) for seed in (1, 1, 2, 3)
-    ]
+    image, size = png(Image.fromarray(noise)), Preprocessing(16)
+    views = [training_view_of(image, "x", size, augmentation, np.random.default_rng(seed)) for seed in (1, 1, 2, 3)]
     assert all(view.shape == (3, 16, 16) for view in views)
     assert np.array_equal(views[0], views[1])
     assert any(not np.array_equal(views[0], view) for view in views[2:])

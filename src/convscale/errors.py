@@ -9,6 +9,7 @@
     │   ├── DataError                      images or labels that cannot be used
     │   └── RunError                       a run folder or weights file that cannot be used
     ├── TrainingError                      training itself went wrong: exit code 1
+    │   └── TrainingStopped                a signal ended it, its state is saved: exit code 128 + signal
     └── MissingExtraError (ImportError)    an optional dependency is not installed: exit code 1
 
 A message says what is wrong and where; `hint` says what to do about it, in one line.
@@ -69,6 +70,14 @@ class RunError(InputError):
 
 class TrainingError(ConvscaleError):
     """Training itself went wrong."""
+
+
+class TrainingStopped(TrainingError):
+    """A signal ended the training after its state was saved; the exit code says which."""
+
+    def __init__(self, message: str, signal_number: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + signal_number
 
 
 class MissingExtraError(ConvscaleError, ImportError):

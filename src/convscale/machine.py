@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("convscale", "torch", "numpy", "pillow", "safetensors")
@@ -23,15 +25,57 @@ def memory_bytes() -> int | None:
         return None
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of Python and of the packages that results depend on."""
+def memory_available_bytes() -> int | None:
+    """Memory that programs can still get without swapping, None where the system does not say (Linux does)."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def core_quota() -> float | None:
+    """Cores' worth of time that a container grants (cgroup v2, cpu.max), None where there is no limit."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # "max" is no number
+        return None
+
+
+def load_average() -> tuple[float, float, float] | None:
+    """Processes that ran or waited, mean over 1, 5 and 15 minutes; None where the system does not say."""
+    try:
+        return os.getloadavg()
+    except (OSError, AttributeError):
+        return None
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Installed versions of Python and of `packages`: by default those that results depend on."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def launched_processes() -> int:
+    """How many processes torchrun started for one training; 1 where it did not."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def restarts() -> int:
+    """How often torchrun has started them anew, after one of them died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def cache_folder() -> Path:
+    """Where Convscale keeps what can be made again: $XDG_CACHE_HOME/convscale, else ~/.cache/convscale."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "convscale"
 
 
 def environment() -> dict[str, Any]:

@@ -24,15 +24,47 @@ class DataRecord:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One line of metrics.jsonl. `train_loss` is the mean over the epoch, `top1` of the held-out images."""
+    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, `top1` is of the
+    held-out images, `seconds` are those of training alone and the four that follow are parts of them."""
 
     epoch: int
     steps: int
     learning_rate: float
     train_loss: float
+    gradient_norm: float
     top1: float
     seconds: float
+    data_seconds: float
+    forward_seconds: float
+    backward_seconds: float
+    optimizer_seconds: float
     images_per_second: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecord:
+    """How a training ended: result.json.
+
+    top1: of the weights that were kept, the last epoch's. best_top1, best_epoch: of best.safetensors, which the
+    held-out images chose. seconds: of all of it, interruptions left out. images_per_second: of training alone.
+    predicted_seconds: from the first steps. unreadable: images that were skipped. processes: how many trained.
+    state_sha256: of weights, EMA, optimizer, position of the sampler and random state.
+    """
+
+    top1: float
+    epochs: int
+    steps: int
+    seconds: float
+    images_per_second: float
+    best_top1: float
+    best_epoch: int
+    predicted_seconds: float
+    unreadable: int
+    processes: int
+    state_sha256: str
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,13 +81,14 @@ class ClassRecord:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5."""
+    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count."""
 
     top1: float
     top5: float
     n: int
     interval95: tuple[float, float]
     per_class: tuple[ClassRecord, ...]
+    unreadable: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

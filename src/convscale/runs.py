@@ -1,35 +1,50 @@
 """The run folder: everything that one training leaves behind, enough for every later command.
 
 weights.safetensors   weights; the header holds network, preprocessing, class names, format version
+best.safetensors      the same of the epoch that was best on the held-out images, which therefore chose it
 network.toml          the network
 recipe.toml           how it was trained
+settings.json         seed, workers and what else `resume` needs
 data.json             the data: where from, which split was held out, seed
 metrics.jsonl         one line an epoch
+events.jsonl          what else happened: resumed, skipped, fell back
+checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
+result.json           how training ended
 environment.json      versions and machine
+pictures/             curves, confusion matrix, the first batch
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import MAX_CONFIG_BYTES, parse_json, read_json, write_json, write_text, write_toml
 from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import DataRecord, EpochRecord, Evaluation
+from convscale.recipes import recipe as read_recipe
+from convscale.records import DataRecord, EpochRecord, Evaluation, TrainRecord
 from convscale.schema import from_table, to_table
 from convscale.version import __version__
 
 FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
-_FILES = ("network.toml", "recipe.toml", "data.json", "metrics.jsonl", "evaluation.json", "environment.json")
+BEST_WEIGHTS = "best.safetensors"
+_FILES = (
+    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "metrics.jsonl",
+    "events.jsonl", "evaluation.json", "result.json", "environment.json",
+)  # fmt: skip
+_FOLDERS = ("checkpoints", "pictures", "tensorboard")
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
 
 
@@ -103,6 +118,34 @@ def require_version(path: Path, found: str | int) -> None:
         raise RunError(f"{path}: format version {found!r} is not one of Convscale's")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights` and `exclude`.
+
+    workers: processes that load images. checkpoint_seconds: the time between checkpoints, which every epoch ends
+    with too. compile: through torch.compile. weights: a file to start from. exclude: a list of images to leave out.
+    changed: what differs from the recipe that it was made from.
+    """
+
+    seed: int = 0
+    workers: int = 0
+    checkpoint_seconds: float = 300.0
+    compile: bool = False
+    step_times: bool = False
+    tensorboard: bool = False
+    weights: str | None = None
+    exclude: str | None = None
+    changed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
+        if not 0 <= self.workers <= 1024:
+            raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
+        if self.checkpoint_seconds < 0:
+            raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder."""
@@ -114,35 +157,100 @@ class Run:
         """The weights file."""
         return self.path / WEIGHTS
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
         path = self.path / "data.json"
         return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
 
-    def discard(self) -> None:
-        """Remove the folder's files of a run that has nothing to keep."""
-        for name in (WEIGHTS, *_FILES):
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+    def recipe(self) -> Recipe:
+        """The recipe. Raises ConfigError where it is damaged."""
+        return read_recipe(self.path / "recipe.toml")
+
+    def network(self) -> ConvNet:
+        """The network. Raises ConfigError where it is damaged."""
+        return read_network(self.path / "network.toml")
+
+    def settings(self) -> Settings:
+        """Seed, workers and the rest. Raises ConfigError where they are damaged."""
+        path = self.path / "settings.json"
+        return from_table(Settings, read_json(path), str(path))
+
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says. Raises ConfigError where it is damaged."""
+        table = read_json(self.path / "environment.json")
+        return table if isinstance(table, dict) else {}
+
+    def result(self) -> TrainRecord | None:
+        """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
+        path = self.path / "result.json"
+        return from_table(TrainRecord, read_json(path), str(path)) if path.exists() else None
+
+    def evaluation(self) -> Evaluation:
+        """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
+        path = self.path / "evaluation.json"
+        return from_table(Evaluation, read_json(path), str(path))
+
+    def metrics(self) -> list[EpochRecord]:
+        """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
+        records: list[EpochRecord] = []
+        path = self.path / "metrics.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                records.append(from_table(EpochRecord, parse_json(line, str(path))))
+            except ConfigError:
+                break
+        return records
+
+    def keep_metrics(self, epochs: int) -> None:
+        """Drop what metrics.jsonl says of epochs after the first `epochs`: they will be trained again."""
+        kept = [json.dumps(record.as_dict()) + "\n" for record in self.metrics() if record.epoch <= epochs]
+        write_text(self.path / "metrics.jsonl", "".join(kept))
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record.as_dict()) + "\n")
 
-    def has_metrics(self) -> bool:
-        """Whether an epoch was finished."""
-        return (self.path / "metrics.jsonl").stat().st_size > 0
+    def append_event(self, kind: str, **facts: Any) -> None:
+        """Add a line to events.jsonl."""
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": kind} | facts, ensure_ascii=True) + "\n")
+
+    def discard(self) -> None:
+        """Remove the folder's files of a run that has nothing to keep."""
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for name in _FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write evaluation.json."""
         write_json(self.path / "evaluation.json", evaluation.as_dict())
 
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write recipe.toml."""
+        write_toml(self.path / "recipe.toml", to_table(recipe))
 
-def create_run(path: Path, network: ConvNet, recipe: Recipe, data: DataRecord, settings: dict[str, Any]) -> Run:
-    """Make a run folder and write what is known before training; `settings` (seed, threads, device) join the
-    environment.
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of a run that is done."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def write_result(self, record: TrainRecord) -> None:
+        """Write result.json: training is done."""
+        write_json(self.path / "result.json", record.as_dict())
+
+
+def create_run(
+    path: Path, network: ConvNet, recipe: Recipe, data: DataRecord, settings: Settings, facts: dict[str, Any]
+) -> Run:
+    """Make a run folder and write what is known before training; `facts` (threads, device) join the environment.
 
     Raises RunError where the folder holds something already, or cannot be made.
     """
@@ -151,30 +259,53 @@ def create_run(path: Path, network: ConvNet, recipe: Recipe, data: DataRecord, s
         path.mkdir(parents=True, exist_ok=True)
         write_toml(path / "network.toml", to_table(network))
         write_toml(path / "recipe.toml", to_table(recipe))
+        write_json(path / "settings.json", to_table(settings))
         write_json(path / "data.json", data.as_dict())
-        write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | settings | environment())
         write_text(path / "metrics.jsonl", "")
+        # last: what has it is a run
+        write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | facts | environment())
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}", hint="choose another with -o") from None
     return Run(path)
 
 
+def require_writable(path: Path) -> None:
+    """Raise RunError where no folder can be made at `path`, before any work is done for it."""
+    require_free(path)
+    parent = path
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: {parent} cannot be written to", hint="choose another folder with -o")
+
+
 def require_free(path: Path) -> None:
     """Raise RunError where a folder holds something already: no run overwrites another."""
     if path.is_dir() and any(path.iterdir()):
-        raise RunError(f"{path}: the folder is not empty", hint="choose another folder with -o")
+        ours = (path / "environment.json").exists() and not (path / "result.json").exists()
+        hint = f"choose another folder with -o, or: convscale resume {path}" if ours else ""
+        raise RunError(f"{path}: the folder is not empty", hint=hint or "choose another folder with -o")
 
 
 def open_run(path: Path) -> Run:
-    """An existing run folder. Raises RunError where it is none, unfinished, or from a newer version."""
+    """A run folder that was trained to its end. Raises RunError where it is none, unfinished, or from a newer
+    version."""
+    run = open_unfinished_run(path)
+    if not run.weights.exists():
+        raise RunError(
+            f"{path}: the run has no weights yet: its training did not finish", hint=f"convscale resume {path}"
+        )
+    return run
+
+
+def open_unfinished_run(path: Path) -> Run:
+    """An existing run folder, trained to its end or not. Raises RunError where it is none or from a newer version."""
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
     if not (path / "environment.json").exists():
         raise RunError(f"{path}: not a run folder: it has no environment.json")
     environment = read_json(path / "environment.json")
     require_version(path, environment.get("format_version", 0) if isinstance(environment, dict) else 0)
-    if not (path / WEIGHTS).exists():
-        raise RunError(f"{path}: the run has no weights yet", hint="its training did not finish; train again")
     return Run(path)
 
 

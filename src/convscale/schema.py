@@ -61,6 +61,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where or 'value'}: {value!r} is not allowed", hint=hint)
         return value
     if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in typing.get_args(kind):
+            return None
         return _read_union([arm for arm in typing.get_args(kind) if arm is not type(None)], value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from convscale.costs import Cost
+    from convscale.recipes import Recipe
+    from convscale.records import Evaluation
+    from convscale.runs import Run
     from convscale.scaling import Scaling, ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +40,23 @@ workers_option = click.option(
 epochs_option = click.option("--epochs", type=click.IntRange(1), help="Passes over the images [recipe's].")
 batch_option = click.option("--batch", type=click.IntRange(2), help="Images a step [recipe's].")
 
+
+def _batch(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["auto"] | None:
+    if value is None or value == "auto":
+        return value  # type: ignore[return-value]
+    if not value.isdecimal() or int(value) < 2:
+        raise click.BadParameter(f"{value!r} is neither auto nor a whole number from 2")
+    return int(value)
+
+
+batch_or_auto_option = click.option(
+    "--batch", callback=_batch, metavar="N|auto",
+    help="Images a step [recipe's]; auto: the recipe's, in as many parts as memory asks for.",
+)  # fmt: skip
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, as optimizer.eps=1e-3."
+)
+
 # Budget field -> option names; every limit also goes by its cost key.
 _LIMITS = {
     "macs": ("--macs",),
@@ -56,6 +76,30 @@ _LIMIT_HELP = {
     "training_memory_bytes_fixed": ("200MB", "Training memory whatever the batch."),
     "training_memory_bytes_per_image": ("100MB", "Training memory for each image of a batch."),
 }
+
+
+def running_options(command: F) -> F:
+    """Add the options that say how a training is carried out."""
+    options = (
+        click.option("--checkpoint-seconds", type=click.FloatRange(0), default=300.0, show_default=True,
+                     help="Time between checkpoints; every epoch ends with one too."),
+        click.option("--compile", is_flag=True, help="Through torch.compile: slow to start, faster on GPUs."),
+        click.option("--step-times", is_flag=True, help="Show the time of each part of a step."),
+        click.option("--tensorboard", is_flag=True, help="Write RUN/tensorboard too."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def recipe_from_options(
+    name_or_file: str, epochs: int | None, batch: int | Literal["auto"] | None, settings: Sequence[str]
+) -> Recipe:
+    """The recipe as the options change it."""
+    from convscale.recipes import recipe
+
+    count = None if batch == "auto" else batch
+    return recipe(name_or_file).with_changes(epochs=epochs, batch=count).with_settings(list(settings))
 
 
 def budget_options(command: F) -> F:
@@ -129,6 +173,16 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
+    """How a training ended."""
+    record = run.result()
+    if as_json:
+        print_json({"run": str(run.path)} | (record.as_dict() if record else {}) | {"evaluation": evaluation.as_dict()})
+        return
+    low, high = evaluation.interval95
+    print(f"top-1 {evaluation.top1:.4f} ({low:.4f} to {high:.4f}) on {evaluation.n:,} images; {run.path}")
 
 
 def print_cost(cost: Cost) -> None:

@@ -3,52 +3,81 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 
 from convscale.cli.shared import (
-    batch_option,
+    batch_or_auto_option,
     epochs_option,
     json_option,
     label_column_option,
     load_network,
     print_json,
+    print_training,
+    recipe_from_options,
+    running_options,
     seed_option,
+    set_option,
     workers_option,
 )
+from convscale.machine import launched_processes
 from convscale.recipes import recipe
-from convscale.runs import require_free
+from convscale.runs import require_writable
 
 
 @click.command()
 @click.argument("network")
-@click.option("--data", required=True, help="digits, a folder of images, or parquet.")
+@click.option("--data", required=True, help="digits, a folder of images, parquet, or hf:NAME.")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @epochs_option
-@batch_option
+@batch_or_auto_option
+@set_option
 @seed_option
 @workers_option
 @label_column_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUN", help="Run folder.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
+@click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
+@running_options
+@click.option("--dry-run", is_flag=True, help="Measure a few steps and predict time and memory; train nothing.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.")
 @json_option
 def command(
-    network: str, data: str, recipe_name: str, epochs: int | None, batch: int | None, seed: int, workers: int,
-    label_column: str, output: Path, as_json: bool,
+    network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None, settings: tuple[str, ...],
+    label_column: str, dry_run: bool, output: Path | None, as_json: bool, weights: Path | None,
+    exclude: Path | None, **running: Any,
 ) -> None:  # fmt: skip
-    """Train NETWORK (a name or a file) on images and leave a run folder."""
+    """Train NETWORK (a name or a file) on images and leave a run folder.
+
+    Interrupted, it saves; `convscale resume RUN` goes on.
+    """
     net = load_network(network)
-    chosen = recipe(recipe_name).with_changes(epochs=epochs, batch=batch)
-    require_free(output)
+    chosen = recipe_from_options(recipe_name, epochs, batch, settings)
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    if output is not None and launched_processes() == 1:
+        require_writable(output)
     from convscale.data import open_dataset
 
-    dataset = open_dataset(data, seed=seed, label_column=label_column)
-    from convscale.training import train  # PyTorch, once everything else is known to be right
-
+    files: dict[str, Any] = {key: str(path) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None}
+    dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
     if dataset.skipped:
         click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)
-    run, evaluation = train(net, dataset, chosen, output, seed=seed, workers=workers)
-    if as_json:
-        print_json({"run": str(run.path), "epochs": chosen.epochs, "evaluation": evaluation.as_dict()})
-    else:
-        low, high = evaluation.interval95
-        print(f"top-1 {evaluation.top1:.4f} ({low:.4f} to {high:.4f}) on {evaluation.n:,} images; {run.path}")
+    from convscale import training  # PyTorch, once everything else is known to be right
+
+    net = net.with_classes(len(dataset.classes))
+    if batch == "auto":
+        chosen = training.fitted_to_memory(net, chosen)
+    changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
+    if changed:
+        click.echo(f"note: unlike recipe {recipe_name}: {'; '.join(changed)}", err=True)
+    if dry_run:
+        estimate = training.estimate(net, dataset, chosen, **running, **files)
+        if as_json:
+            print_json(estimate.as_dict())
+        else:
+            print("\n".join(estimate.lines()))
+        return
+    assert output is not None
+    run, evaluation = training.train(net, dataset, chosen, output, changed=changed, **running, **files)
+    print_training(run, evaluation, as_json)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from convscale.data.exclusions import leave_out
 from convscale.data.images import ImageCollection, Labels, Subset
 from convscale.data.layouts import read_splits
 from convscale.errors import DataError
@@ -21,7 +22,8 @@ class Dataset:
     """Images to train on and images held out from it.
 
     held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
-    each class. skipped: files and folders beside the data that belong to no split.
+    each class. skipped: files and folders beside the data that belong to no split. excluded: how many images a
+    list left out.
     """
 
     source: str
@@ -32,22 +34,27 @@ class Dataset:
     seed: int
     label_column: str = "label"
     skipped: tuple[str, ...] = ()
+    excluded: int = 0
 
     def record(self) -> DataRecord:
         """What a run records about its data."""
         return DataRecord(self.source, self.held_out, self.seed, self.label_column, len(self.train), len(self.test))
 
 
-def open_dataset(data: str | Path, *, seed: int = 0, label_column: str = "label") -> Dataset:
+def open_dataset(
+    data: str | Path, *, seed: int = 0, label_column: str = "label", exclude: str | Path | None = None
+) -> Dataset:
     """Data to train on: "digits", a folder, a parquet file or a folder of them.
 
     A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
     files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
-    fifth is held out by `seed`. Raises DataError for data that cannot be used.
+    fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as `convscale data
+    check -o` writes it. Raises DataError for data that cannot be used.
     """
     if seed < 0:
         raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
     splits, classes, skipped = read_splits(data, label_column)
+    splits, excluded = leave_out(splits, Path(exclude)) if exclude is not None else (splits, 0)
     for name in classes:
         _require_text(name, data)
     for name, images in splits.items():
@@ -62,10 +69,10 @@ def open_dataset(data: str | Path, *, seed: int = 0, label_column: str = "label"
     source = str(data) if str(data) == "digits" else str(Path(data).resolve())
     for held_out in ("test", "validation"):
         if held_out in splits:
-            return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped)
+            return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped, excluded)
     train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed, classes)
     parts = Subset(whole, train), Subset(whole, test)
-    return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped)
+    return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped, excluded)
 
 
 def open_images(data: str | Path, *, label_column: str = "label") -> tuple[ImageCollection, tuple[str, ...]]:

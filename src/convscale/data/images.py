@@ -36,6 +36,10 @@ class ImageCollection(Protocol):
         """The image as stored, not yet decoded where that can wait. Raises DataError naming it."""
         ...
 
+    def content(self, index: int) -> bytes | None:
+        """The encoded image, None where the collection holds pixels. Raises DataError naming it."""
+        ...
+
     def name(self, index: int) -> str:
         """What to call the image in a message: a path, or a file and row."""
         ...
@@ -53,6 +57,9 @@ class ArrayImages:
     def image(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index])
 
+    def content(self, index: int) -> None:
+        return None
+
     def name(self, index: int) -> str:
         return f"{self.source}[{index}]"
 
@@ -69,6 +76,9 @@ class FileImages:
     def image(self, index: int) -> Image.Image:
         return read_image(self.paths[index])
 
+    def content(self, index: int) -> bytes:
+        return _read(self.paths[index])
+
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
@@ -77,16 +87,20 @@ class ParquetImages:
     """Encoded images in the rows of parquet files: a column of {bytes, path}, Hugging Face's image layout."""
 
     def __init__(self, path: Path, column: Any, labels: Labels) -> None:
-        self.path, self.column, self.labels = path, column, labels
+        self.path, self.labels = path, labels
+        self._encoded = column.flatten()[column.type.get_field_index("bytes")]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def image(self, index: int) -> Image.Image:
-        content = self.column[index].as_py()
-        if not content or not content.get("bytes"):
+        return open_image(self.content(index), self.name(index))
+
+    def content(self, index: int) -> bytes:
+        content: bytes | None = self._encoded[index].as_py()
+        if not content:
             raise DataError(f"{self.name(index)}: no image bytes in this row", hint=_ADVICE)
-        return open_image(content["bytes"], self.name(index))
+        return content
 
     def name(self, index: int) -> str:
         return f"{self.path}[{index}]"
@@ -105,14 +119,21 @@ class Subset:
     def image(self, index: int) -> Image.Image:
         return self.whole.image(int(self.indices[index]))
 
+    def content(self, index: int) -> bytes | None:
+        return self.whole.content(int(self.indices[index]))
+
     def name(self, index: int) -> str:
         return self.whole.name(int(self.indices[index]))
 
 
 def read_image(path: Path) -> Image.Image:
     """Open an image file, as `open_image`."""
+    return open_image(_read(path), str(path))
+
+
+def _read(path: Path) -> bytes:
     try:
-        return open_image(path.read_bytes(), str(path))
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -132,11 +153,16 @@ def open_image(content: bytes, name: str) -> Image.Image:
         raise _too_large(name) from None
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=_ADVICE) from None
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name)
-    if max(image.size) > MAX_ASPECT * min(image.size):
-        raise DataError(f"{name}: {image.width}x{image.height} is too long for its width", hint="crop it first")
+    check_size(*image.size, name)
     return image
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise DataError for an image too large or too long to be decoded."""
+    if width * height > MAX_PIXELS:
+        raise _too_large(name)
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise DataError(f"{name}: {width}x{height} is too long for its width", hint="crop it first")
 
 
 _ADVICE = "remove it or replace it"

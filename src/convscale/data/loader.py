@@ -1,67 +1,182 @@
-"""Batches of tensors from a collection of images, in this process or in worker processes."""
+"""Batches of tensors from a collection of images or a stream of them, in this process or in worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from convscale.data.images import ImageCollection, decode
-from convscale.data.transforms import evaluation_pixels, training_pixels
-from convscale.errors import DataError
+from convscale.data.images import ImageCollection, Pixels
+from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
+from convscale.errors import DataError, TrainingError
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
 
+WORKER_TIMEOUT_SECONDS = 50.0
+RESTARTS = 3
 
-class _Views(torch_data.Dataset[tuple[Tensor, int] | DataError]):
+
+class StreamItem(NamedTuple):
+    """An encoded image of a stream: its position in the epoch, bytes, label, and what to call it."""
+
+    position: int
+    content: bytes
+    label: int
+    name: str
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Images that can only be read one after the other; `read` gives the same order for the same seed and epoch,
+    from any `start` on, and splits it among `world` readers."""
+
+    def __len__(self) -> int: ...
+
+    def read(
+        self, seed: int | None, epoch: int, start: int = 0, rank: int = 0, world: int = 1
+    ) -> Iterator[StreamItem]: ...
+
+
+class Batch(NamedTuple):
+    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
+    images that could not be read, as (name, reason)."""
+
+    pixels: Tensor
+    labels: Tensor
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+class _View(NamedTuple):
+    pixels: Tensor | None
+    label: int
+    name: str = ""
+    reason: str = ""
+
+
+class _Indexed:
+    """The images of a collection, by index."""
+
+    def __init__(self, images: ImageCollection) -> None:
+        self.images = images
+
+    def key(self, item: Any) -> int:
+        return int(item)
+
+    def label(self, item: Any) -> int:
+        return int(self.images.labels[item])
+
+    def name(self, item: Any) -> str:
+        return self.images.name(item)
+
+    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
+        return evaluation_view(self.images, item, preprocessing)
+
+    def training(
+        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+    ) -> Pixels:
+        return training_view(self.images, item, preprocessing, augmentation, generator)
+
+    def epoch(
+        self, seed: int, epoch: int, start: int, steps: int, size: int, rank: int, world: int
+    ) -> Iterator[list[int]]:
+        """What each step from `start` on loads in this process, in a random order."""
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
+        for step in range(start, steps):
+            yield order[step * size : (step + 1) * size][rank::world].tolist()
+
+    def in_order(self, rank: int, world: int) -> Iterator[int]:
+        return iter(range(rank, len(self.images), world))
+
+
+class _Streamed:
+    """The images of a stream, each item with its bytes."""
+
+    def __init__(self, images: Stream) -> None:
+        self.images = images
+
+    def key(self, item: Any) -> int:
+        return int(item.position)
+
+    def label(self, item: Any) -> int:
+        return int(item.label)
+
+    def name(self, item: Any) -> str:
+        return str(item.name)
+
+    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
+        return evaluation_view_of(item.content, item.name, preprocessing)
+
+    def training(
+        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+    ) -> Pixels:
+        return training_view_of(item.content, item.name, preprocessing, augmentation, generator)
+
+    def epoch(
+        self, seed: int, epoch: int, start: int, steps: int, size: int, rank: int, world: int
+    ) -> Iterator[list[StreamItem]]:
+        """What each step from `start` on loads in this process, as the stream's seeded shuffle gives it."""
+        mine = size // world
+        items = self.images.read(seed, epoch, start * mine, rank, world)
+        for _ in range(start, steps):
+            yield list(islice(items, mine))
+
+    def in_order(self, rank: int, world: int) -> Iterator[StreamItem]:
+        return self.images.read(None, 0, 0, rank, world)
+
+
+def _source(images: ImageCollection | Stream) -> _Indexed | _Streamed:
+    return _Streamed(images) if isinstance(images, Stream) else _Indexed(images)
+
+
+class _Views(torch_data.Dataset[_View]):
     """One view of each image, or why there is none. Random views depend on (seed, epoch, index) alone, so neither
-    the number of workers nor the order of the images changes them."""
+    the number of workers nor the order of the images changes them.
+
+    `busy`, (workers,) int64 shared between processes, holds the index of the image that each worker is at, or -1,
+    so that a hanging one can be named.
+    """
 
     def __init__(
         self,
-        images: ImageCollection,
+        source: _Indexed | _Streamed,
         preprocessing: Preprocessing,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         epoch: int = 0,
     ) -> None:
-        self.images, self.preprocessing = images, preprocessing
+        self.source, self.preprocessing = source, preprocessing
         self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
+        self.busy = torch.full((0,), -1)
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int] | DataError:
+    def __getitem__(self, item: Any) -> _View:
+        worker = torch_data.get_worker_info()
+        if worker is not None:
+            self.busy[worker.id] = self.source.key(item)
+        label = self.source.label(item)
         try:
-            return self.view(index)
-        except DataError as error:  # raised in the main process: a worker would wrap it in its traceback
-            return error
+            return _View(torch.from_numpy(self.view(item)), label)
+        except DataError as error:  # told by the main process: a worker would wrap it in its traceback
+            return _View(None, label, self.source.name(item), error.message)
+        finally:
+            if worker is not None:
+                self.busy[worker.id] = -1
 
-    def view(self, index: int) -> tuple[Tensor, int]:
-        """Pixels (channels, size, size) uint8 and label. Raises DataError."""
-        image = decode(self.images.image(index), self.preprocessing.channels, self.images.name(index))
+    def view(self, item: Any) -> Pixels:
+        """Pixels (channels, size, size) uint8. Raises DataError."""
         if self.augmentation is None:
-            pixels = evaluation_pixels(image, self.preprocessing)
-        else:
-            generator = np.random.default_rng((self.seed, self.epoch, index))
-            pixels = training_pixels(image, self.preprocessing, self.augmentation, generator)
-        return torch.from_numpy(pixels), int(self.images.labels[index])
-
-
-def evaluation_batches(
-    images: ImageCollection, preprocessing: Preprocessing, batch: int, workers: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in order: uint8 (n, channels, size, size) and labels (n,)."""
-    return _load(_Views(images, preprocessing), workers, batch_size=batch)
+            return self.source.evaluation(item, self.preprocessing)
+        generator = np.random.default_rng((self.seed, self.epoch, self.source.key(item)))
+        return self.source.training(item, self.preprocessing, self.augmentation, generator)
 
 
 def training_batches(
-    images: ImageCollection,
+    images: ImageCollection | Stream,
     preprocessing: Preprocessing,
     augmentation: Augmentation,
     batch: int,
@@ -69,31 +184,129 @@ def training_batches(
     seed: int,
     epoch: int,
     workers: int = 0,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch in a random order, the last incomplete batch left out: as `evaluation_batches`."""
-    views = _Views(images, preprocessing, augmentation, seed, epoch)
-    order: NDArray[np.int64] = np.random.default_rng((seed, epoch)).permutation(len(images))
-    steps = steps_per_epoch(len(images), batch)
-    size = min(batch, len(images))
-    batches = [order[step * size : (step + 1) * size].tolist() for step in range(steps)]
-    return _load(views, workers, batch_sampler=batches)
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """The batches of one epoch in a random order from step `start` on, the last incomplete one left out.
+
+    `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
+    image that cannot be read is taken by another of its batch. Raises DataError where a whole batch cannot be read.
+    """
+    source = _source(images)
+    views = _Views(source, preprocessing, augmentation, seed, epoch)
+    steps, size = steps_per_epoch(len(images), batch), min(batch, len(images))
+    done = start
+    for attempt in range(RESTARTS + 1):
+        try:
+            for loaded in _load(
+                views, source.epoch(seed, epoch, done, steps, size, rank, world), workers, _collate_filled
+            ):
+                yield loaded
+                done += 1
+            return
+        except _WorkerDied as error:  # order and views are functions of the step: go on from there
+            if attempt == RESTARTS:
+                raise TrainingError(
+                    f"workers that load images died {RESTARTS + 1} times, at last: {error}",
+                    hint="--workers 0, or more memory for each",
+                ) from None
 
 
-def _load(views: _Views, workers: int, **batching: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    for batch in torch_data.DataLoader(views, num_workers=workers, collate_fn=_collate, **batching):
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+def evaluation_batches(
+    images: ImageCollection | Stream,
+    preprocessing: Preprocessing,
+    batch: int,
+    workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
+    pixels and labels and named in `missing`."""
+    source = _source(images)
+    items = source.in_order(rank, world)
+    try:
+        yield from _load(_Views(source, preprocessing), _chunks(items, batch), workers, _collate)
+    except _WorkerDied as error:
+        raise TrainingError(f"a worker that loads images died: {error}", hint="--workers 0") from None
 
 
-def _collate(items: list[tuple[Tensor, int] | DataError]) -> tuple[Tensor, Tensor] | DataError:
-    pixels, labels = [], []
-    for item in items:
-        if isinstance(item, DataError):
-            return item
-        pixels.append(item[0])
-        labels.append(item[1])
-    return torch.stack(pixels), torch.tensor(labels)
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+class _WorkerDied(Exception):
+    pass
+
+
+def _load(
+    views: _Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[_View]], Batch | DataError]
+) -> Iterator[Batch]:
+    """Batches as planned. Raises DataError for a batch without an image, _WorkerDied, and TrainingError naming the
+    image at which a worker hangs."""
+    views.busy = torch.full((workers,), -1).share_memory_()  # type: ignore[no-untyped-call]
+    loader: Any = torch_data.DataLoader(
+        views,
+        batch_sampler=plan,
+        num_workers=workers,
+        collate_fn=collate,
+        timeout=WORKER_TIMEOUT_SECONDS if workers else 0,
+        worker_init_fn=_leave_group,
+    )
+    batches = iter(loader)
+    while True:
+        try:
+            loaded = next(batches, None)
+        except RuntimeError as error:
+            if "timed out" in str(error):
+                raise _hanging(views) from None
+            if "DataLoader worker" not in str(error):
+                raise
+            raise _WorkerDied(str(error).splitlines()[0]) from None
+        if loaded is None:
+            return
+        if isinstance(loaded, DataError):
+            raise loaded
+        yield loaded
+
+
+def _leave_group(worker: int) -> None:
+    """Signals meant for the whole group, as a terminal sends, reach the main process alone, which ends its workers."""
+    os.setpgid(0, 0)
+
+
+def _hanging(views: _Views) -> TrainingError:
+    at = [int(key) for key in views.busy if key >= 0]
+    streamed = isinstance(views.source, _Streamed)
+    names = ", ".join(f"image {key} of the stream" if streamed else views.source.name(key) for key in at)
+    return TrainingError(
+        f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are at {names or 'no image'}",
+        hint="can its disk or network be reached? leave it out with --exclude",
+    )
+
+
+def _collate(views: list[_View]) -> Batch:
+    """The images that could be read, and the names of the others."""
+    good = [view for view in views if view.pixels is not None]
+    missing = tuple((view.name, view.reason) for view in views if view.pixels is None)
+    if not good:
+        return Batch(torch.empty(0), torch.empty(0, dtype=torch.int64), missing)
+    pixels = torch.stack([view.pixels for view in good if view.pixels is not None])
+    return Batch(pixels, torch.tensor([view.label for view in good]), missing)
+
+
+def _collate_filled(views: list[_View]) -> Batch | DataError:
+    """As many images as planned: others of the batch take the places of those that could not be read."""
+    batch = _collate(views)
+    if not batch.missing:
+        return batch
+    if not len(batch.labels):
+        return DataError(f"{views[0].reason}; nor could any other image of its batch be read")
+    fill = torch.arange(len(batch.missing)) % len(batch.labels)
+    pixels, labels = batch.pixels[fill], batch.labels[fill]
+    return Batch(torch.cat([batch.pixels, pixels]), torch.cat([batch.labels, labels]), batch.missing)
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -115,4 +328,4 @@ class Normalise:
         """(n, c, h, w) uint8 -> the same shape in float32, channels last in memory."""
         pixels = pixels.to(self.device, non_blocking=True)
         floats = pixels.to(torch.float32, memory_format=torch.channels_last)
-        return floats * self.scale + self.shift
+        return torch.addcmul(self.shift, floats, self.scale)

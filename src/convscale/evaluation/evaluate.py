@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.images import Labels
-from convscale.data.loader import Normalise, evaluation_batches
+from convscale.data.loader import Normalise, Stream, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
+from convscale.processes import Processes
 from convscale.progress import Progress
 from convscale.records import ClassRecord, Evaluation, wilson_interval
 from convscale.runs import WEIGHTS, Run, weights_file
+
+MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
+CONFUSION_CLASSES = 1000
 
 
 def evaluate(
@@ -42,16 +50,20 @@ def evaluate(
     held_out = _held_out_of(path, data, label_column)
     images, classes = held_out or open_images(data, label_column=label_column or "label")
     positions = match_classes(classes, header.classes)
-    return evaluate_model(
+    progress = Progress(math.ceil(len(images) / batch), quiet=quiet)
+    measured = measure(
         place(model),
         images,
         header.preprocessing,
         header.classes,
-        labels=positions[images.labels],
+        positions=positions,
         batch=batch,
         workers=workers,
-        progress=Progress(math.ceil(len(images) / batch), quiet=quiet),
+        each_batch=lambda: progress.step(f"evaluated {min(progress.done_steps * batch, len(images)):,} images"),
     )
+    for reason in measured.evaluation.unreadable:
+        progress.note(f"skipped: {reason}")
+    return measured.evaluation
 
 
 def _held_out_of(
@@ -90,41 +102,90 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
     )
 
 
-@torch.inference_mode()
+class Measured(NamedTuple):
+    """An evaluation, and how often images of class row were taken for class column, where classes are few."""
+
+    evaluation: Evaluation
+    confusion: NDArray[np.int64] | None
+
+
 def evaluate_model(
     model: Model,
-    images: ImageCollection,
+    images: ImageCollection | Stream,
     preprocessing: Preprocessing,
     classes: tuple[str, ...],
     *,
-    labels: Labels | None = None,
     batch: int = 64,
     workers: int = 0,
-    progress: Progress | None = None,
 ) -> Evaluation:
-    """Accuracy of `model` on `images`; `labels` replace the collection's own where classes were matched."""
-    truth = images.labels if labels is None else labels
+    """Accuracy of `model` on `images`, whose labels are positions in `classes`."""
+    return measure(model, images, preprocessing, classes, batch=batch, workers=workers).evaluation
+
+
+@torch.inference_mode()
+def measure(
+    model: Model,
+    images: ImageCollection | Stream,
+    preprocessing: Preprocessing,
+    classes: tuple[str, ...],
+    *,
+    positions: Labels | None = None,
+    batch: int = 64,
+    workers: int = 0,
+    processes: Processes | None = None,
+    max_unreadable: float = MAX_UNREADABLE,
+    each_batch: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Accuracy and confusion of `model` on `images`, shared out over `processes`.
+
+    positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
+    named; raises DataError where they are more than their allowed share. `each_batch` is called after each.
+    """
+    group = processes or Processes()
     device = next(model.parameters()).device
     normalise = Normalise(preprocessing, device)
     was_training = model.training
     model.eval()
-    ranks = []
-    top = min(5, len(classes))
-    for pixels, _ in evaluation_batches(images, preprocessing, batch, workers):
-        ranks.append(model(normalise(pixels)).topk(top).indices.cpu())
-        if progress is not None:
-            progress.step(f"evaluated {min(len(ranks) * batch, len(images)):,} of {len(images):,} images")
+    count = len(classes)
+    pairs = torch.zeros((count, count if count <= CONFUSION_CLASSES else 1), dtype=torch.int64)
+    hits = torch.zeros((3, count), dtype=torch.int64)  # images, right at once, right among five; by class
+    missing: list[str] = []
+    for pixels, labels, unread in evaluation_batches(
+        images, preprocessing, batch, workers, rank=group.rank, world=group.world
+    ):
+        missing += [reason for _, reason in unread]
+        if len(missing) > max_unreadable * len(images):
+            raise DataError(
+                f"{len(missing)} of {len(images):,} images cannot be read; the last: {missing[-1]}",
+                hint="convscale data check lists them all",
+            )
+        if len(labels):
+            truth = labels if positions is None else torch.from_numpy(positions)[labels]
+            ranked = model(normalise(pixels)).topk(min(5, count)).indices.cpu()
+            right = ranked == truth[:, None]
+            for row, counted in enumerate((torch.ones_like(truth), right[:, 0], right.any(1))):
+                hits[row].index_add_(0, truth, counted.long())
+            if count <= CONFUSION_CLASSES:
+                pairs.view(-1).index_add_(0, truth * count + ranked[:, 0], torch.ones_like(truth))
+        each_batch()
     model.train(was_training)
-    hits = torch.cat(ranks).numpy() == truth[:, None]
-    first = hits[:, 0]
+    hits, pairs = group.sum(hits.to(device)).cpu(), group.sum(pairs.to(device)).cpu()
+    confusion = pairs.numpy() if count <= CONFUSION_CLASSES else None
+    return Measured(_evaluation(hits, classes, tuple(missing)), confusion)
+
+
+def _evaluation(hits: Tensor, classes: tuple[str, ...], missing: tuple[str, ...]) -> Evaluation:
+    n, first, top = hits.sum(1).tolist()
+    if not n:
+        raise DataError("no image to evaluate on could be read")
     return Evaluation(
-        top1=float(first.mean()),
-        top5=float(hits.any(axis=1).mean()),
-        n=len(truth),
-        interval95=wilson_interval(int(first.sum()), len(truth)),
+        top1=first / n,
+        top5=top / n,
+        n=n,
+        interval95=wilson_interval(first, n),
         per_class=tuple(
-            ClassRecord(name, int(mine.sum()), float(first[mine].mean()) if mine.any() else None)
-            for index, name in enumerate(classes)
-            for mine in [truth == index]
+            ClassRecord(name, mine, right / mine if mine else None)
+            for name, mine, right in zip(classes, hits[0].tolist(), hits[1].tolist(), strict=True)
         ),
+        unreadable=missing,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from convscale.catalog import network as find_network
@@ -60,9 +60,9 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     max_unreadable: float = 0.05
     on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
-    optimizer: Optimizer = SGD()
-    schedule: Schedule = Cosine()
-    augmentation: Augmentation = Augmentation()
+    optimizer: Optimizer = field(default_factory=SGD)
+    schedule: Schedule = field(default_factory=Cosine)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     networks: dict[str, NetworkValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -161,12 +161,11 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     """Every value by its dotted name, the note and the table of networks left out."""
 
     def walk(value: Any, name: str) -> dict[str, Any]:
-        fields = getattr(value, "__dataclass_fields__", None)
-        if fields is None:
+        if not is_dataclass(value):
             return {name: value}
-        flat = {} if getattr(value, "TYPE", None) is None else {f"{name}.type": value.TYPE}
-        for key in fields:
-            flat |= walk(getattr(value, key), f"{name}.{key}" if name else key)
+        flat = {f"{name}.type": value.TYPE} if hasattr(value, "TYPE") else {}
+        for part in fields(value):
+            flat |= walk(getattr(value, part.name), f"{name}.{part.name}" if name else part.name)
         return flat
 
     flat = walk(recipe, "")

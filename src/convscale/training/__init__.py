@@ -1,5 +1,7 @@
-"""Training: a network, data and a recipe to a run folder."""
+"""Training: a network, data and a recipe to a run folder; going on with one; what it would take."""
 
-from convscale.training.train import train
+from convscale.training.estimate import Estimate, estimate
+from convscale.training.memory import fitted_to_memory
+from convscale.training.train import resume, train
 
-__all__ = ["train"]
+__all__ = ["Estimate", "estimate", "fitted_to_memory", "resume", "train"]

@@ -1,27 +1,39 @@
-"""train: one plain loop. Order of a step: learning rate, forward, loss, backward, clip, update."""
+"""train and resume: a network, data and a recipe to a run folder; an unfinished run folder to a finished one."""
 
 from __future__ import annotations
 
-import math
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 
+from convscale.costs import cost
 from convscale.data import Dataset, open_dataset
-from convscale.data.loader import Normalise, steps_per_epoch, training_batches
-from convscale.errors import ConfigError, DataError, TrainingError
-from convscale.evaluation import evaluate_model
+from convscale.data.loader import training_batches
+from convscale.errors import ConfigError, DataError, InputError, RunError
+from convscale.evaluation import Measured
+from convscale.figures import draw_confusion, draw_curves, draw_sheet
+from convscale.machine import restarts
 from convscale.networks import ConvNet
-from convscale.nn import Model, build, pick_device, place, save_weights
-from convscale.preprocessing import Preprocessing, default_preprocessing
-from convscale.progress import Progress
+from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, save_weights, synchronise_norms
+from convscale.preprocessing import default_preprocessing
+from convscale.processes import Processes
+from convscale.progress import tell
 from convscale.recipes import Recipe
-from convscale.records import EpochRecord, Evaluation
-from convscale.runs import Run, WeightsHeader, create_run
-from convscale.training.optimizer import learning_rate, make_optimizer
-from convscale.units import format_count
+from convscale.records import Evaluation, TrainRecord
+from convscale.runs import Run, Settings, create_run, open_unfinished_run
+from convscale.training.checkpoint import free_bytes, list_checkpoints, load_newest, remove_leftovers
+from convscale.training.ema import EMA
+from convscale.training.interrupts import Interrupts
+from convscale.training.job import Job
+from convscale.training.loop import Loop
+from convscale.training.optimizer import make_optimizer
+from convscale.training.state import Position, TrainingState
+from convscale.units import format_bytes, format_seconds
+
+# The two newest and the one being written, and the two weights files.
+CHECKPOINTS_ON_DISK = 3
 
 
 def train(
@@ -30,94 +42,223 @@ def train(
     recipe: Recipe,
     output: str | Path,
     *,
-    seed: int = 0,
-    workers: int = 0,
     quiet: bool = False,
+    **settings: Any,
 ) -> tuple[Run, Evaluation]:
     """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
 
-    The classifier takes the data's number of classes. The last epoch's weights are kept and evaluated on the
-    held-out images, which choose nothing. Raises ConfigError, DataError and RunError for what cannot be
-    trained, TrainingError where the loss is no longer finite.
+    `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
+    of classes. The last epoch's weights, their moving average where the recipe has one, are kept and evaluated on
+    the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
+    it fails, TrainingStopped where a signal ends it: `resume` goes on then.
     """
-    dataset = data if isinstance(data, Dataset) else open_dataset(data, seed=seed)
+    chosen = Settings(**settings)
+    path = Path(output)
+    with Processes() as processes:
+        if restarts() and (path / "environment.json").exists():
+            return _resume(path, None, [], processes, quiet=quiet)
+        dataset = data if isinstance(data, Dataset) else _open(data, chosen)
+        job = make_job(network, dataset, recipe, Run(path), chosen, quiet=quiet)
+        _require_disk(job)
+        if processes.first:
+            facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device())}
+            create_run(path, job.network, job.recipe, dataset.record(), chosen, facts | {"processes": processes.world})
+        processes.barrier()
+        try:
+            return _carry_out(job, processes)
+        except InputError:
+            if processes.first and not any(_step_of(saved) for saved in list_checkpoints(job.run.checkpoints)):
+                job.run.discard()  # nothing to keep: leave the name free for the next try
+            raise
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def resume(
+    run: str | Path, *, data: Dataset | None = None, changes: list[str] | None = None, quiet: bool = False
+) -> tuple[Run, Evaluation]:
+    """Go on with an unfinished run, from its newest whole checkpoint, to the very result that it would have had.
+
+    `data` is needed only where `train` was given a Dataset made by hand. `changes` are settings of the recipe,
+    KEY=VALUE, that hold from now on; they are recorded. Raises RunError for a folder that is no run, DataError
+    where the data is no longer what it was, and as `train`.
+    """
+    with Processes() as processes:
+        return _resume(Path(run), data, changes or [], processes, quiet=quiet)
+
+
+def _resume(
+    path: Path, data: Dataset | None, changes: list[str], processes: Processes, *, quiet: bool
+) -> tuple[Run, Evaluation]:
+    run = open_unfinished_run(path)
+    result, record = run.result(), run.data()
+    if result is not None and run.weights.exists():
+        return run, run.evaluation()
+    if record is None:
+        raise RunError(f"{path}: data.json is missing", hint="train again")
+    settings = run.settings()
+    dataset = data or _open(record.source, replace(settings, seed=record.seed), record.label_column)
+    if dataset.record() != record:
+        raise DataError(
+            f"{record.source}: {len(dataset.train):,} and {len(dataset.test):,} images now, {record.train_images:,} "
+            f"and {record.test_images:,} when {path} began: the run cannot go on as it was",
+            hint="restore the data, or train anew",
+        )
+    recipe = run.recipe().with_settings(changes)
+    job = make_job(run.network(), dataset, recipe, run, settings, quiet=quiet)
+    if processes.first and changes:
+        run.append_event("recipe changed: " + "; ".join(recipe.changes_from(run.recipe())))
+        run.write_recipe(recipe)
+    return _carry_out(job, processes)
+
+
+def _open(data: str | Path, settings: Settings, label_column: str = "label") -> Dataset:
+    return open_dataset(data, seed=settings.seed, label_column=label_column, exclude=settings.exclude)
+
+
+def make_job(
+    network: ConvNet, dataset: Dataset, recipe: Recipe, run: Run, settings: Settings, *, quiet: bool = False
+) -> Job:
+    """A job whose parts fit each other. Raises ConfigError and DataError where they do not."""
     if network.input_channels not in (1, 3):
         raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
     if len(dataset.train) < 2:
         raise DataError(f"{dataset.source}: {len(dataset.train)} training images are too few")
     network = network.with_classes(len(dataset.classes))
     preprocessing = default_preprocessing(network.resolution, network.input_channels)
-    settings = {"seed": seed, "torch_threads": torch.get_num_threads(), "device": str(pick_device())}
-    run = create_run(Path(output), network, recipe, dataset.record(), settings)
-    torch.manual_seed(seed)
-    model = place(build(network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum))
-    try:
-        evaluation = _fit(model, dataset, preprocessing, recipe, run, seed=seed, workers=workers, quiet=quiet)
-    except BaseException:
-        if not run.has_metrics():
-            run.discard()  # not one epoch to keep: leave the name free for the next try
-        raise
-    save_weights(run.weights, model, WeightsHeader(network, preprocessing, dataset.classes))
+    return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, quiet)
+
+
+def make_state(job: Job, processes: Processes) -> TrainingState:
+    """Model, average and optimizer as they are before the first step."""
+    keep_memory()
+    recipe, settings = job.recipe, job.settings
+    if recipe.batch % processes.world:
+        raise ConfigError(f"batch {recipe.batch} cannot be shared by {processes.world} processes")
+    model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
+    if settings.weights is not None:
+        start_from(model, Path(settings.weights))
+    model = place(model)
+    if processes.world > 1:
+        synchronise_norms(model)
+    if recipe.trainable == "head":
+        model.requires_grad_(False).head.classifier.requires_grad_(True)
+    ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
+    position = Position(seed=settings.seed, accumulation=recipe.accumulation)
+    return TrainingState(model, ema, make_optimizer(model, recipe), position)
+
+
+def start_from(model: Model, path: Path) -> None:
+    """Give `model` the weights of a file, all but the classifier's where the numbers of classes differ.
+
+    Raises RunError where the networks differ in anything else.
+    """
+    found, header = load_weights(path)
+    if header.network.with_classes(model.network.num_classes).at_resolution(model.network.resolution) != model.network:
+        raise RunError(f"{path}: weights of another network, {header.network.name}", hint=f"train its own: {path}")
+    weights = found.state_dict()
+    if header.network.num_classes != model.network.num_classes:
+        fresh = model.state_dict()
+        weights |= {name: fresh[name] for name in weights if name.startswith("head.classifier.")}
+    model.load_state_dict(weights)
+
+
+def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
+    """Train from the newest checkpoint, or from the start, to the end, and write the results."""
+    with Interrupts() as interrupts:
+        state = make_state(job, processes)
+        processes.barrier()
+        _restore(job, state, processes)
+        if processes.first:
+            _draw_first_batch(job)
+        loop = Loop(job, state, processes, interrupts)
+        loop.save()
+        measured = loop.run()
+        if processes.first:
+            _finish(job, state, measured, processes)
+        processes.barrier()
+    return job.run, measured.evaluation
+
+
+def _restore(job: Job, state: TrainingState, processes: Processes) -> None:
+    """Put the newest whole checkpoint into `state`, and what the run says of later epochs aside."""
+    run = job.run
+    if processes.first:
+        remove_leftovers(run.checkpoints)
+    processes.barrier()
+    found = load_newest(run.checkpoints)
+    if found is None:
+        if processes.first:
+            run.keep_metrics(0)
+        return
+    state.restore(found.tensors, found.state, str(run.checkpoints))
+    if not processes.first:
+        return
+    run.keep_metrics(state.position.epoch)
+    notes = [f"passed over: {message}" for message in found.damaged]
+    before, now = run.environment().get("torch_threads"), torch.get_num_threads()
+    if before not in (None, now):
+        notes.append(f"{before} threads before, {now} now: the last bits will differ from an uninterrupted run")
+    notes.append(f"going on in epoch {state.position.epoch + 1} after step {state.position.step}")
+    for note in notes:
+        run.append_event(note, step=state.position.total_steps, torch_threads=now)
+        if not job.quiet:
+            tell(note)
+
+
+def _finish(job: Job, state: TrainingState, measured: Measured, processes: Processes) -> None:
+    """Weights, evaluation, pictures and the record, in this order: a run is done when its record is there."""
+    run, position, evaluation = job.run, state.position, measured.evaluation
+    save_weights(run.weights, state.evaluated, job.header)
     run.write_evaluation(evaluation)
-    return run, evaluation
+    images = position.total_steps * min(job.recipe.batch, len(job.dataset.train))
+    record = TrainRecord(
+        top1=evaluation.top1,
+        epochs=job.recipe.epochs,
+        steps=position.total_steps,
+        seconds=position.run_seconds,
+        images_per_second=images / max(position.training_seconds, 1e-9),
+        best_top1=position.best_top1,
+        best_epoch=position.best_epoch,
+        predicted_seconds=position.predicted_seconds,
+        unreadable=len(position.unreadable),
+        processes=processes.world,
+        state_sha256=state.sha256(),
+    )
+    draw_curves(run.metrics(), run.path / "pictures" / "curves.png")
+    if measured.confusion is not None:
+        draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
+    run.write_result(record)
+    run.remove_checkpoints()
+    if not job.quiet and position.predicted_seconds:
+        ratio = position.run_seconds / position.predicted_seconds
+        tell(f"{format_seconds(position.run_seconds)} measured, {ratio:.2f} times what the first steps predicted")
 
 
-def _fit(
-    model: Model,
-    dataset: Dataset,
-    preprocessing: Preprocessing,
-    recipe: Recipe,
-    run: Run,
-    *,
-    seed: int,
-    workers: int,
-    quiet: bool,
-) -> Evaluation:
-    """All epochs, each with a line of metrics; the evaluation after the last."""
-    device = next(model.parameters()).device
-    normalise = Normalise(preprocessing, device)
-    optimizer = make_optimizer(model, recipe)
-    steps = steps_per_epoch(len(dataset.train), recipe.batch)
-    progress = Progress(steps * recipe.epochs, quiet=quiet)
-    for epoch in range(recipe.epochs):
-        model.train()
-        started = time.monotonic()
-        losses = torch.zeros((), device=device)
-        images = 0
+def disk_bytes(job: Job) -> int:
+    """The most that a run writes to the disk at one time."""
+    costs = cost(job.network)
+    return CHECKPOINTS_ON_DISK * costs.training_memory_bytes_fixed + 2 * costs.file_bytes
+
+
+def _require_disk(job: Job) -> None:
+    """Raise RunError where the disk has no room for what the run will write."""
+    needed, free = disk_bytes(job), free_bytes(job.run.path.absolute())
+    if needed > free:
+        raise RunError(
+            f"{job.run.path}: checkpoints and weights need up to {format_bytes(needed)}, {format_bytes(free)} are free",
+            hint="make room, or choose another disk with -o",
+        )
+
+
+def _draw_first_batch(job: Job) -> None:
+    """A sheet of the first batch's images as augmented, before mixup and cutmix."""
+    path = job.run.path / "pictures" / "first-batch.png"
+    if not path.exists():
+        recipe = job.recipe
         batches = training_batches(
-            dataset.train, preprocessing, recipe.augmentation, recipe.batch,
-            seed=seed, epoch=epoch, workers=workers,
-        )  # fmt: skip
-        for step, (pixels, labels) in enumerate(batches):
-            rate = learning_rate(recipe, epoch + (step + 1) / steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            logits = model(normalise(pixels))
-            loss = F.cross_entropy(logits, labels.to(device), label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.gradient_clip:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
-            optimizer.step()
-            losses += loss.detach()
-            images += len(labels)
-            progress.step(f"epoch {epoch + 1}/{recipe.epochs}  step {step + 1}/{steps}")
-        seconds = time.monotonic() - started
-        train_loss = float(losses) / steps
-        if not math.isfinite(train_loss):
-            raise TrainingError(
-                f"the loss is {train_loss} in epoch {epoch + 1}, at learning rate {rate:.3g}",
-                hint="lower the learning rate, or clip gradients (gradient_clip in the recipe)",
-            )
-        evaluation = evaluate_model(
-            model, dataset.test, preprocessing, dataset.classes, batch=recipe.batch, workers=workers
+            job.dataset.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=job.settings.seed, epoch=0
         )
-        record = EpochRecord(
-            epoch + 1, steps * (epoch + 1), rate, train_loss, evaluation.top1, seconds, images / seconds
-        )
-        run.append_metrics(record)
-        progress.line(
-            f"epoch {epoch + 1}/{recipe.epochs}  loss {train_loss:.4f}  held-out top-1 "
-            f"{evaluation.top1:.4f}  {format_count(images / seconds)} images/s"
-        )
-    return evaluation
+        draw_sheet(next(batches).pixels.numpy(), path)

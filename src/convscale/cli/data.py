@@ -1,0 +1,117 @@
+"""convscale data"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from convscale.cli.shared import json_option, label_column_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from convscale.data.check import DataCheck, DuplicateGroup, Finding
+
+SHOWN = 5  # of each kind
+
+
+@click.group("data")
+def command() -> None:
+    """What there is to know about images before a network is trained on them."""
+
+
+@command.command()
+@click.argument("data")
+@label_column_option
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write a list of images to leave out."
+)
+@json_option
+def check(data: str, label_column: str, output: Path | None, as_json: bool) -> None:
+    """Read every image of DATA in full: what is damaged, odd, double, or on both sides of a split.
+
+    DATA is digits, a folder of images, or parquet. No file of it is changed. FILE lists the unreadable images, the
+    copies of others, training's copies of images that are held out, and copies with labels that contradict.
+    """
+    if output is not None and (not output.parent.is_dir() or output.is_dir()):
+        raise click.UsageError(f"-o {output}: no file can be written there")
+    from convscale.data.check import check_data
+
+    found = check_data(data, label_column=label_column)
+    if found.skipped:
+        click.echo(f"note: not used: {', '.join(found.skipped)}", err=True)
+    if output is not None:
+        _write(found, output)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    _print_summary(found)
+    _print_findings("unreadable", found.unreadable)
+    _print_findings("unusual", found.unusual)
+    _print_groups("duplicates", found.duplicates)
+    _print_groups("leaks", found.leaks)
+
+
+def _write(found: DataCheck, output: Path) -> None:
+    from convscale.data.exclusions import exclusions, format_exclusions
+    from convscale.files import write_text
+
+    write_text(output, format_exclusions(found))
+    print(f"wrote {output}: {len(exclusions(found)):,} images to leave out", file=sys.stderr)
+
+
+def _print_summary(found: DataCheck) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    imbalance = found.imbalance
+    ratio = "" if imbalance.ratio is None else f", {imbalance.ratio:.3g} times as many"
+    kinds = [group.kind for group in found.duplicates]
+    contradicting = sum(group.contradicts for group in found.duplicates)
+    largest = f"largest {imbalance.largest} ({imbalance.largest_images:,})"
+    smallest = f"smallest {imbalance.smallest} ({imbalance.smallest_images:,}){ratio}"
+    groups = f"groups: {kinds.count('exact'):,} exact, {kinds.count('near'):,} near; in {contradicting:,} labels differ"
+    rows = (
+        ("images", sum(found.images.values()), ", ".join(f"{split} {n:,}" for split, n in found.images.items())),
+        ("classes", len(found.classes), f"{largest}, {smallest}"),
+        ("unreadable", len(found.unreadable), "training stops at them"),
+        ("unusual", len(found.unusual), "read right, but look at them"),
+        ("duplicates", len(kinds), groups),
+        ("leaks", len(found.leaks), "duplicates in the training split and in one that is held out"),
+    )
+    table = Table("", "", "", box=None, show_header=False)
+    table.columns[1].justify = "right"
+    for name, count, text in rows:
+        table.add_row(name, f"{count:,}", escape(_printable(text)))
+    print_table(table)
+
+
+def _print_findings(title: str, findings: Sequence[Finding]) -> None:
+    _print_first(
+        title, [f"  {_printable(item.image)}: {_printable(item.reason)}" for item in findings[:SHOWN]], len(findings)
+    )
+
+
+def _print_groups(title: str, groups: Sequence[DuplicateGroup]) -> None:
+    lines = []
+    for group in groups[:SHOWN]:
+        members = list(zip(group.images, group.labels, strict=True))
+        lines.append(f"  {group.kind}{', labels contradict' if group.contradicts else ''}:")
+        lines += [f"    {_printable(image)} ({_printable(label)})" for image, label in members[:SHOWN]]
+        if len(members) > SHOWN:
+            lines.append(f"    and {len(members) - SHOWN:,} more")
+    _print_first(title, lines, len(groups))
+
+
+def _print_first(title: str, lines: list[str], total: int) -> None:
+    if total:
+        print(f"\n{title}", *lines, sep="\n")
+    if total > SHOWN:
+        print(f"  and {total - SHOWN:,} more: --json lists all")
+
+
+def _printable(text: str) -> str:
+    """`text` in one line, control characters (of a file's name, say) made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,27 @@
+"""convscale resume"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convscale.cli.shared import json_option, print_training, set_option
+from convscale.runs import open_unfinished_run
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@set_option
+@json_option
+def command(run: Path, settings: tuple[str, ...], as_json: bool) -> None:
+    """Go on with an unfinished training in RUN, to the very result that it would have had.
+
+    With --set the recipe is another from here on, and the run says so.
+    """
+    unfinished = open_unfinished_run(run)
+    unfinished.recipe().with_settings(list(settings))  # a mistyped one is told before PyTorch is loaded
+    from convscale.training import resume
+
+    finished, evaluation = resume(run, changes=list(settings))
+    print_training(finished, evaluation, as_json)

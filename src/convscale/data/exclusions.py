@@ -1,0 +1,93 @@
+"""Lists of images to leave out of training: a text file of image names, one a line, with comments after '#'."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convscale.data.images import ImageCollection, Subset
+from convscale.errors import DataError
+
+if TYPE_CHECKING:
+    from convscale.data.check import DataCheck
+
+
+def exclusions(check: DataCheck) -> dict[str, str]:
+    """Images to leave out, each with its reason.
+
+    Unreadable images; all exact copies whose labels contradict; training's copies of images that are held out; and
+    of exact copies all but the first that is left.
+    """
+    found = {finding.image: f"unreadable: {finding.reason}" for finding in check.unreadable}
+    for group in check.duplicates:
+        copies = dict(zip(group.images, group.splits, strict=True))
+        leaving: dict[str, str] = {}
+        if group.kind == "exact" and group.contradicts:
+            leaving = dict.fromkeys(
+                copies, f"exact copies with labels that contradict: {', '.join(sorted(set(group.labels)))}"
+            )
+        elif group.leaks:
+            held_out = next(image for image, split in copies.items() if split != "train")
+            reason = f"{group.kind} duplicate of {held_out}, which is held out"
+            leaving = {image: reason for image, split in copies.items() if split == "train"}
+        if group.kind == "exact":
+            first, *others = [image for image in copies if image not in leaving] or [""]
+            leaving |= dict.fromkeys(others, f"exact copy of {first}")
+        for image, reason in leaving.items():
+            found.setdefault(image, reason)
+    return found
+
+
+def format_exclusions(check: DataCheck) -> str:
+    """The list as text: each image on a line of its own, below a comment saying why."""
+    lines = [f"# Images of {_written(check.source)} to leave out; delete the lines of those to keep."]
+    by_reason: dict[str, list[str]] = {}
+    for image, reason in exclusions(check).items():
+        by_reason.setdefault(reason, []).append(_written(image))
+    for reason, images in by_reason.items():
+        lines += [f"# {_written(reason)}", *images]
+    return "\n".join(lines) + "\n"
+
+
+def _written(name: str) -> str:
+    """A name in one line of text: as it is, or as a JSON string where it would not be read back."""
+    return name if name.isprintable() and name == name.strip() and name[:1] not in ('"', "#") else json.dumps(name)
+
+
+def read_exclusions(file: Path) -> list[str]:
+    """The names in a list. Raises DataError for a file that cannot be read."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        return [json.loads(line) if line.startswith('"') else line for line in lines if line and line[0] != "#"]
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a list of image names"
+        raise DataError(f"{file}: {reason}", hint="convscale data check DATA -o FILE writes one") from None
+
+
+def leave_out(splits: dict[str, ImageCollection], file: Path) -> tuple[dict[str, ImageCollection], int]:
+    """The splits without the images that the list names, and how many those are.
+
+    Relative paths are taken from the current folder. Raises DataError for a name that the data does not have.
+    """
+    missing = {os.path.abspath(name): name for name in read_exclusions(file)}  # noqa: PTH100 - '..' is resolved too
+    listed = frozenset(missing)
+    kept: dict[str, ImageCollection] = {}
+    for split, images in splits.items():
+        stays = np.ones(len(images), dtype=bool)
+        for index in range(len(images)):
+            place = os.path.abspath(images.name(index))  # noqa: PTH100
+            if place in listed:
+                stays[index] = False
+                missing.pop(place, None)
+        kept[split] = Subset(images, np.flatnonzero(stays))
+    if missing:
+        first = next(iter(missing.values()))
+        raise DataError(
+            f"{file}: {len(missing)} of its {len(listed)} images are not in the data, first {first!r:.300}",
+            hint="name the data as the list does, or make a new one: convscale data check DATA -o FILE",
+        )
+    return kept, len(listed)

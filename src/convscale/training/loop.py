@@ -1,0 +1,263 @@
+"""The loop: epochs of steps, an evaluation after each, checkpoints between, and what is done when something fails."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from convscale.data.loader import Batch, steps_per_epoch, training_batches
+from convscale.errors import DataError, RunError, TrainingError
+from convscale.evaluation import Measured, measure
+from convscale.nn import save_weights
+from convscale.processes import Processes
+from convscale.progress import Progress
+from convscale.records import EpochRecord
+from convscale.runs import BEST_WEIGHTS
+from convscale.training.checkpoint import load_newest, save_checkpoint
+from convscale.training.interrupts import Interrupts
+from convscale.training.job import Job
+from convscale.training.state import TrainingState
+from convscale.training.step import Outcome, Stepper
+from convscale.units import format_count, format_seconds
+
+PARTS = ("data", "forward", "backward", "optimizer")
+PREDICTED_AFTER_STEPS = 12
+ROLLBACKS = 3
+SKIPPED_IN_A_ROW = 10
+
+
+class _RolledBack(Exception):
+    """The state is that of an earlier step: the epoch's batches are begun anew."""
+
+
+class Loop:
+    """Carries a job from the state that it is given to its end, or to a signal."""
+
+    def __init__(self, job: Job, state: TrainingState, processes: Processes, interrupts: Interrupts) -> None:
+        self.job, self.state, self.processes, self.interrupts = job, state, processes, interrupts
+        self.steps = steps_per_epoch(len(job.dataset.train), job.recipe.batch)
+        self.stepper = Stepper(job, state, self.steps, processes)
+        self.progress = Progress(
+            self.steps * job.recipe.epochs,
+            done_steps=state.position.total_steps,
+            quiet=job.quiet or not processes.first,
+        )
+        self.saved_step = -1.0
+        self.saved_at = self.clock = time.monotonic()
+        self.recent_seconds: list[float] = []
+        self.skipped_in_a_row = 0
+
+    def run(self) -> Measured:
+        """All epochs that are left; the evaluation after the last."""
+        measured = None
+        while self.state.position.epoch < self.job.recipe.epochs:
+            try:
+                self._train_epoch()
+                measured = self._evaluate()
+                self._finish_epoch(measured)
+            except _RolledBack:
+                continue
+        return measured or self._evaluate()
+
+    def _train_epoch(self) -> None:
+        """The steps of the epoch that are left."""
+        self.state.model.train(self.job.recipe.trainable == "all")
+        if self.job.recipe.trainable == "head":
+            self.state.model.head.get_submodule("classifier").train()
+        for batch in self._batches():
+            self._note_unreadable(batch)
+            position = self.state.position
+            if position.total_steps not in position.skipped_steps:
+                self._step(batch)
+            position.step += 1
+            position.total_steps += 1
+            self.progress.step(
+                f"epoch {position.epoch + 1}/{self.job.recipe.epochs}  step {position.step}/{self.steps}"
+            )
+            self._pause()
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of the epoch from its next step on, with the time that each was waited for."""
+        job, position = self.job, self.state.position
+        batches = training_batches(
+            job.dataset.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
+            seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
+            rank=self.processes.rank, world=self.processes.world,
+        )  # fmt: skip
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            self._add_seconds({"data": time.perf_counter() - started})
+            if batch is None:
+                return
+            yield batch
+
+    def _step(self, batch: Batch) -> None:
+        position, parts = self.state.position, self.state.position.accumulation
+        outcome = self.stepper.take(batch)
+        if position.accumulation != parts:
+            self._event("out of memory", step=position.total_steps, accumulation=position.accumulation)
+        self._add_seconds(outcome.seconds)
+        if not outcome.applied:
+            self._not_finite(outcome)
+            return
+        self.skipped_in_a_row = 0
+        position.loss_sum += outcome.loss
+        position.gradient_norm_sum += outcome.gradient_norm
+        position.counted_steps += 1
+        position.learning_rate = outcome.learning_rate
+        self.recent_seconds.append(sum(outcome.seconds.values()))
+
+    def _not_finite(self, outcome: Outcome) -> None:
+        """Stop, skip the step or roll back, as the recipe says; the weights are as they were before the step."""
+        position, policy = self.state.position, self.job.recipe.on_nonfinite
+        facts = (
+            f"loss {outcome.loss}, gradient norm {outcome.gradient_norm} in step {position.total_steps + 1} (epoch "
+            f"{position.epoch + 1}) at learning rate {outcome.learning_rate:.3g}"
+        )
+        self._event(f"not finite: {facts}", step=position.total_steps, policy=policy)
+        self.skipped_in_a_row += 1
+        if policy == "skip" and self.skipped_in_a_row <= SKIPPED_IN_A_ROW:
+            position.skipped_steps += (position.total_steps,)
+            return
+        if policy == "rollback" and position.rollbacks < ROLLBACKS:
+            self._roll_back()
+        self.save()
+        tried = {"stop": "", "skip": f", after {SKIPPED_IN_A_ROW} skipped in a row"}
+        raise TrainingError(
+            facts + tried.get(policy, f", after {ROLLBACKS} rollbacks"),
+            hint="lower the learning rate, or clip gradients; the state before it is kept: convscale resume "
+            f"{self.job.run.path} --set learning_rate=... or --set on_nonfinite=skip",
+        )
+
+    def _roll_back(self) -> None:
+        """Go back to the newest checkpoint, and leave out the step that failed when it comes again."""
+        failed, rollbacks, skipped = (
+            self.state.position.total_steps,
+            self.state.position.rollbacks + 1,
+            self.state.position.skipped_steps,
+        )
+        self.processes.barrier()
+        found = load_newest(self.job.run.checkpoints)
+        if found is None:
+            raise RunError(f"{self.job.run.checkpoints}: no checkpoint to go back to")
+        self.state.restore(found.tensors, found.state, str(self.job.run.checkpoints))
+        position = self.state.position
+        position.rollbacks, position.skipped_steps = rollbacks, (*skipped, failed)
+        self.progress.done_steps = position.total_steps
+        raise _RolledBack
+
+    def _note_unreadable(self, batch: Batch) -> None:
+        """Count images that could not be read, list each once, and stop where they are too many."""
+        position, images = self.state.position, len(self.job.dataset.train)
+        for name, reason in batch.missing:
+            if name in position.unreadable:
+                continue
+            position.unreadable[name] = reason
+            self._event(f"unreadable, skipped: {reason}", image=name)
+            if len(position.unreadable) > self.job.recipe.max_unreadable * images:
+                raise DataError(
+                    f"{len(position.unreadable)} of {images:,} training images cannot be read, more than "
+                    f"{self.job.recipe.max_unreadable:.1%}; the last: {reason}",
+                    hint="convscale data check lists them all; or --set max_unreadable=...",
+                )
+
+    def _evaluate(self) -> Measured:
+        job = self.job
+        return measure(
+            self.state.evaluated, job.dataset.test, job.preprocessing, job.dataset.classes,
+            batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,
+            processes=self.processes,
+            max_unreadable=job.recipe.max_unreadable, each_batch=self._pause,
+        )  # fmt: skip
+
+    def _finish_epoch(self, measured: Measured) -> None:
+        """Metrics, the best weights so far, a checkpoint, a line of progress."""
+        position, evaluation = self.state.position, measured.evaluation
+        seconds = {part: position.epoch_seconds.get(part, 0.0) for part in PARTS}
+        training_seconds = sum(seconds.values())
+        position.training_seconds += training_seconds
+        counted = max(position.counted_steps, 1)
+        images = position.counted_steps * min(self.job.recipe.batch, len(self.job.dataset.train))
+        record = EpochRecord(
+            epoch=position.epoch + 1, steps=position.total_steps, learning_rate=position.learning_rate,
+            train_loss=position.loss_sum / counted, gradient_norm=position.gradient_norm_sum / counted,
+            top1=evaluation.top1, seconds=training_seconds, **{f"{part}_seconds": seconds[part] for part in PARTS},
+            images_per_second=images / max(training_seconds, 1e-9),
+        )  # fmt: skip
+        if evaluation.top1 > position.best_top1:
+            position.best_top1, position.best_epoch = evaluation.top1, record.epoch
+            if self.processes.first:
+                save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
+        position.next_epoch()
+        if self.processes.first:
+            self.job.run.append_metrics(record)
+        self.save()
+        self._show(record)
+
+    def _show(self, record: EpochRecord) -> None:
+        parts = ""
+        if self.job.settings.step_times:
+            each = 1000 / self.steps
+            parts = "  ms a step: " + ", ".join(
+                f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
+            )
+        self.progress.line(
+            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {record.train_loss:.4f}  held-out top-1 "
+            f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
+        )
+
+    def _pause(self) -> None:
+        """Between two steps: predict, save when it is time, leave when a signal came."""
+        self._count_seconds()
+        self._predict()
+        due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds
+        signal, due = self.processes.agree(self.interrupts.received, due)
+        if due or signal:
+            self.save()
+        if signal:
+            self.interrupts.received = signal
+            position = self.state.position
+            raise self.interrupts.stopped(
+                f"in epoch {position.epoch + 1} after step {position.step} of {self.steps}",
+                f"convscale resume {self.job.run.path}",
+            )
+
+    def _predict(self) -> None:
+        """Predict the seconds of the whole run, once, after the first steps."""
+        position, recipe, job = self.state.position, self.job.recipe, self.job
+        wanted = min(PREDICTED_AFTER_STEPS, self.steps * recipe.epochs)
+        if position.predicted_seconds or position.total_steps < wanted or not self.recent_seconds:
+            return
+        step = statistics.median(self.recent_seconds[2:] or self.recent_seconds)
+        seconds, mine = position.epoch_seconds, max(1, recipe.batch // self.processes.world)
+        data, forward = (seconds.get(part, 0.0) / wanted for part in ("data", "forward"))
+        evaluation = len(job.dataset.test) / self.processes.world * (data + 0.8 * forward) / mine
+        left = self.steps * recipe.epochs - position.total_steps
+        position.predicted_seconds = position.run_seconds + left * (step + data) + recipe.epochs * evaluation
+        self.progress.note(f"about {format_seconds(position.predicted_seconds)} in all, by the first {wanted} steps")
+
+    def save(self) -> None:
+        """Write a checkpoint of the state as it is, unless it is written already."""
+        position = self.state.position
+        marker = position.total_steps + (0 if position.step else 1) * 0.5
+        if self.saved_step != marker and self.processes.first:
+            save_checkpoint(self.job.run.checkpoints, position.total_steps, self.state.tensors(), self.state.table())
+        self.saved_step, self.saved_at = marker, time.monotonic()
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.state.position.run_seconds += now - self.clock
+        self.clock = now
+
+    def _add_seconds(self, parts: dict[str, float]) -> None:
+        sums = self.state.position.epoch_seconds
+        for part, seconds in parts.items():
+            sums[part] = sums.get(part, 0.0) + seconds
+
+    def _event(self, text: str, **facts: object) -> None:
+        """Something that a person should know: in events.jsonl, and on stderr."""
+        if self.processes.first:
+            self.job.run.append_event(text, **facts)
+            self.progress.note(text)

@@ -1,0 +1,150 @@
+"""One step: forward, backward, clip, check, update, average; in parts where memory asks for it."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from convscale.data.loader import Batch, Normalise
+from convscale.data.mixing import mix
+from convscale.nn import autocast
+from convscale.processes import Processes
+from convscale.training.job import Job
+from convscale.training.memory import is_out_of_memory, smaller_parts
+from convscale.training.optimizer import learning_rate
+from convscale.training.state import TrainingState, seed_step
+
+
+class Outcome(NamedTuple):
+    """What a step came to. `applied` is false where loss or gradients were not finite: nothing was changed then."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    applied: bool
+    seconds: dict[str, float]
+
+
+def training_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """Mean cross entropy of logits (n, classes) with labels (n,) or soft targets (n, classes)."""
+    return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+
+
+class Stepper:
+    """Takes steps on a state; `forward` is its model, compiled or spread over processes."""
+
+    def __init__(self, job: Job, state: TrainingState, steps_per_epoch: int, processes: Processes) -> None:
+        self.recipe, self.network, self.state, self.processes = job.recipe, job.network, state, processes
+        self.classes = len(job.dataset.classes)
+        self.steps_per_epoch = steps_per_epoch
+        self.device = next(state.model.parameters()).device
+        self.normalise = Normalise(job.preprocessing, self.device)
+        self.precise_times = job.settings.step_times and self.device.type == "cuda"
+        self.forward: nn.Module = state.model
+        if processes.world > 1:
+            self.forward = DistributedDataParallel(self.forward, broadcast_buffers=False)
+        if job.settings.compile:
+            self.forward = torch.compile(self.forward)  # type: ignore[assignment]
+        self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+        self.statistics = [buffer for buffer in state.model.buffers() if buffer.is_floating_point()]
+        self.seconds: dict[str, float] = {}
+
+    def take(self, batch: Batch) -> Outcome:
+        """The step at the state's position, on this process's part of its batch."""
+        position, recipe, state = self.state.position, self.recipe, self.state
+        self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
+        rate = learning_rate(recipe, position.epoch + position.step / self.steps_per_epoch)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        statistics = [buffer.clone() for buffer in self.statistics]
+        started = time.perf_counter()
+        pixels, targets = self._inputs(batch)
+        self._spent("forward", started)
+        loss = self._gradients(pixels, targets, statistics)
+        started = time.perf_counter()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
+        loss_value, norm_value = self.processes.mean(float(loss), len(pixels)), float(norm)
+        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
+        if finite:
+            if recipe.gradient_clip:
+                torch.nn.utils.clip_grads_with_norm_(self.trainable, recipe.gradient_clip, norm)
+            state.optimizer.step()
+            if state.ema is not None:
+                state.ema.update(position.total_steps + 1)
+        else:
+            self._put_back(statistics)
+        self._spent("optimizer", started)
+        return Outcome(loss_value, norm_value, rate, finite, self.seconds)
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised images on the device, and labels or, mixed, soft targets."""
+        position, augmentation = self.state.position, self.recipe.augmentation
+        pixels, labels = self.normalise(batch.pixels), batch.labels.to(self.device, non_blocking=True)
+        if not augmentation.mixup and not augmentation.cutmix:
+            return pixels, labels
+        generator = np.random.default_rng((position.seed, position.epoch, position.step, self.processes.rank))
+        return mix(pixels, labels, self.classes, augmentation.mixup, augmentation.cutmix, generator)
+
+    def _gradients(self, pixels: Tensor, targets: Tensor, statistics: list[Tensor]) -> Tensor:
+        """Leave the gradients of the mean loss over the batch; that loss. Out of memory, the batch is computed in
+        twice as many parts, from now on."""
+        while True:
+            self.state.optimizer.zero_grad(set_to_none=True)
+            try:
+                return self._forward_backward(pixels, targets)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # outside the clause: the error holds on to the tensors that did not fit
+            position = self.state.position
+            position.accumulation = smaller_parts(
+                self.network, self.recipe, position.accumulation, self.processes.world
+            )
+            self._put_back(statistics)
+
+    def _forward_backward(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        position = self.state.position
+        parts = min(position.accumulation, max(1, len(pixels) // 2))
+        total = torch.zeros((), device=self.device)
+        for index, (images, wanted) in enumerate(
+            zip(pixels.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        ):
+            seed_step(position.seed, position.total_steps, self.processes.rank, index)
+            with self._exchange(last=index == parts - 1):
+                started = time.perf_counter()
+                with autocast(self.device, self.recipe.precision):
+                    logits = self.forward(images)
+                    loss = training_loss(logits, wanted, self.recipe.label_smoothing) * (len(images) / len(pixels))
+                started = self._spent("forward", started)
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._spent("backward", started)
+            total += loss.detach()
+        return total
+
+    def _exchange(self, *, last: bool) -> AbstractContextManager[None]:
+        """Gradients travel between processes after the last part of a batch only."""
+        if not last and isinstance(self.forward, DistributedDataParallel):
+            return self.forward.no_sync()
+        return nullcontext()
+
+    @torch.no_grad()
+    def _put_back(self, statistics: list[Tensor]) -> None:
+        """BN statistics as they were: a step that does not count leaves nothing behind."""
+        for buffer, before in zip(self.statistics, statistics, strict=True):
+            buffer.copy_(before)
+
+    def _spent(self, part: str, started: float) -> float:
+        """Count the time since `started` to a part of the step; the time now."""
+        if self.precise_times:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds[part] += now - started
+        return now

@@ -361,12 +361,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch, augmentation: Augmentation, draws:
     seen: list[tuple[str, float]] = []
 
     def record(image: Image.Image, name: str, level: float, reach: Reach, _: Any) -> Image.Image:
-        assert reach is (AUTOAUGMENT_REACH if augmentation.policy == "autoaugment" else RANDAUGMENT_REACH)
+        assert reach == (AUTOAUGMENT_REACH if augmentation.policy == "autoaugment" else RANDAUGMENT_REACH)
         seen.append((name, level))
         return image
 
     monkeypatch.setattr(policies, "apply_operation", record)
-    generator, image = np.random.default_rng(5), image_of([[0]])
+    generator, image = np.random.default_rng(5), Image.new("L", (224, 224))
     for _ in range(draws):
         apply_policy(image, augmentation, generator)
     return seen
@@ -394,6 +394,14 @@ def test_randaugment_operations_are_drawn_evenly_and_all_applied(monkeypatch: py
     counts = Counter(name for name, _ in seen)
     assert len(seen) == 9000 and {level for _, level in seen} == {17}
     assert len(counts) == 16 and stats.chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_reach_shrinks_with_images_below_224_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(policies, "apply_operation", lambda image, name, level, reach, _: seen.append(reach) or image)
+    for size in (448, 56):
+        apply_policy(Image.new("L", (size, size + 9)), RAND, np.random.default_rng(0))
+    assert seen[0] == RANDAUGMENT_REACH and seen[-1] == (25, 10)
 
 
 @pytest.mark.parametrize("augmentation", [AUTO, RAND])

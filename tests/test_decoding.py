@@ -59,7 +59,7 @@ def exact(picture: Picture, box: decoding.Box, size: int, interpolation: str) ->
 
 
 def make_all_go_through_pil(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_plain_size", lambda content, channels: None)
+    monkeypatch.setattr(decoding, "_plain_size", lambda content, channels, name: None)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         scale,
         shares_law,
     )
-    from convscale.training import train
+    from convscale.training import resume, train
 
 _HOMES = {
     "catalog": ("network", "write_network"),
@@ -57,7 +57,7 @@ _HOMES = {
     "scaling": (
         "Scaling", "ScalingLaw", "compound", "compound_law", "law", "published", "scale", "shares_law",
     ),
-    "training": ("train",),
+    "training": ("resume", "train"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -93,6 +93,7 @@ __all__ = [
     "published",
     "recipe",
     "resolve",
+    "resume",
     "save_weights",
     "scale",
     "shares_law",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from convscale.catalog import network as find_network
-from convscale.data import Dataset, ImageCollection, open_dataset
+from convscale.data import Dataset, ImageCollection, open_dataset, open_image
+from convscale.data.images import Stream
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, format_limit, plan
 from convscale.recipes import Recipe, recipe
@@ -134,9 +136,13 @@ def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
     return Choice(network, recipe_name, reason)
 
 
-def typical_image(images: ImageCollection) -> tuple[float, bool]:
+def typical_image(images: ImageCollection | Stream) -> tuple[float, bool]:
     """(median shorter side in pixels, whether all are grey) over a spread of images, from their headers."""
-    spread = np.unique(np.linspace(0, len(images) - 1, IMAGES_LOOKED_AT).round().astype(int))
-    looked_at = [images.image(int(index)) for index in spread]
+    if isinstance(images, Stream):
+        first = islice(images.read(0, 0), IMAGES_LOOKED_AT)
+        looked_at = [open_image(item.content, item.name) for item in first]
+    else:
+        spread = np.unique(np.linspace(0, len(images) - 1, IMAGES_LOOKED_AT).round().astype(int))
+        looked_at = [images.image(int(index)) for index in spread]
     side = float(np.median([min(image.size) for image in looked_at]))
     return side, all(image.mode in ("L", "1", "I;16", "I", "F") for image in looked_at)

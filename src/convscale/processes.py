@@ -11,9 +11,9 @@ from types import TracebackType
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
-from torch import Tensor
 
 from convscale.errors import TrainingStopped
 from convscale.machine import launched_processes, restarts

@@ -6,6 +6,7 @@ network.toml          the network
 recipe.toml           how it was trained
 settings.json         seed, workers and what else `resume` needs
 data.json             the data: where from, which split was held out, seed
+exclude.txt           the images of it that were left out
 metrics.jsonl         one line an epoch
 events.jsonl          what else happened: resumed, skipped, fell back
 checkpoints/          the two newest states of training, until it is done
@@ -18,9 +19,9 @@ pictures/             curves, confusion matrix, the first batch
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
-    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "metrics.jsonl",
+    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "exclude.txt", "metrics.jsonl",
     "events.jsonl", "evaluation.json", "result.json", "environment.json",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard")
@@ -167,6 +168,11 @@ class Run:
         path = self.path / "data.json"
         return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
 
+    def excluded_images(self) -> Path | None:
+        """The list of images that were left out, None where none were."""
+        path = self.path / "exclude.txt"
+        return path if path.exists() else None
+
     def recipe(self) -> Recipe:
         """The recipe. Raises ConfigError where it is damaged."""
         return read_recipe(self.path / "recipe.toml")
@@ -261,6 +267,8 @@ def create_run(
         write_toml(path / "recipe.toml", to_table(recipe))
         write_json(path / "settings.json", to_table(settings))
         write_json(path / "data.json", data.as_dict())
+        if settings.exclude is not None:  # a copy: the user's list may change
+            write_text(path / "exclude.txt", Path(settings.exclude).read_text(encoding="utf-8"))
         write_text(path / "metrics.jsonl", "")
         # last: what has it is a run
         write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | facts | environment())
@@ -270,13 +278,17 @@ def create_run(
 
 
 def require_writable(path: Path) -> None:
-    """Raise RunError where no folder can be made at `path`, before any work is done for it."""
-    require_free(path)
-    parent = path
-    while not parent.exists() and parent != parent.parent:
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"{path}: {parent} cannot be written to", hint="choose another folder with -o")
+    """Raise RunError where no run folder can be made at `path`, before any work is done for it."""
+    parent = path.absolute()
+    try:
+        require_free(path)
+        while not parent.exists():
+            parent = parent.parent
+        Path(tempfile.mkdtemp(dir=parent)).rmdir()
+    except OSError as error:
+        raise RunError(
+            f"{path}: the run cannot be written: {error.strerror}", hint="choose another folder with -o"
+        ) from None
 
 
 def require_free(path: Path) -> None:

@@ -30,6 +30,8 @@ def to_table(value: Any) -> Any:
         return [to_table(item) for item in value]
     if isinstance(value, dict):
         return {key: to_table(item) for key, item in value.items()}
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
+        return int(value)  # 4.0 and 4 are one number and look alike: reading gives a float field its float
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     table: dict[str, Any] = {}

@@ -76,7 +76,7 @@ def _print_summary(found: DataCheck) -> None:
     rows = (
         ("images", sum(found.images.values()), ", ".join(f"{split} {n:,}" for split, n in found.images.items())),
         ("classes", len(found.classes), f"{largest}, {smallest}"),
-        ("unreadable", len(found.unreadable), "training stops at them"),
+        ("unreadable", len(found.unreadable), "no use for training"),
         ("unusual", len(found.unusual), "read right, but look at them"),
         ("duplicates", len(kinds), groups),
         ("leaks", len(found.leaks), "duplicates in the training split and in one that is held out"),

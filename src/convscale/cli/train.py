@@ -59,7 +59,9 @@ def command(
         require_writable(output)
     from convscale.data import open_dataset
 
-    files: dict[str, Any] = {key: str(path) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None}
+    files: dict[str, Any] = {
+        key: str(path) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
+    }
     dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
     if dataset.skipped:
         click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)

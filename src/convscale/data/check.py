@@ -80,7 +80,7 @@ class Imbalance:
 @dataclass(frozen=True)
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
-    split; `unreadable` images stop training, `unusual` ones are read right but may not be what was meant."""
+    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant."""
 
     source: str
     images: dict[str, int]

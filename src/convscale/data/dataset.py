@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from convscale.data.exclusions import leave_out
-from convscale.data.images import ImageCollection, Labels, Subset
+from convscale.data.hub_source import STREAM_PREFIX, is_hub, parse_spec
+from convscale.data.images import ImageCollection, Labels, Stream, Subset
 from convscale.data.layouts import read_splits
 from convscale.errors import DataError
 from convscale.records import DataRecord
@@ -28,8 +30,8 @@ class Dataset:
 
     source: str
     classes: tuple[str, ...]
-    train: ImageCollection
-    test: ImageCollection
+    train: ImageCollection | Stream
+    test: ImageCollection | Stream
     held_out: Literal["test", "validation", "stratified"]
     seed: int
     label_column: str = "label"
@@ -44,7 +46,7 @@ class Dataset:
 def open_dataset(
     data: str | Path, *, seed: int = 0, label_column: str = "label", exclude: str | Path | None = None
 ) -> Dataset:
-    """Data to train on: "digits", a folder, a parquet file or a folder of them.
+    """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME` or `hf-stream:NAME`.
 
     A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
     files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
@@ -53,6 +55,8 @@ def open_dataset(
     """
     if seed < 0:
         raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
+    if str(data).startswith(STREAM_PREFIX):
+        return _open_streams(str(data), seed, label_column, exclude)
     splits, classes, skipped = read_splits(data, label_column)
     splits, excluded = leave_out(splits, Path(exclude)) if exclude is not None else (splits, 0)
     for name in classes:
@@ -66,7 +70,7 @@ def open_dataset(
     present = [classes[label] for label in np.unique(whole.labels)]
     if len(present) < 2:
         raise DataError(f"{data}: one class only ({present[0]!r})", hint="a classifier needs two or more")
-    source = str(data) if str(data) == "digits" else str(Path(data).resolve())
+    source = source_of(data)
     for held_out in ("test", "validation"):
         if held_out in splits:
             return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped, excluded)
@@ -75,9 +79,37 @@ def open_dataset(
     return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped, excluded)
 
 
-def open_images(data: str | Path, *, label_column: str = "label") -> tuple[ImageCollection, tuple[str, ...]]:
+def source_of(data: str | Path) -> str:
+    """How a run records where data comes from: a name as it is, a path from the root on."""
+    if str(data) == "digits":
+        return "digits"
+    return parse_spec(str(data)).spec if is_hub(data) else str(Path(data).resolve())
+
+
+def _open_streams(spec: str, seed: int, label_column: str, exclude: str | Path | None) -> Dataset:
+    from convscale.data.stream import open_streams  # an optional extra, imported when asked for
+
+    if exclude is not None:
+        raise DataError(f"{spec}: images of a stream cannot be left out by name", hint="read it as hf:...")
+    streams = open_streams(spec, label_column)
+    held_out: Literal["test", "validation"] = "test" if "test" in streams else "validation"
+    for name in ("train", held_out):
+        if name not in streams:
+            raise DataError(f"{spec}: no {name} split, but {', '.join(streams)}", hint="a stream needs train and test")
+    train, test = streams["train"], streams[held_out]
+    return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column)
+
+
+def open_images(data: str | Path, *, label_column: str = "label") -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the test split, else validation, else all of them."""
-    splits, classes, _ = read_splits(data, label_column)
+    splits: Mapping[str, ImageCollection | Stream]
+    if str(data).startswith(STREAM_PREFIX):
+        from convscale.data.stream import open_streams  # an optional extra, imported when asked for
+
+        splits = open_streams(str(data), label_column)
+        classes = next(iter(splits.values())).classes
+    else:
+        splits, classes, _ = read_splits(data, label_column)
     chosen = next(splits[name] for name in ("test", "validation", "all", "train") if name in splits)
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")

@@ -33,10 +33,8 @@ class Picture:
 
     def __init__(self, source: bytes | Image.Image, channels: int, name: str) -> None:
         self.source, self.channels, self.name = source, channels, name
-        size = _plain_size(source, channels) if isinstance(source, bytes) else None
+        size = _plain_size(source, channels, name) if isinstance(source, bytes) else None
         self.is_plain = size is not None
-        if size is not None:
-            check_size(*size, name)
         self.size: tuple[int, int] = size or self.image.size
 
     @cached_property
@@ -94,14 +92,16 @@ def _resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
     return np.ascontiguousarray(resized[0].numpy())
 
 
-def _plain_size(content: bytes, channels: int) -> tuple[int, int] | None:
-    """(width, height) of a JPEG that is upright and holds the colours wanted, None for all else."""
+def _plain_size(content: bytes, channels: int, name: str) -> tuple[int, int] | None:
+    """(width, height) of a JPEG that is upright and holds the colours wanted, None for all else. Raises DataError for
+    one that is too large or too long."""
     if not content.startswith(b"\xff\xd8"):
         return None
     try:
         height, width, colour, _ = simplejpeg.decode_jpeg_header(content)
     except ValueError:
         return None
+    check_size(width, height, name)
     return (width, height) if colour == _COLOUR[channels][0] and _is_upright(content) else None
 
 

@@ -101,7 +101,11 @@ def near_components(hashes: Hashes, thumbnails: Pixels) -> Labels:
         order = np.lexsort((mean, turned))
         ordered = hashes[order]
         for step in range(1, min(NEIGHBOURS + 1, len(hashes))):
-            near = np.flatnonzero(_count_bits(ordered[:-step] ^ ordered[step:]) <= MAX_BITS)
+            differing = ordered[:-step] ^ ordered[step:]
+            close = _count_bits(differing) <= MAX_BITS
+            if turn:  # equal hashes lie in the same order in every rotation
+                close &= differing != 0
+            near = np.flatnonzero(close)
             a, b = order[near], order[near + step]
             apart = component[a] != component[b]
             a, b = a[apart], b[apart]

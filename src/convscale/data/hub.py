@@ -14,7 +14,7 @@ from PIL import Image
 
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels, open_image
-from convscale.data.layouts import SPLITS, _derive_classes, _label_indices
+from convscale.data.layouts import SPLITS, derive_classes, label_indices
 from convscale.errors import DataError
 
 _LAYOUT = "a column of images and one of labels; pick the label with --label-column"
@@ -92,11 +92,11 @@ def read_hub(
     where = {name: f"{spec}, {name}, column {columns[name].label!r}" for name in tables}
     classes = common_classes(columns, spec)
     if classes is None:
-        classes = _derive_classes([value for column in values.values() for value in column], f"{spec}, labels")
+        classes = derive_classes([value for column in values.values() for value in column], f"{spec}, labels")
     splits: dict[str, ImageCollection] = {}
     for name, table in tables.items():
         names = columns[name].names
-        labels = _label_indices(values[name], names or classes, where[name], indexed=names is not None)
+        labels = label_indices(values[name], names or classes, where[name], indexed=names is not None)
         labels = labels if names is None else translate(labels, names, classes)
         splits[name] = HubImages(undecoded(table, columns[name]), columns[name].image, labels, f"{spec}, {name}")
     return splits, classes, skipped
@@ -106,7 +106,7 @@ def translate(labels: Labels, names: tuple[str, ...], classes: tuple[str, ...]) 
     """Positions in `names` as positions in `classes`, the same names in any order."""
     if names == classes or not len(labels):
         return labels
-    return _label_indices([names[label] for label in labels], classes, "labels")
+    return label_indices([names[label] for label in labels], classes, "labels")
 
 
 def undecoded(table: Any, columns: Columns) -> Any:

@@ -157,7 +157,8 @@ def _explain(source: HubSource, error: Exception, offline: bool) -> DataError:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     unreached = isinstance(error, ConnectionError) or "LocalEntryNotFoundError" in {*kinds, *str(error).split(": ")}
     if not source.local and (unreached or offline):
-        message = f"{source.spec}: the Hugging Face hub cannot be reached, and the cache has no {source.place!r}"
+        wanted = source.place + (f":{source.config}" if source.config else "")
+        message = f"{source.spec}: the Hugging Face hub cannot be reached, and the cache has no {wanted!r}"
         return DataError(message, hint="a local copy works as hf:PATH; or fill the cache (HF_HOME) while online")
     if "DatasetNotFoundError" in kinds and not source.local:
         message = f"{source.spec}: no data set {source.place!r} on the Hugging Face hub, or it is private"

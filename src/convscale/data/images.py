@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,44 @@ class ImageCollection(Protocol):
 
     def name(self, index: int) -> str:
         """What to call the image in a message: a path, or a file and row."""
+        ...
+
+
+class StreamItem(NamedTuple):
+    """One encoded image of a stream. position: in this reader's epoch, from 0. name: what to call it in a message."""
+
+    position: int
+    content: bytes
+    label: int
+    name: str
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Images that can only be read one after another. `classes` names the labels."""
+
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def length(self, rank: int = 0, world: int = 1) -> int:
+        """How many images one of `world` readers gets in an epoch."""
+        ...
+
+    def read(
+        self,
+        seed: int | None,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        state: Mapping[str, Any] | None = None,
+    ) -> Iterator[StreamItem]:
+        """One epoch from `start` on, in an order drawn from (seed, epoch), or in the source's own without a seed."""
+        ...
+
+    def state_at(self, position: int) -> dict[str, Any]:
+        """What a later `read(..., start=position, state=...)` can begin with at once."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from convscale.data.hub_source import PREFIX
 from convscale.data.images import ArrayImages, FileImages, ImageCollection, Labels, ParquetImages
 from convscale.errors import DataError, MissingExtraError
 
@@ -28,9 +29,15 @@ def read_splits(data: str | Path, label_column: str) -> _Read:
     """Splits by name ("all" where the data has none), class names, and what beside them was skipped."""
     if str(data) == "digits":
         return _read_digits()
+    if str(data).startswith(PREFIX):
+        from convscale.data.hub import read_hub  # an optional extra, imported when asked for
+
+        return read_hub(str(data), label_column)
     path = Path(data)
     if not str(data) or not path.exists():
-        raise DataError(f"{data}: no such file or folder", hint="data is 'digits', a folder of images, or parquet")
+        raise DataError(
+            f"{data}: no such file or folder", hint="data is 'digits', a folder of images, parquet, or hf:NAME"
+        )
     if path.is_file():
         if path.suffix.lower() != ".parquet":
             raise DataError(f"{path}: not a parquet file", hint="give the folder that holds the images")
@@ -157,8 +164,8 @@ def _read_csv(folder: Path, table: Path, label_column: str) -> _Read:
             raise DataError(f"{table}, line {line}: {row[named[0]]!r} has two labels", hint="an image has one label")
     where = f"{table}, column {label_column!r}"
     values = list(labels.values())
-    classes = _derive_classes(values, where)
-    return {"all": FileImages(list(labels), _label_indices(values, classes, where))}, classes, ()
+    classes = derive_classes(values, where)
+    return {"all": FileImages(list(labels), label_indices(values, classes, where))}, classes, ()
 
 
 def _csv_rows(table: Path, label_column: str) -> list[dict[str, str]]:
@@ -195,13 +202,13 @@ def _read_parquet(files: dict[str, list[Path]], skipped: tuple[str, ...], label_
             if declared is not None and set(names) != set(declared):
                 raise DataError(f"{where}: the splits name different classes", hint="they must have the same")
             declared = declared or names
-            values = [names[index] for index in _label_indices(values, names, where, indexed=True)]
+            values = [names[index] for index in label_indices(values, names, where, indexed=True)]
         named[name] = values
     where = f"{next(iter(files.values()))[0]}, column {label_column!r}"
-    classes = declared or _derive_classes([value for column in named.values() for value in column], where)
+    classes = declared or derive_classes([value for column in named.values() for value in column], where)
     splits: dict[str, ImageCollection] = {}
     for name, table in tables.items():
-        labels = _label_indices(named[name], classes, f"{files[name][0]}, column {label_column!r}")
+        labels = label_indices(named[name], classes, f"{files[name][0]}, column {label_column!r}")
         path = files[name][0] if len(files[name]) == 1 else files[name][0].parent / name
         splits[name] = ParquetImages(path, table["image"], labels)
     return splits, classes, skipped
@@ -227,7 +234,7 @@ def _parquet_table(paths: list[Path], label_column: str) -> Any:
     return table
 
 
-def _derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
+def derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
     """The distinct labels as names, in numeric order where all are numbers. Raises DataError for a label that is
     missing, negative, or neither text nor a whole number."""
     for row, value in enumerate(values):
@@ -243,7 +250,7 @@ def _derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, indexed: bool = False) -> Labels:
+def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, indexed: bool = False) -> Labels:
     """Labels as positions in `classes`; `indexed` whole numbers are positions already.
 
     Raises DataError for a label outside them.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from convscale.data.images import ImageCollection, Pixels
+from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
 from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
 from convscale.errors import DataError, TrainingError
 from convscale.preprocessing import Preprocessing
@@ -20,27 +20,6 @@ from convscale.recipes import Augmentation
 
 WORKER_TIMEOUT_SECONDS = 50.0
 RESTARTS = 3
-
-
-class StreamItem(NamedTuple):
-    """An encoded image of a stream: its position in the epoch, bytes, label, and what to call it."""
-
-    position: int
-    content: bytes
-    label: int
-    name: str
-
-
-@runtime_checkable
-class Stream(Protocol):
-    """Images that can only be read one after the other; `read` gives the same order for the same seed and epoch,
-    from any `start` on, and splits it among `world` readers."""
-
-    def __len__(self) -> int: ...
-
-    def read(
-        self, seed: int | None, epoch: int, start: int = 0, rank: int = 0, world: int = 1
-    ) -> Iterator[StreamItem]: ...
 
 
 class Batch(NamedTuple):
@@ -60,10 +39,10 @@ class _View(NamedTuple):
 
 
 class _Indexed:
-    """The images of a collection, by index."""
+    """The images of a collection, by index; this process loads every `world`-th of a step."""
 
-    def __init__(self, images: ImageCollection) -> None:
-        self.images = images
+    def __init__(self, images: ImageCollection, rank: int, world: int) -> None:
+        self.images, self.rank, self.world = images, rank, world
 
     def key(self, item: Any) -> int:
         return int(item)
@@ -82,26 +61,27 @@ class _Indexed:
     ) -> Pixels:
         return training_view(self.images, item, preprocessing, augmentation, generator)
 
-    def epoch(
-        self, seed: int, epoch: int, start: int, steps: int, size: int, rank: int, world: int
-    ) -> Iterator[list[int]]:
+    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
         """What each step from `start` on loads in this process, in a random order."""
         order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
         for step in range(start, steps):
-            yield order[step * size : (step + 1) * size][rank::world].tolist()
+            yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
 
-    def in_order(self, rank: int, world: int) -> Iterator[int]:
-        return iter(range(rank, len(self.images), world))
+    def in_order(self) -> Iterator[int]:
+        return iter(range(self.rank, len(self.images), self.world))
 
 
 class _Streamed:
-    """The images of a stream, each item with its bytes."""
+    """The images of a stream, each item with its bytes; it is read in the main process and decoded in workers.
 
-    def __init__(self, images: Stream) -> None:
-        self.images = images
+    state: what `Stream.state_at` said where this reading begins.
+    """
+
+    def __init__(self, images: Stream, rank: int, world: int, state: Mapping[str, Any] | None) -> None:
+        self.images, self.rank, self.world, self.state = images, rank, world, state
 
     def key(self, item: Any) -> int:
-        return int(item.position)
+        return int(item.position) * self.world + self.rank
 
     def label(self, item: Any) -> int:
         return int(item.label)
@@ -117,21 +97,21 @@ class _Streamed:
     ) -> Pixels:
         return training_view_of(item.content, item.name, preprocessing, augmentation, generator)
 
-    def epoch(
-        self, seed: int, epoch: int, start: int, steps: int, size: int, rank: int, world: int
-    ) -> Iterator[list[StreamItem]]:
+    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[StreamItem]]:
         """What each step from `start` on loads in this process, as the stream's seeded shuffle gives it."""
-        mine = size // world
-        items = self.images.read(seed, epoch, start * mine, rank, world)
+        mine = size // self.world
+        items = self.images.read(seed, epoch, start * mine, self.rank, self.world, self.state)
         for _ in range(start, steps):
             yield list(islice(items, mine))
 
-    def in_order(self, rank: int, world: int) -> Iterator[StreamItem]:
-        return self.images.read(None, 0, 0, rank, world)
+    def in_order(self) -> Iterator[StreamItem]:
+        return self.images.read(None, 0, 0, self.rank, self.world)
 
 
-def _source(images: ImageCollection | Stream) -> _Indexed | _Streamed:
-    return _Streamed(images) if isinstance(images, Stream) else _Indexed(images)
+def _source(
+    images: ImageCollection | Stream, rank: int, world: int, state: Mapping[str, Any] | None = None
+) -> _Indexed | _Streamed:
+    return _Streamed(images, rank, world, state) if isinstance(images, Stream) else _Indexed(images, rank, world)
 
 
 class _Views(torch_data.Dataset[_View]):
@@ -187,21 +167,21 @@ def training_batches(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
+    state: Mapping[str, Any] | None = None,
 ) -> Iterator[Batch]:
     """The batches of one epoch in a random order from step `start` on, the last incomplete one left out.
 
     `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
-    image that cannot be read is taken by another of its batch. Raises DataError where a whole batch cannot be read.
+    image that cannot be read is taken by another of its batch. `state` is a stream's at `start`. Raises DataError
+    where a whole batch cannot be read.
     """
-    source = _source(images)
+    source = _source(images, rank, world, state)
     views = _Views(source, preprocessing, augmentation, seed, epoch)
-    steps, size = steps_per_epoch(len(images), batch), min(batch, len(images))
+    steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
     done = start
     for attempt in range(RESTARTS + 1):
         try:
-            for loaded in _load(
-                views, source.epoch(seed, epoch, done, steps, size, rank, world), workers, _collate_filled
-            ):
+            for loaded in _load(views, source.epoch(seed, epoch, done, steps, size), workers, _collate_filled):
                 yield loaded
                 done += 1
             return
@@ -224,10 +204,9 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
     pixels and labels and named in `missing`."""
-    source = _source(images)
-    items = source.in_order(rank, world)
+    source = _source(images, rank, world)
     try:
-        yield from _load(_Views(source, preprocessing), _chunks(items, batch), workers, _collate)
+        yield from _load(_Views(source, preprocessing), _chunks(source.in_order(), batch), workers, _collate)
     except _WorkerDied as error:
         raise TrainingError(f"a worker that loads images died: {error}", hint="--workers 0") from None
 
@@ -309,9 +288,11 @@ def _collate_filled(views: list[_View]) -> Batch | DataError:
     return Batch(torch.cat([batch.pixels, pixels]), torch.cat([batch.labels, labels]), batch.missing)
 
 
-def steps_per_epoch(images: int, batch: int) -> int:
-    """Whole batches in an epoch, at least one."""
-    return max(1, images // batch)
+def steps_per_epoch(images: ImageCollection | Stream, batch: int, world: int = 1) -> int:
+    """Whole batches in an epoch of `world` processes together, at least one."""
+    if isinstance(images, Stream) and world > 1:
+        return max(1, min(images.length(rank, world) for rank in range(world)) // (batch // world))
+    return max(1, len(images) // batch)
 
 
 class Normalise:
@@ -326,6 +307,11 @@ class Normalise:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, c, h, w) uint8 -> the same shape in float32, channels last in memory."""
+        if self.device.type == "cpu":  # image by image: the floats stay in the cache until they are scaled
+            normalised = torch.empty(pixels.shape, memory_format=torch.channels_last)
+            for image, result in zip(pixels, normalised, strict=True):
+                torch.addcmul(self.shift[0], image.to(torch.float32), self.scale[0], out=result)
+            return normalised
         pixels = pixels.to(self.device, non_blocking=True)
         floats = pixels.to(torch.float32, memory_format=torch.channels_last)
         return torch.addcmul(self.shift, floats, self.scale)

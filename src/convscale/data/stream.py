@@ -19,22 +19,14 @@ import numpy as np
 
 from convscale.data.hub import Columns, common_classes, encoded, find_columns, standard_splits, undecoded
 from convscale.data.hub_source import HubSource, StreamTable, is_saved, loading, parse_spec, saved_streams, streams
-from convscale.data.layouts import _derive_classes
+from convscale.data.images import StreamItem
+from convscale.data.layouts import derive_classes
 from convscale.errors import DataError
 
 MAX_PARTS = 1024  # more files are read in strides of so many: opening a part costs time in the number of files
 FEW_FILES = 64  # up to here parquet files are taken apart into row groups, which costs reading each file's footer
 ROWS_A_PART = 100  # of a memory-mapped table
 ROWS_A_READ = 64
-
-
-class StreamItem(NamedTuple):
-    """One encoded image. position: in this rank's epoch, from 0. name: what to call it in a message."""
-
-    position: int
-    content: bytes
-    label: int
-    name: str
 
 
 class _Cursor(NamedTuple):
@@ -199,7 +191,7 @@ class ImageStream:
             for stored in self._part(self._labels, part):
                 value = self._columns.label_of(stored[self._columns.label])
                 if not isinstance(value, str | int) or value not in values:
-                    _derive_classes([value], f"{self.name}, part {part} from row {row} on")
+                    derive_classes([value], f"{self.name}, part {part} from row {row} on")
                     values[value] = None
                 row += 1
             self._lengths[part] = row
@@ -249,7 +241,7 @@ def open_streams(
             found[name] = ImageStream(table, columns[name], source, f"{spec}, {name}", buffer)
     classes = classes or common_classes(columns, spec)
     if classes is None:
-        classes = _derive_classes([value for stream in found.values() for value in stream.label_values()], spec)
+        classes = derive_classes([value for stream in found.values() for value in stream.label_values()], spec)
     for stream in found.values():
         stream.classes = classes
     return found

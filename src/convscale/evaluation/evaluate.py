@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscale.data import ImageCollection, open_dataset, open_images
-from convscale.data.images import Labels
-from convscale.data.loader import Normalise, Stream, evaluation_batches
+from convscale.data.dataset import source_of
+from convscale.data.images import Labels, Stream
+from convscale.data.loader import Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
@@ -68,15 +69,19 @@ def evaluate(
 
 def _held_out_of(
     path: Path, data: str | Path, label_column: str | None
-) -> tuple[ImageCollection, tuple[str, ...]] | None:
+) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
     """The images that a run held out of `data` by a draw, None where it did not."""
     trained_on = Run(path).data() if path.is_dir() else None
     if trained_on is None or trained_on.held_out != "stratified":
         return None
-    source = str(data) if str(data) == "digits" else str(Path(data).resolve())
-    if trained_on.source != source:
+    if trained_on.source != source_of(data):
         return None
-    dataset = open_dataset(data, seed=trained_on.seed, label_column=label_column or trained_on.label_column)
+    dataset = open_dataset(
+        data,
+        seed=trained_on.seed,
+        label_column=label_column or trained_on.label_column,
+        exclude=Run(path).excluded_images(),
+    )
     if dataset.record() != replace(trained_on, label_column=dataset.label_column):
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "

@@ -1,32 +1,55 @@
-"""Where a model computes, and how its tensors lie in memory there."""
+"""Where a model computes, how its tensors lie in memory there, and in which numbers it computes."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+import os
+from typing import Literal, get_args
 
 import torch
 
+from convscale.errors import ConfigError
 from convscale.nn.model import Model
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def pick_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU where there is one (under torchrun the one of this process's LOCAL_RANK), else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    rank = os.environ.get("LOCAL_RANK")
+    return torch.device("cuda") if rank is None else torch.device("cuda", int(rank) % torch.cuda.device_count())
 
 
 def place(model: Model) -> Model:
     """The model on the device that computes, channels last in memory: the faster layout for convolutions."""
-    placed: Model = model.to(pick_device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return prepare(model, pick_device())
+
+
+def prepare(model: Model, device: torch.device, compile_model: bool = False) -> Model:
+    """The model on `device`, channels last in memory; where `compile_model`, its calls are compiled at the first.
+
+    The model stays the same object with the same parameter names. On GPUs float32 products use TF32, for the
+    whole process.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    placed: Model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compile_model:
+        placed.compile()  # type: ignore[no-untyped-call]
     return placed
 
 
-def autocast(device: torch.device, precision: Literal["auto", "fp32", "bf16"]) -> AbstractContextManager[None]:
-    """Compute in `precision`: "auto" is bf16 on GPUs that have it, else fp32."""
-    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """The context of a forward pass and its loss: bfloat16 products where `precision` is "bf16", or "auto" on a GPU
+    whose hardware has them. Parameters, gradients and optimizer stay float32, and no loss scaling is needed.
 
-
-def keep_memory() -> bool:
-    """Placeholder until the allocator's settings are here."""
-    return False
+    On CPUs "auto" is float32: bfloat16 convolutions are slower there in training (docs/log.md).
+    Raises ConfigError for another precision.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision {precision!r} is not known", hint=f"one of {', '.join(get_args(Precision))}")
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    enabled = precision == "bf16" or (precision == "auto" and has_bf16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -16,9 +16,9 @@ from convscale.layers import (
     LinearLayer,
     MaxPoolLayer,
     MultiplyLayer,
-    same_padding,
 )
 from convscale.networks import ConvNet, Padding
+from convscale.nn.convolve import convolve, sides_of, split_padding
 
 # In place where no gradient is recorded: a fresh tensor, nobody else holds it.
 ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
@@ -34,16 +34,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
 def activate(x: Tensor, activation: str | None) -> Tensor:
     """`activation` of x, elementwise; in place when no gradient is recorded."""
     return x if activation is None else ACTIVATIONS[activation](x, not torch.is_grad_enabled())
-
-
-def pad_same(x: Tensor, kernel: int, stride: int, value: float) -> tuple[Tensor, tuple[int, int]]:
-    """TensorFlow's SAME padding at x's own size: symmetric sides are left to the layer, as (height, width)
-    padding; sides that differ are padded here with `value`."""
-    top, bottom = same_padding(x.shape[-2], kernel, stride)
-    left, right = same_padding(x.shape[-1], kernel, stride)
-    if top == bottom and left == right:
-        return x, (top, left)
-    return F.pad(x, (left, right, top, bottom), value=value), (0, 0)
 
 
 class ConvNormAct(nn.Module):
@@ -62,16 +52,11 @@ class ConvNormAct(nn.Module):
         )
         self.norm = nn.BatchNorm2d(layer.out_channels, norm_eps, norm_momentum) if layer.norm else None
         self.activation = layer.activation
-        self.same = padding == "same" and layer.stride > 1  # at stride 1 both paddings are k // 2
+        self.same = padding == "same"
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, ceil(h / stride), ceil(w / stride))."""
-        conv = self.conv
-        if self.same:
-            x, padding = pad_same(x, conv.kernel_size[0], conv.stride[0], 0.0)
-            x = F.conv2d(x, conv.weight, conv.bias, conv.stride, padding, 1, conv.groups)
-        else:
-            x = conv(x)
+        x = convolve(self.conv, x, self.same)
         if self.norm is not None:
             x = self.norm(x)
         return activate(x, self.activation)
@@ -87,9 +72,7 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, ceil(h / stride), ceil(w / stride))."""
-        padding = (self.kernel // 2, self.kernel // 2)
-        if self.same:
-            x, padding = pad_same(x, self.kernel, self.stride, float("-inf"))
+        x, padding = split_padding(x, sides_of(x, self.kernel, self.stride, self.same), float("-inf"))
         return F.max_pool2d(x, self.kernel, self.stride, padding)
 
 
@@ -98,6 +81,8 @@ class GlobalPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, 1, 1)."""
+        if torch.is_grad_enabled():  # the gradient of a mean is a full map of equal values, that of a sum a view
+            return x.sum((2, 3), keepdim=True) * (1 / (x.shape[-2] * x.shape[-1]))
         return x.mean((2, 3), keepdim=True)
 
 
@@ -123,8 +108,9 @@ class Add(nn.Module):
         if self.training and self.drop_path > 0:
             keep = 1 - self.drop_path
             kept = torch.empty(len(branch), 1, 1, 1, device=branch.device, dtype=branch.dtype)
-            branch = branch * (kept.bernoulli_(keep) / keep)
-        added = shortcut + branch if torch.is_grad_enabled() else branch.add_(shortcut)
+            added = torch.addcmul(shortcut, branch, kept.bernoulli_(keep) / keep)
+        else:
+            added = shortcut + branch if torch.is_grad_enabled() else branch.add_(shortcut)
         return activate(added, self.activation)
 
     def extra_repr(self) -> str:

@@ -68,7 +68,7 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, **settings: Any) -
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(network, data, recipe, Run(Path(folder)), Settings(**settings), quiet=True)
         state = make_state(job, Processes())
-        per_epoch = steps_per_epoch(len(data.train), recipe.batch)
+        per_epoch = steps_per_epoch(data.train, recipe.batch)
         stepper = Stepper(job, state, per_epoch, Processes())
         state.model.train()
         seconds = []

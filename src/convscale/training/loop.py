@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from convscale.data.images import Stream
 from convscale.data.loader import Batch, steps_per_epoch, training_batches
 from convscale.errors import DataError, RunError, TrainingError
 from convscale.evaluation import Measured, measure
@@ -36,7 +37,7 @@ class Loop:
 
     def __init__(self, job: Job, state: TrainingState, processes: Processes, interrupts: Interrupts) -> None:
         self.job, self.state, self.processes, self.interrupts = job, state, processes, interrupts
-        self.steps = steps_per_epoch(len(job.dataset.train), job.recipe.batch)
+        self.steps = steps_per_epoch(job.dataset.train, job.recipe.batch, processes.world)
         self.stepper = Stepper(job, state, self.steps, processes)
         self.progress = Progress(
             self.steps * job.recipe.epochs,
@@ -83,7 +84,7 @@ class Loop:
         batches = training_batches(
             job.dataset.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
             seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
-            rank=self.processes.rank, world=self.processes.world,
+            rank=self.processes.rank, world=self.processes.world, state=position.stream,
         )  # fmt: skip
         while True:
             started = time.perf_counter()
@@ -242,6 +243,10 @@ class Loop:
         """Write a checkpoint of the state as it is, unless it is written already."""
         position = self.state.position
         marker = position.total_steps + (0 if position.step else 1) * 0.5
+        if isinstance(self.job.dataset.train, Stream):
+            position.stream = self.job.dataset.train.state_at(
+                position.step * self.job.recipe.batch // self.processes.world
+            )
         if self.saved_step != marker and self.processes.first:
             save_checkpoint(self.job.run.checkpoints, position.total_steps, self.state.tensors(), self.state.table())
         self.saved_step, self.saved_at = marker, time.monotonic()

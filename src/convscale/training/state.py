@@ -26,7 +26,7 @@ class Position:
     evaluation is still to come. The sums are over the steps of this epoch, seconds over the whole run.
 
     skipped_steps: numbers of steps whose update was left out after a loss that was not finite. accumulation: parts
-    that a step's batch is computed in. unreadable: names of images that could not be read, and why.
+    that a step's batch is computed in. unreadable: names of images that could not be read, and why. stream: where the data's stream stands.
     """
 
     seed: int = 0
@@ -47,16 +47,17 @@ class Position:
     training_seconds: float = 0.0
     predicted_seconds: float = 0.0
     unreadable: dict[str, str] = field(default_factory=dict)
+    stream: dict[str, int | None] = field(default_factory=dict)
 
     def next_epoch(self) -> None:
         """The epoch is done and evaluated."""
         self.epoch, self.step, self.counted_steps = self.epoch + 1, 0, 0
         self.loss_sum = self.gradient_norm_sum = 0.0
-        self.epoch_seconds = {}
+        self.epoch_seconds, self.stream = {}, {}
 
 
-# What two runs that ended alike may still differ in.
-_TIMES = ("epoch_seconds", "run_seconds", "training_seconds", "predicted_seconds", "rollbacks")
+# What runs that end alike may differ in.
+_LEFT_OUT = ("epoch_seconds", "run_seconds", "training_seconds", "predicted_seconds", "rollbacks", "stream")
 
 
 class TrainingState:
@@ -110,7 +111,7 @@ class TrainingState:
         for name, tensor in sorted(self.tensors().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.numpy().tobytes())
-        position = {key: value for key, value in self.table().items() if key not in _TIMES}
+        position = {key: value for key, value in self.table().items() if key not in _LEFT_OUT}
         digest.update(json.dumps(position, sort_keys=True).encode())
         return digest.hexdigest()
 

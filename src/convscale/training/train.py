@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def train(
     with Processes() as processes:
         if restarts() and (path / "environment.json").exists():
             return _resume(path, None, [], processes, quiet=quiet)
-        dataset = data if isinstance(data, Dataset) else _open(data, chosen)
+        dataset = data if isinstance(data, Dataset) else open_dataset(data, seed=chosen.seed, exclude=chosen.exclude)
         job = make_job(network, dataset, recipe, Run(path), chosen, quiet=quiet)
         _require_disk(job)
         if processes.first:
@@ -99,7 +98,9 @@ def _resume(
     if record is None:
         raise RunError(f"{path}: data.json is missing", hint="train again")
     settings = run.settings()
-    dataset = data or _open(record.source, replace(settings, seed=record.seed), record.label_column)
+    dataset = data or open_dataset(
+        record.source, seed=record.seed, label_column=record.label_column, exclude=run.excluded_images()
+    )
     if dataset.record() != record:
         raise DataError(
             f"{record.source}: {len(dataset.train):,} and {len(dataset.test):,} images now, {record.train_images:,} "
@@ -112,10 +113,6 @@ def _resume(
         run.append_event("recipe changed: " + "; ".join(recipe.changes_from(run.recipe())))
         run.write_recipe(recipe)
     return _carry_out(job, processes)
-
-
-def _open(data: str | Path, settings: Settings, label_column: str = "label") -> Dataset:
-    return open_dataset(data, seed=settings.seed, label_column=label_column, exclude=settings.exclude)
 
 
 def make_job(

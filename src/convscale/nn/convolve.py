@@ -1,0 +1,94 @@
+"""Convolution for training, where PyTorch's CPU kernels are slow: maps of few pixels, and sides padded unequally.
+
+The values are those of a plain convolution. Without gradients the plain one runs: it is what exporters know, and
+what counters of MACs count.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convscale.layers import same_padding
+
+Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of torch.nn.functional.pad
+
+
+def sides_of(x: Tensor, kernel: int, stride: int, same: bool) -> Sides:
+    """How x is padded: TensorFlow's SAME padding at x's own size, or kernel // 2 all around."""
+    if same:
+        top, bottom = same_padding(x.shape[-2], kernel, stride)
+        left, right = same_padding(x.shape[-1], kernel, stride)
+        return left, right, top, bottom
+    half = kernel // 2
+    return half, half, half, half
+
+
+def split_padding(x: Tensor, sides: Sides, value: float) -> tuple[Tensor, tuple[int, int]]:
+    """Symmetric sides are left to the layer, as (height, width) padding; others are padded here with `value`."""
+    left, right, top, bottom = sides
+    if left == right and top == bottom:
+        return x, (top, left)
+    if value == 0 and torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        padded: Tensor = ZeroPad.apply(x, sides)  # type: ignore[no-untyped-call]
+        return padded, (0, 0)
+    return F.pad(x, sides, value=value), (0, 0)
+
+
+class ZeroPad(torch.autograd.Function):
+    """Zeros around (n, c, h, w), channels last. Each value is written once, and the gradient is a view."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sides: Sides) -> Tensor:
+        left, right, top, bottom = sides
+        n, c, h, w = x.shape
+        ctx.rows, ctx.columns = slice(top, top + h), slice(left, left + w)
+        padded = x.new_empty(n, top + h + bottom, left + w + right, c).permute(0, 3, 1, 2)
+        padded[:, :, ctx.rows, ctx.columns].copy_(x)
+        for border in (padded[:, :, :top], padded[:, :, top + h :]):
+            border.zero_()
+        for border in (padded[:, :, ctx.rows, :left], padded[:, :, ctx.rows, left + w :]):
+            border.zero_()
+        return padded
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0][:, :, ctx.rows, ctx.columns], None
+
+
+def convolve(conv: nn.Conv2d, x: Tensor, same: bool) -> Tensor:
+    """`conv` of x, padded as `same` says: (n, c, h, w) -> (n, out, ceil(h / stride), ceil(w / stride))."""
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    depthwise = conv.groups == conv.in_channels == conv.out_channels
+    sides = sides_of(x, kernel, stride, same and stride > 1)  # at stride 1 both paddings are k // 2
+    weight = conv.weight
+    if torch.is_grad_enabled():
+        if max(x.shape[-2:]) <= stride and (depthwise or conv.groups == 1):
+            return _to_one_pixel(conv, x, sides, depthwise)
+        # Taps that only ever meet the padding: all but 2h - 1 rows and columns around the centre.
+        unused = kernel // 2 + 1 - max(x.shape[-2:])
+        if depthwise and stride == 1 and unused > 0:
+            used = slice(unused, kernel - unused)
+            weight = weight[:, :, used, used].contiguous()
+            sides = sides_of(x, kernel - 2 * unused, 1, False)
+    x, padding = split_padding(x, sides, 0.0)
+    if padding == conv.padding and weight is conv.weight:
+        plain: Tensor = conv(x)
+        return plain
+    return F.conv2d(x, weight, conv.bias, conv.stride, padding, 1, conv.groups)
+
+
+def _to_one_pixel(conv: nn.Conv2d, x: Tensor, sides: Sides, depthwise: bool) -> Tensor:
+    """A map that becomes a single pixel: a product with the taps that meet it. (n, c, h, w) -> (n, out, 1, 1)."""
+    left, _, top, _ = sides
+    x = x[:, :, : conv.kernel_size[0] - top, : conv.kernel_size[0] - left]  # what lies within the kernel
+    weight = conv.weight[:, :, top : top + x.shape[-2], left : left + x.shape[-1]]
+    if not depthwise:
+        return F.linear(x.flatten(1), weight.flatten(1), conv.bias)[:, :, None, None]
+    product = x * weight.squeeze(1)
+    if product.shape[-2:] != (1, 1):
+        product = product.sum((2, 3), keepdim=True)
+    return product if conv.bias is None else product + conv.bias[:, None, None]

@@ -243,11 +243,11 @@ def test_batches_do_not_depend_on_workers() -> None:
         for epoch, workers in ((0, 0), (0, 2), (1, 0))
     ]
     assert len(epochs[0]) == 14 and epochs[0][0][0].shape == (100, 1, 8, 8)
-    for (a, x), (b, y) in zip(epochs[0], epochs[1], strict=True):
-        assert a.equal(b) and x.equal(y)
+    for one, other in zip(epochs[0], epochs[1], strict=True):
+        assert one.pixels.equal(other.pixels) and one.labels.equal(other.labels)
     assert not epochs[0][0][1].equal(epochs[2][0][1])
     whole = list(evaluation_batches(data.test, GREY, 100))
-    assert [len(labels) for _, labels in whole] == [100, 100, 100, 59]
+    assert [len(batch.labels) for batch in whole] == [100, 100, 100, 59]
 
 
 def test_a_worker_names_the_bad_image(tmp_path: Path) -> None:
@@ -258,9 +258,10 @@ def test_a_worker_names_the_bad_image(tmp_path: Path) -> None:
         images for images in (data.train, data.test) if "cat/0.png" in str([images.name(i) for i in range(len(images))])
     ]
     for workers in (0, 1):
-        with pytest.raises(DataError) as caught:
-            list(evaluation_batches(bad[0], Preprocessing(8), 4, workers))
-        assert caught.value.message.endswith("cat/0.png: not an image that can be read") and caught.value.hint
+        batches = list(evaluation_batches(bad[0], Preprocessing(8), 4, workers))
+        (name, reason), *others = [item for batch in batches for item in batch.missing]
+        assert reason == f"{name}: not an image that can be read" and name.endswith("cat/0.png") and not others
+        assert sum(len(batch.labels) for batch in batches) == len(bad[0]) - 1
 
 
 def test_two_images_of_one_name_or_with_two_labels_are_refused(tmp_path: Path) -> None:

@@ -331,6 +331,16 @@ def test_a_loss_that_is_not_finite_stops(
     assert state_of(tmp_path / "run") == plain
 
 
+def test_a_recipe_can_be_changed_to_go_on(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_module, "training_loss", Poisoned({6}, float("nan")))
+    with pytest.raises(TrainingError, match="resume .* --set"):
+        trained(photos, tmp_path / "run", PLAIN)
+    monkeypatch.undo()
+    cs.resume(tmp_path / "run", changes=["learning_rate=0.001"], quiet=True)
+    assert Run(tmp_path / "run").recipe().learning_rate == 0.001
+    assert "learning_rate 0.02 -> 0.001" in (tmp_path / "run" / "events.jsonl").read_text()
+
+
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
 def test_a_step_that_is_not_finite_can_be_left_out(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any

@@ -17,19 +17,18 @@ from PIL import Image
 import convscale as cs
 from convscale.catalog import read_network
 from convscale.data.images import Subset
-from convscale.errors import ConfigError, DataError, RunError, TrainingError, UnknownNameError
+from convscale.errors import ConfigError, DataError, RunError, TrainingError
 from convscale.evaluation.evaluate import match_classes
 from convscale.fitting import Fit, choose
 from convscale.networks import Stem
 from convscale.preprocessing import Preprocessing
-from convscale.recipes import Augmentation, Recipe, recipe, recipe_names
+from convscale.recipes import SGD, AdamW, Augmentation, Constant, Recipe, RMSProp
 from convscale.records import wilson_interval
-from convscale.runs import Run, WeightsHeader, next_run_path, open_run, read_header
+from convscale.runs import Run, Settings, WeightsHeader, next_run_path, open_run, read_header
 from convscale.schema import to_table
-from convscale.training.optimizer import learning_rate, make_optimizer
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
-QUICK = Recipe(note="a test", epochs=2, batch=32, learning_rate=0.05, momentum=0.9)
+QUICK = Recipe(note="a test", epochs=2, batch=32, learning_rate=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def test_fit_goes_the_whole_way(fitted: Fit) -> None:
     run = fitted.run.path
     assert {path.name for path in run.iterdir()} == {
         "weights.safetensors", "network.toml", "recipe.toml", "data.json", "metrics.jsonl", "evaluation.json",
-        "environment.json",
+        "environment.json", "best.safetensors", "settings.json", "result.json", "pictures",
     }  # fmt: skip
     assert max(fitted.plan.chosen.used.values()) <= 1
     assert fitted.evaluation.top1 > 0.9 and fitted.evaluation.n == 359
@@ -126,19 +125,24 @@ def test_training_repeats_by_its_seed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"learning_rate": 0.04}, {"momentum": 0.8}, {"weight_decay": 0.1}, {"label_smoothing": 0.2},
-     {"gradient_clip": 0.1}, {"warmup_epochs": 1.0}, {"dropout": 0.5}, {"drop_path": 0.5},
-     {"augmentation": Augmentation(crop="shift")}, {"augmentation": Augmentation(flip=True)}, {"batch": 33}],
+    [{"learning_rate": 0.04}, {"optimizer": SGD(momentum=0.8)}, {"optimizer": SGD(nesterov=False)},
+     {"optimizer": RMSProp()}, {"optimizer": AdamW()}, {"schedule": Constant()}, {"weight_decay": 0.1},
+     {"label_smoothing": 0.2}, {"gradient_clip": 0.1}, {"warmup_epochs": 1.0}, {"dropout": 0.5}, {"drop_path": 0.5},
+     {"ema_decay": 0.9}, {"accumulation": 2}, {"norm_momentum": 0.05}, {"precision": "bf16"}, {"batch": 33},
+     *({"augmentation": Augmentation(**change)} for change in (
+         {"crop": "shift"}, {"crop": "resized"}, {"flip": True}, {"policy": "autoaugment"}, {"policy": "randaugment"},
+         {"erasing": 1.0}, {"mixup": 0.5}, {"cutmix": 0.5}))],
     ids=str,
 )  # fmt: skip
 def test_every_part_of_a_recipe_reaches_the_weights(tmp_path: Path, change: dict[str, object]) -> None:
     data = cs.open_dataset("digits")
     few = replace(data, train=Subset(data.train, np.arange(130)), test=Subset(data.test, np.arange(10)))
+    base = replace(QUICK, epochs=1)
     runs = []
-    for name, recipe_ in (("a", QUICK), ("b", replace(QUICK, **change))):  # type: ignore[arg-type]
+    for name, recipe_ in (("a", base), ("b", replace(base, **change))):  # type: ignore[arg-type]
         run, _ = cs.train(TINY, few, recipe_, tmp_path / name, quiet=True)
         runs.append(cs.load_weights(run.weights)[0].state_dict())
-    assert not torch.equal(runs[0]["head.classifier.linear.weight"], runs[1]["head.classifier.linear.weight"])
+    assert any(not torch.equal(value, runs[1][key]) for key, value in runs[0].items())
 
 
 def test_training_from_files_of_other_layouts(tmp_path: Path) -> None:
@@ -156,13 +160,12 @@ def test_training_from_files_of_other_layouts(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_diverges_stops(tmp_path: Path) -> None:
-    wild = replace(QUICK, learning_rate=1000.0, momentum=0.99)
+    wild = replace(QUICK, learning_rate=1000.0, optimizer=SGD(momentum=0.99))
     plain = replace(TINY, norm_eps=1e-5)
-    with pytest.raises(TrainingError, match="the loss is nan in epoch .*learning rate"):
+    with pytest.raises(TrainingError, match="loss .*(nan|inf) in step .*learning rate"):
         cs.train(plain, "digits", replace(wild, epochs=30), tmp_path / "run", quiet=True)
-    if (tmp_path / "run").exists():  # an epoch was finished: its metrics stay
-        with pytest.raises(RunError, match="no weights yet"):
-            open_run(tmp_path / "run")
+    with pytest.raises(RunError, match="no weights yet.*convscale resume"):
+        open_run(tmp_path / "run")
 
 
 def test_a_run_without_a_finished_epoch_leaves_its_name_free(tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_a_run_without_a_finished_epoch_leaves_its_name_free(tmp_path: Path) -> 
         (tmp_path / "data" / name).mkdir(parents=True)
         for index in range(4):
             (tmp_path / "data" / name / f"{index}.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="not an image"):
+    with pytest.raises(DataError, match="not an image.*nor could any other"):
         cs.train(cs.network("small-resnet"), tmp_path / "data", QUICK, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
@@ -205,7 +208,7 @@ def test_eval_refuses_data_that_changed_since(tmp_path: Path) -> None:
 
 def test_a_run_records_its_seed_and_threads(fitted: Fit) -> None:
     environment = json.loads((fitted.run.path / "environment.json").read_text())
-    assert environment["seed"] == 0 and environment["torch_threads"] >= 1 and environment["device"]
+    assert fitted.run.settings() == Settings(seed=0) and environment["torch_threads"] >= 1 and environment["device"]
     assert not any("PATH" in key or "HOME" in key for key in environment)
 
 
@@ -214,7 +217,7 @@ def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not empty.*-o"):
         cs.train(TINY, "digits", QUICK, tmp_path, quiet=True)
     assert (tmp_path / "notes.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="cannot be written|0B are free"):
         cs.train(TINY, "digits", QUICK, "/proc/nowhere/run", quiet=True)
     (tmp_path / "a-1").mkdir()
     assert next_run_path(tmp_path, "a") == tmp_path / "a-2"
@@ -343,58 +346,6 @@ def test_every_kind_of_images_gets_a_sensible_baseline(tmp_path: Path) -> None:
     assert choice(500, "RGB") == ("efficientnet-b0", 224, 3, "photos")
     given = choose(cs.open_dataset("digits"), "small-resnet")
     assert (given.baseline.name, given.baseline.input_channels, given.reason) == ("small-resnet", 1, "as asked")
-
-
-@pytest.mark.parametrize("name", recipe_names())
-def test_recipes_that_come_along(name: str) -> None:
-    assert len(recipe(name).note) > 20
-
-
-def test_recipes_follow_changes() -> None:
-    base = recipe("photos")
-    changed = base.with_changes(epochs=2, batch=base.batch * 2)
-    assert changed.learning_rate == 2 * base.learning_rate and changed.warmup_epochs == 2
-    assert base.with_changes(epochs=None, batch=None) == base
-    assert base.with_changes(batch=8, learning_rate=1.0).learning_rate == 1.0
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs = 0", "epochs 0 is not allowed"),
-        ("batch = 2.5", "batch: expected a whole number"),
-        ("learning_rate = nan", "learning_rate: nan"),
-        ("momentum = 1.0", "momentum 1.0"),
-        ("dropuot = 0.1", "dropuot: unknown key.*'dropout'"),
-        ("warmup_epochs = 99", "warmup_epochs 99"),
-        ("augmentation = {crop = 'resised'}", "augmentation.crop: 'resised'.*did you mean 'resized'"),
-        ("augmentation = {shift = 0.9}", "augmentation: shift 0.9"),
-        ("learning_rate = '1e-3'", "learning_rate: expected a number"),
-    ],
-)
-def test_malformed_recipes(tmp_path: Path, text: str, message: str) -> None:
-    base = {"note": '"x"', "epochs": "10", "batch": "8", "learning_rate": "0.1"}
-    key, value = text.split(" = ", 1)
-    path = tmp_path / "r.toml"
-    path.write_text("\n".join(f"{k} = {v}" for k, v in (base | {key: value}).items()))
-    with pytest.raises(ConfigError, match=message):
-        recipe(path)
-    with pytest.raises(UnknownNameError, match="did you mean 'photos'"):
-        recipe("fotos")
-
-
-def test_learning_rate_course() -> None:
-    course = Recipe(note="x", epochs=10, batch=2, learning_rate=1.0, warmup_epochs=2)
-    assert [learning_rate(course, epoch) for epoch in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.5, 1, 0.5, 0])
-
-
-def test_weight_decay_spares_norms_and_biases() -> None:
-    model = cs.build(cs.network("small-mbconv"))
-    optimizer = make_optimizer(model, replace(QUICK, weight_decay=0.1))
-    decayed, spared = optimizer.param_groups
-    assert decayed["weight_decay"] == 0.1 and spared["weight_decay"] == 0
-    assert all(p.ndim > 1 for p in decayed["params"]) and all(p.ndim == 1 for p in spared["params"])
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 
 def test_wilson_interval() -> None:

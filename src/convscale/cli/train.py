@@ -43,9 +43,9 @@ from convscale.runs import require_writable
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.")
 @json_option
 def command(
-    network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None, settings: tuple[str, ...],
-    label_column: str, dry_run: bool, output: Path | None, as_json: bool, weights: Path | None,
-    exclude: Path | None, **running: Any,
+    network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
+    settings: tuple[str, ...], label_column: str, dry_run: bool, output: Path | None, as_json: bool,
+    weights: Path | None, exclude: Path | None, **running: Any,
 ) -> None:  # fmt: skip
     """Train NETWORK (a name or a file) on images and leave a run folder.
 

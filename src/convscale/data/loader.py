@@ -64,6 +64,7 @@ class _Indexed:
     def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
         """What each step from `start` on loads in this process, in a random order."""
         order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
+        size -= size % self.world  # fewer images than a batch: as many for each process
         for step in range(start, steps):
             yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
 
@@ -99,7 +100,7 @@ class _Streamed:
 
     def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[StreamItem]]:
         """What each step from `start` on loads in this process, as the stream's seeded shuffle gives it."""
-        mine = size // self.world
+        mine = min(size // self.world, *(self.images.length(rank, self.world) for rank in range(self.world)))
         items = self.images.read(seed, epoch, start * mine, self.rank, self.world, self.state)
         for _ in range(start, steps):
             yield list(islice(items, mine))

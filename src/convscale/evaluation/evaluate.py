@@ -16,7 +16,7 @@ from torch import Tensor
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
-from convscale.data.loader import Normalise, evaluation_batches
+from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, load_weights, place
 from convscale.preprocessing import Preprocessing
@@ -27,6 +27,7 @@ from convscale.runs import WEIGHTS, Run, weights_file
 
 MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
 CONFUSION_CLASSES = 1000
+NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
 
 def evaluate(
@@ -155,10 +156,10 @@ def measure(
     pairs = torch.zeros((count, count if count <= CONFUSION_CLASSES else 1), dtype=torch.int64)
     hits = torch.zeros((3, count), dtype=torch.int64)  # images, right at once, right among five; by class
     missing: list[str] = []
-    for pixels, labels, unread in evaluation_batches(
-        images, preprocessing, batch, workers, rank=group.rank, world=group.world
-    ):
-        missing += [reason for _, reason in unread]
+    batches = evaluation_batches(images, preprocessing, batch, workers, rank=group.rank, world=group.world)
+    while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
+        pixels, labels, unread = loaded or NOTHING  # another process may have more of them
+        missing += [reason for _, reason in group.gather(unread)]
         if len(missing) > max_unreadable * len(images):
             raise DataError(
                 f"{len(missing)} of {len(images):,} images cannot be read; the last: {missing[-1]}",
@@ -174,7 +175,7 @@ def measure(
                 pairs.view(-1).index_add_(0, truth * count + ranked[:, 0], torch.ones_like(truth))
         each_batch()
     model.train(was_training)
-    hits, pairs = group.sum(hits.to(device)).cpu(), group.sum(pairs.to(device)).cpu()
+    hits, pairs = group.sum(hits), group.sum(pairs)
     confusion = pairs.numpy() if count <= CONFUSION_CLASSES else None
     return Measured(_evaluation(hits, classes, tuple(missing)), confusion)
 

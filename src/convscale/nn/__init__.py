@@ -3,12 +3,16 @@
 from convscale.nn.allocator import keep_memory
 from convscale.nn.device import Precision, autocast, pick_device, place, prepare
 from convscale.nn.model import NORM_MOMENTUM, Model, build
+from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
+from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
 from convscale.nn.weights import load_weights, save_weights
 
 __all__ = [
     "NORM_MOMENTUM",
     "Model",
     "Precision",
+    "SyncBatchNorm",
+    "SyncBatchNorm",
     "autocast",
     "build",
     "keep_memory",
@@ -17,4 +21,6 @@ __all__ = [
     "place",
     "prepare",
     "save_weights",
+    "synchronise_norms",
+    "synchronise_norms",
 ]

@@ -37,7 +37,7 @@ def prepare(model: Model, device: torch.device, compile_model: bool = False) -> 
         torch.backends.cudnn.allow_tf32 = True
     placed: Model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compile_model:
-        placed.compile()  # type: ignore[no-untyped-call]
+        placed.compile()
     return placed
 
 

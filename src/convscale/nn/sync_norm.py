@@ -8,50 +8,73 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+OVER = (0, 2, 3)  # all axes but the channels'
 
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is the gradient that comes back."""
 
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        summed = values.clone()
-        dist.all_reduce(summed)
-        return summed
+class _Normalise(torch.autograd.Function):
+    """(x - mean) / deviation * weight + bias, where mean and deviation are those of all processes' x, `total` values
+    a channel. The gradient is batch norm's (Ioffe & Szegedy 2015, section 3), its two means over all processes too."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        summed = gradients[0].contiguous().clone()
-        dist.all_reduce(summed)
-        return summed
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor, total: float
+    ) -> Tensor:
+        normal = (x.to(weight.dtype) - _by_channel(mean)) * _by_channel(inverse)
+        ctx.save_for_backward(normal, weight, inverse)
+        ctx.total = total
+        return torch.addcmul(_by_channel(bias), normal, _by_channel(weight)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        normal, weight, inverse = ctx.saved_tensors
+        gradient = gradients[0].to(normal.dtype)
+        of_bias, of_weight = gradient.sum(OVER), (gradient * normal).sum(OVER)
+        sums = torch.stack([of_bias, of_weight]).to(torch.float64)
+        dist.all_reduce(sums)
+        first, second = (sums / ctx.total).to(normal.dtype)
+        centred = torch.addcmul(gradient - _by_channel(first), normal, _by_channel(second), value=-1)
+        return (centred * _by_channel(weight * inverse)).to(gradients[0].dtype), of_weight, of_bias, None, None, None
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """Sum and sum of squares of each channel are added over all processes, in double precision."""
+    """Means and variances of the processes are put together in double precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> the same; n may differ between processes."""
         if not self.training or not dist.is_initialized():
             return super().forward(x)
-        over = (0, 2, 3)
-        count = x.new_full((1,), x.numel() // x.shape[1], dtype=torch.float64)
-        sums = torch.cat([x.sum(over, dtype=torch.float64), x.square().sum(over, dtype=torch.float64), count])
-        summed: Tensor = _SumOverProcesses.apply(sums)  # type: ignore[no-untyped-call]
-        mean, square, total = summed.split([x.shape[1], x.shape[1], 1])  # type: ignore[no-untyped-call]
-        mean, square = mean / total, square / total
-        variance = (square - mean.square()).clamp_min(0)
-        self._follow(mean.detach(), variance.detach(), float(total))
-        scale = self.weight * torch.rsqrt(variance + self.eps).to(x.dtype)
-        shift = self.bias - mean.to(x.dtype) * scale
-        normalised: Tensor = x * scale[:, None, None] + shift[:, None, None]
+        with torch.no_grad():
+            mean, variance, total = _statistics(x.to(self.weight.dtype))
+            self._follow(mean, variance, total)
+            mean, inverse = mean.to(self.weight.dtype), torch.rsqrt(variance + self.eps).to(self.weight.dtype)
+        normalised: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, mean, inverse, total
+        )
         return normalised
 
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
+    def _follow(self, mean: Tensor, variance: Tensor, total: float) -> None:
         """Move the running statistics; PyTorch's running variance is that of a sample."""
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        sample = variance * (count / max(count - 1, 1))
+        sample = variance * (total / max(total - 1, 1))
         self.running_var.lerp_(sample.to(self.running_var.dtype), self.momentum)
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Mean (c,) and variance (c,) of x (n, c, h, w) over all processes, in double, and how many values they are of."""
+    mean = x.mean(OVER)
+    variance = (x - _by_channel(mean)).square_().mean(OVER).to(torch.float64)
+    count, mean = x.numel() // x.shape[1], mean.to(torch.float64)
+    sums = torch.cat([mean, variance + mean.square(), mean.new_ones(1)]) * count
+    dist.all_reduce(sums)
+    total = float(sums[-1])
+    mean, square = (sums[:-1] / total).view(2, -1)
+    return mean, (square - mean.square()).clamp_min_(0), total
+
+
+def _by_channel(values: Tensor) -> Tensor:
+    """(c,) -> (c, 1, 1)."""
+    return values[:, None, None]
 
 
 def synchronise_norms(model: nn.Module) -> None:

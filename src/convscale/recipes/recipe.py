@@ -141,9 +141,10 @@ class Recipe:
 
 def _value(text: str) -> Any:
     try:
-        return read_toml_text(f"value = {text}", text)["value"]
+        table = read_toml_text(f"value = {text}", text)
     except ConfigError:
         return text
+    return table["value"] if len(table) == 1 else text
 
 
 def _same(name: str, network: ConvNet) -> bool:

@@ -88,7 +88,7 @@ class Loop:
         )  # fmt: skip
         while True:
             started = time.perf_counter()
-            batch = next(batches, None)
+            batch = self.processes.together(lambda: next(batches, None))
             self._add_seconds({"data": time.perf_counter() - started})
             if batch is None:
                 return
@@ -140,7 +140,7 @@ class Loop:
             self.state.position.skipped_steps,
         )
         self.processes.barrier()
-        found = load_newest(self.job.run.checkpoints)
+        found = self.processes.together(lambda: load_newest(self.job.run.checkpoints))
         if found is None:
             raise RunError(f"{self.job.run.checkpoints}: no checkpoint to go back to")
         self.state.restore(found.tensors, found.state, str(self.job.run.checkpoints))
@@ -152,7 +152,7 @@ class Loop:
     def _note_unreadable(self, batch: Batch) -> None:
         """Count images that could not be read, list each once, and stop where they are too many."""
         position, images = self.state.position, len(self.job.dataset.train)
-        for name, reason in batch.missing:
+        for name, reason in self.processes.gather(batch.missing):
             if name in position.unreadable:
                 continue
             position.unreadable[name] = reason
@@ -247,9 +247,14 @@ class Loop:
             position.stream = self.job.dataset.train.state_at(
                 position.step * self.job.recipe.batch // self.processes.world
             )
-        if self.saved_step != marker and self.processes.first:
-            save_checkpoint(self.job.run.checkpoints, position.total_steps, self.state.tensors(), self.state.table())
+        if self.saved_step != marker:
+            self.processes.together(self._write)
         self.saved_step, self.saved_at = marker, time.monotonic()
+
+    def _write(self) -> None:
+        if self.processes.first:
+            folder, step = self.job.run.checkpoints, self.state.position.total_steps
+            save_checkpoint(folder, step, self.state.tensors(), self.state.table())
 
     def _count_seconds(self) -> None:
         now = time.monotonic()

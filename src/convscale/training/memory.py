@@ -66,12 +66,13 @@ def fitted_to_memory(network: ConvNet, recipe: Recipe) -> Recipe:
     return replace(recipe, accumulation=fitting_accumulation(network, recipe, world, share))
 
 
+# What PyTorch says where memory runs out: its own allocators, C++, and oneDNN, which names no reason.
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of PyTorch or Python means that memory ran out."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text or "out of memory" in text
-    )
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def smaller_parts(network: ConvNet, recipe: Recipe, accumulation: int, world: int) -> int:

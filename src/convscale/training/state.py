@@ -26,7 +26,8 @@ class Position:
     evaluation is still to come. The sums are over the steps of this epoch, seconds over the whole run.
 
     skipped_steps: numbers of steps whose update was left out after a loss that was not finite. accumulation: parts
-    that a step's batch is computed in. unreadable: names of images that could not be read, and why. stream: where the data's stream stands.
+    that a step's batch is computed in. unreadable: names of images that could not be read, and why. stream: where
+    the data's stream stands.
     """
 
     seed: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +40,25 @@ def training_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Te
     return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
 
+def spread(model: nn.Module) -> DistributedDataParallel:
+    """`model` with its gradients averaged over all processes. BN statistics are the same in all by themselves."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(partial(_laid_out, strides=parameter.stride()))
+    known = inspect.signature(DistributedDataParallel).parameters
+    forward_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # PyTorch 2.13
+    options: dict[str, Any] = {forward_buffers: False}
+    return DistributedDataParallel(model, **options)
+
+
+def _laid_out(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """The gradient with its parameter's strides, where they differ along axes of length 1 only: DDP compares them."""
+    pairs = zip(gradient.shape, gradient.stride(), strides, strict=True)
+    if all(size == 1 or mine == wanted for size, mine, wanted in pairs):
+        return gradient.as_strided(gradient.shape, strides)
+    return gradient
+
+
 class Stepper:
     """Takes steps on a state; `forward` is its model, compiled or spread over processes."""
 
@@ -50,7 +71,7 @@ class Stepper:
         self.precise_times = job.settings.step_times and self.device.type == "cuda"
         self.forward: nn.Module = state.model
         if processes.world > 1:
-            self.forward = DistributedDataParallel(self.forward, broadcast_buffers=False)
+            self.forward = spread(self.forward)
         if job.settings.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]

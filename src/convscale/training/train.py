@@ -13,7 +13,6 @@ from convscale.data.loader import training_batches
 from convscale.errors import ConfigError, DataError, InputError, RunError
 from convscale.evaluation import Measured
 from convscale.figures import draw_confusion, draw_curves, draw_sheet
-from convscale.machine import restarts
 from convscale.networks import ConvNet
 from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, save_weights, synchronise_norms
 from convscale.preprocessing import default_preprocessing
@@ -21,7 +20,7 @@ from convscale.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.records import Evaluation, TrainRecord
-from convscale.runs import Run, Settings, create_run, open_unfinished_run
+from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
 from convscale.training.checkpoint import free_bytes, list_checkpoints, load_newest, remove_leftovers
 from convscale.training.ema import EMA
 from convscale.training.interrupts import Interrupts
@@ -54,21 +53,34 @@ def train(
     chosen = Settings(**settings)
     path = Path(output)
     with Processes() as processes:
-        if restarts() and (path / "environment.json").exists():
-            return _resume(path, None, [], processes, quiet=quiet)
+        again = processes.any(processes.first and processes.remembers(_began(path)))
+        if again and processes.any(processes.first and (path / "environment.json").exists()):
+            return _resume(path, data if isinstance(data, Dataset) else None, [], processes, quiet=quiet)
         dataset = data if isinstance(data, Dataset) else open_dataset(data, seed=chosen.seed, exclude=chosen.exclude)
         job = make_job(network, dataset, recipe, Run(path), chosen, quiet=quiet)
-        _require_disk(job)
-        if processes.first:
-            facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device())}
-            create_run(path, job.network, job.recipe, dataset.record(), chosen, facts | {"processes": processes.world})
-        processes.barrier()
+        if processes.first and again and path.is_dir():
+            job.run.discard()  # half made by processes that were killed
+        processes.together(lambda: _create(job, processes))
         try:
             return _carry_out(job, processes)
         except InputError:
             if processes.first and not any(_step_of(saved) for saved in list_checkpoints(job.run.checkpoints)):
                 job.run.discard()  # nothing to keep: leave the name free for the next try
             raise
+
+
+def _began(path: Path) -> str:
+    return f"began {path.absolute()}"
+
+
+def _create(job: Job, processes: Processes) -> None:
+    """Make the run folder, in the first process."""
+    _require_disk(job)
+    if processes.first:
+        require_free(job.run.path)
+        processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
+        facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device()), "processes": processes.world}
+        create_run(job.run.path, job.network, job.recipe, job.dataset.record(), job.settings, facts)
 
 
 def _step_of(checkpoint: Path) -> int:
@@ -132,8 +144,11 @@ def make_state(job: Job, processes: Processes) -> TrainingState:
     """Model, average and optimizer as they are before the first step."""
     keep_memory()
     recipe, settings = job.recipe, job.settings
-    if recipe.batch % processes.world:
-        raise ConfigError(f"batch {recipe.batch} cannot be shared by {processes.world} processes")
+    if recipe.batch % processes.world or len(job.dataset.train) < processes.world:
+        raise ConfigError(
+            f"a batch of {min(recipe.batch, len(job.dataset.train))} cannot be shared by {processes.world} processes",
+            hint="the batch counts the images of all processes: --batch with a multiple of their number",
+        )
     model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
     if settings.weights is not None:
         start_from(model, Path(settings.weights))
@@ -165,11 +180,17 @@ def start_from(model: Model, path: Path) -> None:
 def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
     """Train from the newest checkpoint, or from the start, to the end, and write the results."""
     with Interrupts() as interrupts:
-        state = make_state(job, processes)
-        processes.barrier()
-        _restore(job, state, processes)
+        state = processes.together(lambda: make_state(job, processes))
         if processes.first:
-            _draw_first_batch(job)
+            remove_leftovers(job.run.checkpoints)
+        processes.barrier()
+        processes.together(lambda: _restore(job, state, processes))
+        if not processes.same(state.position.total_steps):
+            raise RunError(
+                f"{job.run.path}: not the same checkpoints for all processes",
+                hint="all machines need the run folder on a disk that they share",
+            )
+        processes.together(lambda: _draw_first_batch(job) if processes.first else None)
         loop = Loop(job, state, processes, interrupts)
         loop.save()
         measured = loop.run()
@@ -182,9 +203,6 @@ def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
 def _restore(job: Job, state: TrainingState, processes: Processes) -> None:
     """Put the newest whole checkpoint into `state`, and what the run says of later epochs aside."""
     run = job.run
-    if processes.first:
-        remove_leftovers(run.checkpoints)
-    processes.barrier()
     found = load_newest(run.checkpoints)
     if found is None:
         if processes.first:
@@ -195,9 +213,14 @@ def _restore(job: Job, state: TrainingState, processes: Processes) -> None:
         return
     run.keep_metrics(state.position.epoch)
     notes = [f"passed over: {message}" for message in found.damaged]
-    before, now = run.environment().get("torch_threads"), torch.get_num_threads()
-    if before not in (None, now):
-        notes.append(f"{before} threads before, {now} now: the last bits will differ from an uninterrupted run")
+    environment = run.environment()
+    now = torch.get_num_threads()
+    for what, before, count in (
+        ("threads", environment.get("torch_threads"), now),
+        ("processes", environment.get("processes"), processes.world),
+    ):
+        if before not in (None, count):
+            notes.append(f"{before} {what} before, {count} now: the last bits will differ from an uninterrupted run")
     notes.append(f"going on in epoch {state.position.epoch + 1} after step {state.position.step}")
     for note in notes:
         run.append_event(note, step=state.position.total_steps, torch_threads=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,30 @@ def memory_bytes() -> int | None:
 
 
 def memory_available_bytes() -> int | None:
-    """Memory that programs can still get without swapping, None where the system does not say (Linux does)."""
+    """Memory that this process can still get without swapping: the machine's, or less where a container or a limit on
+    the process grants less. None where the system does not say (Linux does)."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, ValueError, StopIteration):
         return None
+    return max(0, min([free, *_limits()]))
+
+
+def _limits() -> Iterator[int]:
+    """What the limits on this process leave: on its address space, and a container's (cgroup v2)."""
+    import resource  # Unix only, as /proc is
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        yield limit - pages * resource.getpagesize()
+    try:
+        group = Path("/sys/fs/cgroup")
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        yield int((group / "memory.max").read_text(encoding="ascii")) - used
+    except (OSError, ValueError):  # "max" is no number
+        return
 
 
 def core_quota() -> float | None:

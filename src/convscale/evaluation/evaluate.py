@@ -18,7 +18,7 @@ from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
-from convscale.nn import Model, load_weights, place
+from convscale.nn import Model, keep_memory, load_weights, place
 from convscale.preprocessing import Preprocessing
 from convscale.processes import Processes
 from convscale.progress import Progress
@@ -48,6 +48,7 @@ def evaluate(
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     path = Path(run_or_file)
+    keep_memory()
     model, header = load_weights(weights_file(path))
     held_out = _held_out_of(path, data, label_column)
     images, classes = held_out or open_images(data, label_column=label_column or "label")

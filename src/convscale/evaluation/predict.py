@@ -11,7 +11,7 @@ import torch
 from convscale.data import FileImages
 from convscale.data.loader import Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
-from convscale.nn import load_weights, pick_device, place
+from convscale.nn import keep_memory, load_weights, pick_device, place
 from convscale.records import Prediction
 from convscale.runs import weights_file
 
@@ -32,6 +32,7 @@ def predict(
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such image file", hint="name image files that exist")
+    keep_memory()
     model, header = load_weights(weights_file(Path(run_or_file)))
     model = place(model)
     normalise = Normalise(header.preprocessing, pick_device())

@@ -1,9 +1,8 @@
 """Networks as PyTorch modules, built from the layer graph, and their weights."""
 
-from convscale.nn.allocator import keep_memory
+from convscale.nn.allocator import keep_memory, release_memory
 from convscale.nn.device import Precision, autocast, pick_device, place, prepare
 from convscale.nn.model import NORM_MOMENTUM, Model, build
-from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
 from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
 from convscale.nn.weights import load_weights, save_weights
 
@@ -12,7 +11,6 @@ __all__ = [
     "Model",
     "Precision",
     "SyncBatchNorm",
-    "SyncBatchNorm",
     "autocast",
     "build",
     "keep_memory",
@@ -20,7 +18,7 @@ __all__ = [
     "pick_device",
     "place",
     "prepare",
+    "release_memory",
     "save_weights",
-    "synchronise_norms",
     "synchronise_norms",
 ]

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convscale.data.loader import Batch, Normalise
 from convscale.data.mixing import mix
-from convscale.nn import autocast
+from convscale.nn import autocast, release_memory
 from convscale.processes import Processes
 from convscale.training.job import Job
 from convscale.training.memory import is_out_of_memory, smaller_parts
@@ -125,6 +125,7 @@ class Stepper:
                 if not is_out_of_memory(error):
                     raise
             # outside the clause: the error holds on to the tensors that did not fit
+            release_memory()
             position = self.state.position
             position.accumulation = smaller_parts(
                 self.network, self.recipe, position.accumulation, self.processes.world

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Hugging Face datasets reads this when it is imported: nothing is written to the real home.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 import pytest
 import torch

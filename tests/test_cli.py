@@ -35,13 +35,17 @@ OPTIONS = {
     ],
     "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--json"],
     "fit": [
-        "data", *LIMITS, "--baseline", "--recipe", "--epochs", "--batch", "--seed", "--workers", "--label-column",
-        "-o", "--output", "--json",
+        "data", *LIMITS, "--baseline", "--recipe", "--epochs", "--batch", "--set", "--seed", "--workers",
+        "--label-column", "--exclude", "-o", "--output", "--json",
     ],
     "train": [
-        "network", "--data", "--recipe", "--epochs", "--batch", "--seed", "--workers", "--label-column", "-o",
-        "--output", "--json",
+        "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--seed", "--workers", "--label-column",
+        "--weights", "--exclude", "--checkpoint-seconds", "--compile", "--step-times", "--tensorboard", "--dry-run",
+        "-o", "--output", "--json",
     ],
+    "resume": ["run", "--set", "--json"],
+    "data": ["check", "data", "--label-column", "-o", "--output", "--json"],
+    "doctor": ["--json"],
     "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
     "predict": ["run", "images", "--top", "--json"],
 }  # fmt: skip
@@ -68,9 +72,11 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
 def test_options_are_pinned(name: str) -> None:
     command = cli_main.cli.get_command(click.Context(cli_main.cli), name)
     assert command is not None
-    found = [
+    commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    found = [sub.name for sub in commands[1:]] + [
         option
-        for parameter in command.params
+        for sub in commands
+        for parameter in sub.params
         for option in (parameter.opts if parameter.param_type_name == "option" else [parameter.name])
     ]
     assert found == OPTIONS[name]
@@ -82,7 +88,7 @@ def test_the_public_names_are_pinned() -> None:
         "Budget", "ConvNet", "ConvscaleError", "Cost", "Dataset", "Evaluation", "Fit", "InputError", "LayerGraph",
         "Model", "Plan", "Prediction", "Recipe", "Scaling", "ScalingLaw", "__version__", "build", "compound",
         "compound_law", "cost", "evaluate", "fit", "law", "load_weights", "network", "open_dataset", "plan",
-        "predict", "published", "recipe", "resolve", "save_weights", "scale", "shares_law", "train",
+        "predict", "published", "recipe", "resolve", "resume", "save_weights", "scale", "shares_law", "train",
         "write_network",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
@@ -212,7 +218,7 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     trained = run_json(capsys, *arguments)
     assert trained["epochs"] == 1
     evaluation = run_json(capsys, "eval", tmp_path / "run", "--data", "digits")
-    assert list(evaluation) == ["top1", "top5", "n", "interval95", "per_class"]
+    assert list(evaluation) == ["top1", "top5", "n", "interval95", "per_class", "unreadable"]
     assert evaluation["n"] == 359 and evaluation["top1"] == pytest.approx(trained["evaluation"]["top1"], abs=0.01)
     code, out, _ = run(capsys, "eval", tmp_path / "run" / "weights.safetensors", "--data", "digits")
     assert code == 0 and "on 1,797 images" in out
@@ -227,6 +233,131 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     )
     code, _, err = run(capsys, *arguments)
     assert code == 2 and "not empty" in err
+
+
+RECORD = [
+    "top1", "epochs", "steps", "seconds", "images_per_second", "best_top1", "best_epoch", "predicted_seconds",
+    "unreadable", "processes", "state_sha256",
+]  # fmt: skip
+
+
+def test_train_says_what_it_changed_and_how_it_ended(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = (
+        "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--batch", 64, "--set",
+        "optimizer.type=rmsprop", "--set", "learning_rate=1e-3", "--step-times", "-o", tmp_path / "run",
+    )  # fmt: skip
+    code, out, err = run(capsys, *arguments, "--json")
+    record = json.loads(out)
+    assert code == 0 and list(record) == ["run", *RECORD, "evaluation"]
+    assert record["steps"] == 22 and len(record["state_sha256"]) == 64 and 0 <= record["top1"] <= 1
+    for said in (
+        "epochs 16 -> 1", "batch 32 -> 64", "learning_rate 0.05 -> 0.001", "optimizer.type sgd -> rmsprop",
+        "times what the first steps predicted", "ms a step: data ", "images/s",
+    ):  # fmt: skip
+        assert said in err
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert "learning_rate 0.05 -> 0.001" in settings["changed"]
+    for picture in ("curves.png", "confusion.png", "first-batch.png"):
+        assert (tmp_path / "run" / "pictures" / picture).read_bytes().startswith(b"\x89PNG")
+    again = run_json(capsys, "resume", tmp_path / "run")
+    assert again == record  # it is done: nothing is trained
+
+
+def test_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--batch", "auto", "--dry-run")
+    estimate = run_json(capsys, *arguments)
+    assert estimate["steps"] == 16 * 44 and estimate["batch"] == 32 and estimate["accumulation"] == 1
+    parts = estimate["steps"] * estimate["step_seconds"] + 16 * estimate["evaluation_seconds"]
+    assert estimate["seconds"] == pytest.approx(parts) and estimate["seconds"] > 0
+    assert 0 < estimate["memory_bytes"] < estimate["available_bytes"] and estimate["fitting_batch"] > 32
+    assert estimate["disk_bytes"] < estimate["free_disk_bytes"]
+    assert not list(tmp_path.iterdir())
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == ["steps", "time", "memory", "disk"]
+
+
+def test_tensorboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run_json(
+        capsys, "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--tensorboard", "-o",
+        tmp_path / "run",
+    )  # fmt: skip
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert "top1" in board.Tags()["scalars"] and [event.step for event in board.Scalars("train_loss")] == [44]
+
+
+def test_starting_from_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """linear-probe moves the classifier alone; finetune moves all; other networks are refused."""
+    first = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "-o", tmp_path / "first")
+    run_json(capsys, *first)
+    weights = tmp_path / "first" / "weights.safetensors"
+    for name, moved in (("linear-probe", False), ("finetune", True)):
+        run_json(
+            capsys, "train", "small-resnet", "--data", "digits", "--recipe", name, "--epochs", 1, "--weights", weights,
+            "-o", tmp_path / name,
+        )  # fmt: skip
+        states = [cs.load_weights(path)[0].state_dict() for path in (weights, tmp_path / name / "weights.safetensors")]
+        changed = {key for key, value in states[0].items() if not value.equal(states[1][key])}
+        assert {"head.classifier.linear.weight", "head.classifier.linear.bias"} <= changed
+        assert (len(changed) > 2) == moved
+    code, _, err = run(
+        capsys, "train", "small-mbconv", "--data", "digits", "--weights", weights, "-o", tmp_path / "other"
+    )
+    assert code == 2 and "weights of another network" in err
+
+
+def test_images_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A list from `data check` is trained by, kept in the run, and held to by eval and resume."""
+    digits = cs.open_dataset("digits").train
+    for index in range(60):
+        folder = tmp_path / "data" / str(digits.labels[index] % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        digits.image(index).save(folder / f"{index}.png")
+    (tmp_path / "data" / "0" / "bad.png").write_bytes(b"nothing")
+    code, _, err = run(capsys, "data", "check", tmp_path / "data", "-o", tmp_path / "list.txt")
+    assert code == 0 and "1 images to leave out" in err
+    trained = run_json(
+        capsys, "train", "small-resnet", "--data", tmp_path / "data", "--recipe", "digits", "--epochs", 1, "--exclude",
+        tmp_path / "list.txt", "-o", tmp_path / "run",
+    )  # fmt: skip
+    (tmp_path / "list.txt").unlink()
+    assert trained["unreadable"] == 0 and "bad.png" in (tmp_path / "run" / "exclude.txt").read_text()
+    found = run_json(capsys, "eval", tmp_path / "run", "--data", tmp_path / "data")
+    assert found["n"] == trained["evaluation"]["n"] and found["top1"] == trained["evaluation"]["top1"]
+
+
+def test_nothing_is_written_to_the_home_but_the_cache(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    command = ["-m", "convscale", "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", "1"]
+    unset = {name: "" for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR")}
+    result = fresh(*command, "-o", str(tmp_path / "run"), HOME=str(home), **unset)
+    assert result.returncode == 0, result.stderr
+    assert {str(path.relative_to(home)) for path in home.glob("*/*")} <= {".cache/convscale"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "lerning_rate=1"], "did you mean 'learning_rate'"),
+        (["--set", "optimizer.type=lion"], "optimizer.type: unknown 'lion'"),
+        (["--batch", "many"], "neither auto nor a whole number"),
+        (["--batch", "1"], "neither auto nor a whole number"),
+        (["--recipe", "digist"], "did you mean 'digits'"),
+        (["--epochs", "0"], "--epochs"),
+        (["--checkpoint-seconds", "-1"], "--checkpoint-seconds"),
+    ],
+)
+def test_mistakes_are_told_before_pytorch_is_loaded(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code = (
+        "import sys; from convscale.cli.main import run; code = run(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules; sys.exit(code)"
+    )
+    result = fresh("-c", code, "train", "small-resnet", "--data", "digits", "-o", str(tmp_path / "run"), *arguments)
+    assert result.returncode == 2 and message in result.stderr.replace("\n", " ")
+    assert not (tmp_path / "run").exists()
 
 
 def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

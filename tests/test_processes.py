@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from torch.distributed import TCPStore
 
 import convscale as cs
 from convscale.cli.main import run as command_line
-from convscale.data.loader import training_batches
 from convscale.data.images import Subset
+from convscale.data.loader import training_batches
+from convscale.errors import ConvscaleError, UnknownNameError
 from convscale.evaluation.evaluate import measure
 from convscale.files import write_toml
 from convscale.processes import Processes
@@ -74,14 +76,36 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     raise AssertionError(left)
 
 
-def side_by_side(
-    work: Callable[[], int | None], count: int = 2, store: TCPStore | None = None, timeout: float = 60
-) -> list[int]:
-    """Do `work` in `count` processes as torchrun would start them; their exit codes. With one `store` for several
-    calls, each is a restart to the processes."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = store.port if store is not None else free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def launch() -> Iterator[int]:
+    """The store that torchrun keeps over restarts; its port. In a process of its own, as forked processes must not
+    inherit its threads."""
+    ours, its = multiprocessing.Pipe()
+
+    def serve() -> None:
+        store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        its.send(store.port)
+        signal.pause()
+
+    process = multiprocessing.get_context("fork").Process(target=serve)
+    process.start()
+    yield ours.recv()
+    process.kill()
+    process.join()
+
+
+def side_by_side(
+    work: Callable[[], int | None], count: int = 2, store: int | None = None, timeout: float = 60
+) -> list[int]:
+    """Do `work` in `count` processes as torchrun would start them; their exit codes. With the port of one `launch` for
+    several calls, each is a restart to the processes."""
+    port = store or free_port()
 
     def child(rank: int) -> None:
         if store is not None:
@@ -151,24 +175,27 @@ def test_all_processes_end_in_the_same_state(photos: Path, whole: Path, tmp_path
     assert not list(whole.glob("**/*.tmp")) and len(Run(whole).metrics()) == 3
 
 
-def double_steps(processes: Processes, count: int) -> dict[str, torch.Tensor]:
-    """The state after `count` steps in double precision, nothing random in them but the pixels."""
+def double_steps(processes: Processes) -> list[dict[str, torch.Tensor]]:
+    """The states after 1 and after 50 steps in double precision, nothing random in them."""
     recipe = replace(PLAIN, batch=16, learning_rate=0.01, weight_decay=1e-4, accumulation=1)
     images = cs.open_dataset("digits")
     job = make_job(NETWORK, images, recipe, Run(Path("unused")), Settings())
     state = make_state(job, processes)
     state.model.double().train()
-    stepper = Stepper(job, state, count, processes)
+    stepper = Stepper(job, state, 50, processes)
     stepper.normalise = lambda pixels: (pixels.double() / 255 - 0.5).contiguous(memory_format=torch.channels_last)  # type: ignore[assignment,misc]
+    states = []
     for batch in training_batches(
         images.train, job.preprocessing, recipe.augmentation, 16, seed=0, epoch=0, rank=processes.rank,
         world=processes.world,
     ):  # fmt: skip
         assert stepper.take(batch).applied
         state.position.total_steps += 1
-        if state.position.total_steps == count:
+        if state.position.total_steps in (1, 50):
+            states.append(state.tensors())
+        if len(states) == 2:
             break
-    return state.tensors()
+    return states
 
 
 def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,20 +204,18 @@ def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         step_module, "training_loss", lambda logits, targets, smoothing: F.cross_entropy(logits, targets)
     )
 
-    for steps, allowed in ((1, 1e-12), (50, 1e-9)):  # each step makes what rounding left larger
+    def child() -> None:
+        with Processes() as processes:
+            torch.save(double_steps(processes), tmp_path / f"{processes.rank}.pt")
 
-        def child(steps: int = steps) -> None:
-            with Processes() as processes:
-                torch.save(double_steps(processes, steps), tmp_path / f"{processes.rank}.pt")
-
-        assert side_by_side(child) == [0, 0]
-        alone = double_steps(Processes(), steps)
-        first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert side_by_side(child) == [0, 0]
+    each = zip(double_steps(Processes()), *(torch.load(tmp_path / f"{rank}.pt") for rank in range(2)), strict=True)
+    for (alone, first, second), allowed in zip(each, (1e-12, 1e-9), strict=True):  # rounding grows from step to step
         assert alone.keys() == first.keys() and any(name.startswith("optimizer.") for name in alone)
         for name, tensor in alone.items():
             assert torch.equal(first[name], second[name]), name
             assert tensor.dtype == torch.float64
-            assert float((tensor - first[name]).abs().max()) < allowed, (name, steps)
+            assert float((tensor - first[name]).abs().max()) < allowed, name
 
 
 def test_the_losses_of_two_processes_are_those_of_one(photos: Path, tmp_path: Path) -> None:
@@ -253,7 +278,7 @@ def test_a_killed_process_is_started_again(photos: Path, whole: Path, tmp_path: 
 
 def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_path: Path) -> None:
     """What torchrun starts in the place of killed processes goes on; a first start refuses whatever is there."""
-    run, store = tmp_path / "run", TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    run = tmp_path / "run"
     words = arguments(photos, run, LIVELY, "--checkpoint-seconds", "0")
 
     def killed() -> int:
@@ -280,12 +305,12 @@ def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_
         module.create_run = half
         return command_line(words)
 
-    assert side_by_side(killed_while_it_creates, store=store) == [-signal.SIGKILL, 1]
-    assert side_by_side(killed, store=store) == [1, -signal.SIGKILL]
-    other = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    for _ in range(2):  # another launch, and what is started again in it
-        assert side_by_side(lambda: command_line(words), store=other) == [2, 2]
-    assert side_by_side(lambda: command_line(words), store=store) == [0, 0]
+    with launch() as store, launch() as other:
+        assert side_by_side(killed_while_it_creates, store=store) == [-signal.SIGKILL, 1]
+        assert side_by_side(killed, store=store) == [1, -signal.SIGKILL]
+        for _ in range(2):  # another launch, and what is started again in it
+            assert side_by_side(lambda: command_line(words), store=other) == [2, 2]
+        assert side_by_side(lambda: command_line(words), store=store) == [0, 0]
     assert state_of(run) == state_of(whole)
     assert '"going on in epoch 2 after step 2"' in (run / "events.jsonl").read_text()
 
@@ -295,13 +320,10 @@ def test_killed_on_one_of_two_machines(photos: Path, whole: Path, tmp_path: Path
     """Two torchruns, one process each: each counts restarts of its own."""
     run, script = tmp_path / "run", tmp_path / "harm.py"
     script.write_text(HARM)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     words = [
         sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
-        f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=7", "--max-restarts=2", str(script), str(tmp_path), "1", "10",
-        "self", *arguments(photos, run, LIVELY),
+        f"--rdzv-endpoint=localhost:{free_port()}", "--rdzv-id=7", "--max-restarts=2", str(script), str(tmp_path), "1",
+        "10", "self", *arguments(photos, run, LIVELY),
     ]  # fmt: skip
     machines = [subprocess.Popen(words, env=os.environ | QUIET_THREADS) for _ in range(2)]
     assert [machine.wait(200) for machine in machines] == [0, 0]
@@ -392,7 +414,7 @@ def test_one_that_is_lost_is_told(tmp_path: Path) -> None:
                 if processes.rank == 1:
                     os.kill(os.getpid(), signal.SIGKILL)
                 processes.barrier()
-        except cs.ConvscaleError as error:
+        except ConvscaleError as error:
             return 7 if "process 0 lost another of the 2" in error.message else 8
         return 0
 
@@ -413,9 +435,9 @@ def test_what_one_tells_reaches_all() -> None:
 
             def work() -> None:
                 if rank == 1:
-                    raise cs.UnknownNameError("network", "b9", ["b0"])
+                    raise UnknownNameError("network", "b9", ["b0"])
 
-            with pytest.raises(cs.UnknownNameError, match="unknown network 'b9'"):
+            with pytest.raises(UnknownNameError, match="unknown network 'b9'"):
                 processes.together(work)
         return 0
 

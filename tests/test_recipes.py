@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -287,3 +289,51 @@ def test_augmentation_out_of_range() -> None:
     for changes in ({"randaugment_layers": 0}, {"randaugment_magnitude": 31}, {"erasing": 1.1}, {"mixup": -1}):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             Augmentation(**changes)  # type: ignore[arg-type]
+
+
+MALFORMED = """
+epochs = 0|epochs = -1|epochs = 1.5|epochs = "ten"|epochs = true|epochs = 2000000|epochs = [1]|epocs = 3
+batch = 1|batch = 0|batch = 1e3|batch = "auto"|batch = 99999999|bacth = 3
+learning_rate = nan|learning_rate = inf|learning_rate = -0.1|learning_rate = "1e-3"|learning_rate = 1001|lr = 0.1
+warmup_epochs = -1|warmup_epochs = 11|weight_decay = -1|weight_decay = 11|label_smoothing = 1|label_smoothing = -0.1
+gradient_clip = -1|gradient_clip = nan|accumulation = 0|accumulation = 9|ema_decay = 1|ema_decay = 2|dropout = 1.0
+dropout_phi7 = 1|drop_path = -0.5|norm_momentum = 2|trainable = "some"|precision = "fp8"|max_unreadable = 2
+on_nonfinite = "pray"|optimizer = "sgd"|optimizer = {type = "sdg"}|optimizer = {type = "sgd", nesterov = 1}
+optimizer = {type = "adamw", beta1 = 1}|schedule = {type = "cosine", final = 2}|schedule = {type = "stairs"}
+augmentation = {flip = "yes"}|augmentation = 3|augmentation = {mixup = -1}|note = 5|note =|epochs = 3 4|[epochs
+batch = 16
+batch = 32|x = {{{|networks = {b0 = 1}|networks = 4
+"""
+
+
+def test_fifty_malformed_recipes_end_with_advice_and_without_pytorch(tmp_path: Path) -> None:
+    """FAULTS 26, with a deep one, a large one and a binary one."""
+    base = {"note": '"x"', "epochs": "10", "batch": "16", "learning_rate": "0.1"}
+    contents = []
+    for case in (
+        MALFORMED.strip().replace("\nbatch = 32", "\x00").replace("\n", "|").replace("\x00", "\nbatch = 32").split("|")
+    ):
+        kept = {key: value for key, value in base.items() if not case.startswith(f"{key} =")}
+        contents.append("\n".join(f"{key} = {value}" for key, value in kept.items()) + f"\n{case}\n")
+    contents += ["x = " + "[" * 5000, "# " + "x" * 5_000_000]
+    assert len(contents) >= 50
+    for index, content in enumerate(contents):
+        (tmp_path / f"{index}.toml").write_text(content)
+    (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
+    code = """
+import contextlib, io, pathlib, sys, time
+from convscale.cli.main import run
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.toml")):
+    said, started = io.StringIO(), time.monotonic()
+    with contextlib.redirect_stderr(said):
+        code = run(["train", "small-resnet", "--data", "digits", "--recipe", str(path), "-o", "run"])
+    text = said.getvalue()
+    assert code == 2 and text.startswith("error: ") and "Traceback" not in text, (path.read_text()[:200], code, text)
+    assert len(text) < 2000 and text.count("\\n") <= 2 and time.monotonic() - started < 1, (path, text[:300])
+assert "torch" not in sys.modules
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert not (tmp_path / "run").exists()

@@ -69,7 +69,8 @@ def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
 
 def _figure(width: float, height: float) -> Any:
     """An empty figure of inches; matplotlib's cache of fonts goes to Convscale's."""
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    if not os.environ.get("MPLCONFIGDIR"):
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -96,25 +97,39 @@ def fit(
     seed: int = 0,
     workers: int = 0,
     label_column: str = "label",
+    changes: Sequence[str] = (),
+    exclude: str | Path | None = None,
     quiet: bool = False,
 ) -> Fit:
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
-    The run goes to `output`, or to the first free runs/NAME-N. Raises the errors of `open_dataset`, `plan` and
+    The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. `changes` are settings
+    of the recipe, KEY=VALUE; `exclude` lists images to leave out. Raises the errors of `open_dataset`, `plan` and
     `train`; what can be known beforehand is told before training starts.
     """
-    dataset = open_dataset(data, seed=seed, label_column=label_column)
+    dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude)
     choice = choose(dataset, baseline)
     if recipe_name is not None:
         choice = replace(choice, recipe_name=recipe_name)
-    chosen_recipe = recipe(choice.recipe_name).with_changes(epochs=epochs, batch=batch)
+    named = recipe(choice.recipe_name)
+    chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings(list(changes))
     planned = plan(choice.baseline, budget, law)
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
     require_free(path)
     from convscale.training import train  # PyTorch is loaded once everything else is known to be right
 
     started = time.monotonic()
-    run, evaluation = train(planned.network, dataset, chosen_recipe, path, seed=seed, workers=workers, quiet=quiet)
+    run, evaluation = train(
+        planned.network,
+        dataset,
+        chosen_recipe,
+        path,
+        quiet=quiet,
+        seed=seed,
+        workers=workers,
+        exclude=None if exclude is None else str(exclude),
+        changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
+    )
     seconds = time.monotonic() - started
     return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
 

@@ -55,7 +55,7 @@ class Processes:
         if self.world == 1 or not dist.is_initialized():
             return
         if error is None or isinstance(error, TrainingStopped) or self._all_know:
-            self.barrier()  # nobody leaves while another still needs it
+            self.barrier()  # nobody leaves while another still needs it, or torchrun ends it before it has spoken
         dist.destroy_process_group()
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(
@@ -137,9 +137,9 @@ class Processes:
         if failures:
             self._all_know = True
             kind, message, hint = failures[0]
-            error = kind.__new__(kind)
-            ConvscaleError.__init__(error, message, hint=hint)
-            raise error
+            again = kind.__new__(kind)
+            ConvscaleError.__init__(again, message, hint=hint)
+            raise again
         return done[0]
 
 

@@ -81,3 +81,8 @@ def _format(value: float, scales: tuple[tuple[float, str], ...]) -> str:
             shown = value / scale
             return (f"{shown:.3g}" if shown < 999.5 else f"{shown:.0f}") + suffix
     return f"{value:.6g}"
+
+
+def printable(text: str) -> str:
+    """`text` in one line, control characters (of a file's name, say) made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

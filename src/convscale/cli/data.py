@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convscale.cli.shared import json_option, label_column_option, print_json, print_table
+from convscale.units import printable
 
 if TYPE_CHECKING:
     from convscale.data.check import DataCheck, DuplicateGroup, Finding
@@ -84,13 +85,13 @@ def _print_summary(found: DataCheck) -> None:
     table = Table("", "", "", box=None, show_header=False)
     table.columns[1].justify = "right"
     for name, count, text in rows:
-        table.add_row(name, f"{count:,}", escape(_printable(text)))
+        table.add_row(name, f"{count:,}", escape(printable(text)))
     print_table(table)
 
 
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     _print_first(
-        title, [f"  {_printable(item.image)}: {_printable(item.reason)}" for item in findings[:SHOWN]], len(findings)
+        title, [f"  {printable(item.image)}: {printable(item.reason)}" for item in findings[:SHOWN]], len(findings)
     )
 
 
@@ -99,7 +100,7 @@ def _print_groups(title: str, groups: Sequence[DuplicateGroup]) -> None:
     for group in groups[:SHOWN]:
         members = list(zip(group.images, group.labels, strict=True))
         lines.append(f"  {group.kind}{', labels contradict' if group.contradicts else ''}:")
-        lines += [f"    {_printable(image)} ({_printable(label)})" for image, label in members[:SHOWN]]
+        lines += [f"    {printable(image)} ({printable(label)})" for image, label in members[:SHOWN]]
         if len(members) > SHOWN:
             lines.append(f"    and {len(members) - SHOWN:,} more")
     _print_first(title, lines, len(groups))
@@ -110,8 +111,3 @@ def _print_first(title: str, lines: list[str], total: int) -> None:
         print(f"\n{title}", *lines, sep="\n")
     if total > SHOWN:
         print(f"  and {total - SHOWN:,} more: --json lists all")
-
-
-def _printable(text: str) -> str:
-    """`text` in one line, control characters (of a file's name, say) made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -14,12 +14,13 @@ from convscale.cli.shared import (
     label_column_option,
     load_network,
     print_json,
+    recipe_from_options,
     scaling_as_dict,
     seed_option,
+    set_option,
     workers_option,
 )
 from convscale.planning import Budget
-from convscale.recipes import recipe
 
 
 @click.command()
@@ -29,14 +30,17 @@ from convscale.recipes import recipe
 @click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
 @epochs_option
 @batch_option
+@set_option
 @seed_option
 @workers_option
 @label_column_option
+@click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(
-    data: str, baseline: str | None, recipe_name: str | None, epochs: int | None, batch: int | None, seed: int,
-    workers: int, label_column: str, output: Path | None, as_json: bool, **limits: str | None,
+    data: str, baseline: str | None, recipe_name: str | None, epochs: int | None, batch: int | None,
+    settings: tuple[str, ...], seed: int, workers: int, label_column: str, exclude: Path | None, output: Path | None,
+    as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
@@ -45,12 +49,12 @@ def command(
     budget = Budget(**limits)
     network = None if baseline is None else load_network(baseline)
     if recipe_name is not None:
-        recipe(recipe_name).with_changes(epochs=epochs, batch=batch)  # a mistyped one is told before any work
+        recipe_from_options(recipe_name, epochs, batch, settings)  # a mistyped one is told before any work
     from convscale.fitting import fit
 
     result = fit(
         data, budget, baseline=network, recipe_name=recipe_name, epochs=epochs, batch=batch, output=output,
-        seed=seed, workers=workers, label_column=label_column,
+        seed=seed, workers=workers, label_column=label_column, changes=settings, exclude=exclude,
     )  # fmt: skip
     if not as_json:
         print("\n".join(result.summary()))

@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from convscale.errors import ConvscaleError, UnknownNameError
+from convscale.units import printable
 from convscale.version import __version__
 
 # Command -> what it does, in the order of the road from a budget to a trained network. Each lives in
@@ -76,6 +77,8 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    # Threads that spin while they wait ruin each other where others work too; read when PyTorch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
@@ -118,15 +121,10 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    print(f"error: {_printable(message)}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
     return code
-
-
-def _printable(text: str) -> str:
-    """`text` in one line, control characters (of a file's name, say) made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

@@ -234,6 +234,7 @@ def _load(
         collate_fn=collate,
         timeout=WORKER_TIMEOUT_SECONDS if workers else 0,
         worker_init_fn=_leave_group,
+        pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
     batches = iter(loader)
     while True:

@@ -15,6 +15,7 @@ from convscale.processes import Processes
 from convscale.progress import Progress
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
+from convscale.training.board import open_board, show_epoch
 from convscale.training.checkpoint import load_newest, save_checkpoint
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
@@ -44,6 +45,7 @@ class Loop:
             done_steps=state.position.total_steps,
             quiet=job.quiet or not processes.first,
         )
+        self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
         self.saved_step = -1.0
         self.saved_at = self.clock = time.monotonic()
         self.recent_seconds: list[float] = []
@@ -73,9 +75,7 @@ class Loop:
                 self._step(batch)
             position.step += 1
             position.total_steps += 1
-            self.progress.step(
-                f"epoch {position.epoch + 1}/{self.job.recipe.epochs}  step {position.step}/{self.steps}"
-            )
+            self._show_step()
             self._pause()
 
     def _batches(self) -> Iterator[Batch]:
@@ -194,8 +194,18 @@ class Loop:
         position.next_epoch()
         if self.processes.first:
             self.job.run.append_metrics(record)
+            show_epoch(self.board, record)
         self.save()
         self._show(record)
+
+    def _show_step(self) -> None:
+        position = self.state.position
+        seconds = sum(position.epoch_seconds.values())
+        images = position.counted_steps * min(self.job.recipe.batch, len(self.job.dataset.train))
+        self.progress.step(
+            f"epoch {position.epoch + 1}/{self.job.recipe.epochs}  step {position.step}/{self.steps}  "
+            f"{format_count(images / max(seconds, 1e-9))} images/s"
+        )
 
     def _show(self, record: EpochRecord) -> None:
         parts = ""

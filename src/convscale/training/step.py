@@ -44,7 +44,7 @@ def spread(model: nn.Module) -> DistributedDataParallel:
     """`model` with its gradients averaged over all processes. BN statistics are the same in all by themselves."""
     for parameter in model.parameters():
         if parameter.requires_grad:
-            parameter.register_hook(partial(_laid_out, strides=parameter.stride()))
+            parameter.register_hook(partial(_laid_out, strides=parameter.stride()))  # type: ignore[no-untyped-call]
     known = inspect.signature(DistributedDataParallel).parameters
     forward_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # PyTorch 2.13
     options: dict[str, Any] = {forward_buffers: False}

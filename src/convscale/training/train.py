@@ -26,6 +26,7 @@ from convscale.training.ema import EMA
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.loop import Loop
+from convscale.training.memory import available_bytes, training_bytes
 from convscale.training.optimizer import make_optimizer
 from convscale.training.state import Position, TrainingState
 from convscale.units import format_bytes, format_seconds
@@ -180,6 +181,7 @@ def start_from(model: Model, path: Path) -> None:
 def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
     """Train from the newest checkpoint, or from the start, to the end, and write the results."""
     with Interrupts() as interrupts:
+        _warn_of_memory(job, processes)
         state = processes.together(lambda: make_state(job, processes))
         if processes.first:
             remove_leftovers(job.run.checkpoints)
@@ -255,6 +257,14 @@ def _finish(job: Job, state: TrainingState, measured: Measured, processes: Proce
     if not job.quiet and position.predicted_seconds:
         ratio = position.run_seconds / position.predicted_seconds
         tell(f"{format_seconds(position.run_seconds)} measured, {ratio:.2f} times what the first steps predicted")
+
+
+def _warn_of_memory(job: Job, processes: Processes) -> None:
+    """Say beforehand that a batch will not fit, by the cost model."""
+    images = job.recipe.batch // processes.world // job.recipe.accumulation
+    needed, free = training_bytes(job.network, images), available_bytes(pick_device())
+    if free is not None and needed > free and processes.first and not job.quiet:
+        tell(f"{images} images at once need {format_bytes(needed)}, {format_bytes(free)} are free: --batch auto")
 
 
 def disk_bytes(job: Job) -> int:

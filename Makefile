@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # More than one PyTorch process on few cores: threads that spin ruin each other.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help setup setup-dev demo test lint types bench docs
+.PHONY: help setup setup-dev demo test faults lint types bench docs
 
 help:           ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,12 @@ demo: setup     ## a budget and real images to a trained, evaluated network, in 
 test: setup-dev ## all tests
 	$(BIN)/python -m pytest -n 2
 
+# The table of docs/reliability.md, as often as it says; about 20 minutes.
+faults: setup-dev ## kills, full disks and hostile files, many times over
+	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/test_checkpoints.py tests/test_resume.py \
+	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py
+	$(BIN)/python bench/oversubscribed.py
+
 lint: setup-dev ## style, floors, types
 	$(BIN)/ruff check src tests examples bench
 	$(BIN)/ruff format --check src tests examples bench
@@ -45,9 +51,11 @@ lint: setup-dev ## style, floors, types
 types: setup-dev ## types only
 	$(BIN)/mypy
 
-bench: setup-dev ## costs and planning: their speed, and how much of a budget is spent
+bench: setup-dev ## speed beside timm: costs, planning, loading images, training; how much of a budget is spent
 	$(BIN)/python bench/costs.py
 	$(BIN)/python bench/planning.py
+	$(BIN)/python bench/loading.py
+	$(BIN)/python bench/training.py
 
 docs: setup-dev ## check that every block of the docs runs
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -85,6 +85,11 @@ def launched_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def speaks() -> bool:
+    """Whether this process is the one of those that torchrun started which talks to the person."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def restarts() -> int:
     """How often torchrun has started them anew, after one of them died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

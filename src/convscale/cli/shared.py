@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from convscale.machine import speaks
 from convscale.networks import ConvNet
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def print_table(table: Table) -> None:
 
 def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
     """How a training ended."""
+    if not speaks():
+        return
     record = run.result()
     if as_json:
         print_json({"run": str(run.path)} | (record.as_dict() if record else {}) | {"evaluation": evaluation.as_dict()})

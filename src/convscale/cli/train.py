@@ -21,7 +21,7 @@ from convscale.cli.shared import (
     set_option,
     workers_option,
 )
-from convscale.machine import launched_processes
+from convscale.machine import launched_processes, speaks
 from convscale.recipes import recipe
 from convscale.runs import require_writable
 
@@ -63,7 +63,7 @@ def command(
         key: str(path) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
     }
     dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
-    if dataset.skipped:
+    if dataset.skipped and speaks():
         click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)
     from convscale import training  # PyTorch, once everything else is known to be right
 
@@ -71,7 +71,7 @@ def command(
     if batch == "auto":
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
-    if changed:
+    if changed and speaks():
         click.echo(f"note: unlike recipe {recipe_name}: {'; '.join(changed)}", err=True)
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, **running, **files)

@@ -11,12 +11,12 @@ from pathlib import Path
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # Hugging Face datasets reads this when it is imported: nothing is written to the real home.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")
-atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 import pytest
 import torch
 from hypothesis import settings
 
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 torch.set_num_threads(1)
 settings.register_profile("here", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("here")

@@ -90,11 +90,6 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def restarts() -> int:
-    """How often torchrun has started them anew, after one of them died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 def cache_folder() -> Path:
     """Where Convscale keeps what can be made again: $XDG_CACHE_HOME/convscale, else ~/.cache/convscale."""
     base = os.environ.get("XDG_CACHE_HOME", "")

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import convscale as cs
-from convscale.data import loader
+from convscale.data import loader, views
 from convscale.data.images import Subset
 from convscale.errors import TrainingError
 from convscale.preprocessing import default_preprocessing
@@ -149,17 +149,17 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Images that take so long to load that batches are still to come when a worker dies."""
-    real = loader._Views.view
+    real = views.Views.view
 
     def slow(self: Any, item: Any) -> Any:
         time.sleep(seconds)
         return real(self, item)
 
-    monkeypatch.setattr(loader._Views, "view", slow)
+    monkeypatch.setattr(views.Views, "view", slow)
 
 
 def test_workers_that_die_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader._Views, "view", lambda self, item: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(views.Views, "view", lambda self, item: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(TrainingError, match="workers that load images died 4 times.*--workers 0"):
         for _ in loader.training_batches(
             few().train, default_preprocessing(8, 1), Augmentation(), 32, seed=0, epoch=0, workers=1
@@ -171,14 +171,14 @@ def test_a_worker_that_hangs_names_its_image(tmp_path: Path, monkeypatch: pytest
     """FAULTS 15: the training stops after a time, saying where."""
     data = few()
     monkeypatch.setattr(loader, "WORKER_TIMEOUT_SECONDS", 2.0)
-    real = loader._Views.view
+    real = views.Views.view
 
     def hang(self: Any, item: int) -> Any:
         if item == 70:
             time.sleep(600)
         return real(self, item)
 
-    monkeypatch.setattr(loader._Views, "view", hang)
+    monkeypatch.setattr(views.Views, "view", hang)
     started = time.monotonic()
     name = data.train.name(70).replace("[", r"\[")
     with pytest.raises(TrainingError, match=rf"no image for 2 s; the workers are at .*{name}.*--exclude"):

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import convscale as cs
-from convscale.errors import DataError, TrainingError, TrainingStopped
+from convscale.errors import ConfigError, DataError, RunError, TrainingError, TrainingStopped
 from convscale.recipes import Augmentation, Recipe, RMSProp, Staircase
 from convscale.runs import Run
 from convscale.training import step as step_module
@@ -385,3 +385,43 @@ def test_unreadable_images_are_skipped_up_to_a_share(photos: Path, tmp_path: Pat
     with pytest.raises(DataError, match=r"of 75 training images cannot be read, more than 1.0%.*data check"):
         cs.train(NETWORK, data, replace(recipe, max_unreadable=0.01), tmp_path / "strict", quiet=True)
     assert not (tmp_path / "strict").exists()
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(photos: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert forked(killing_itself("after", 5, lambda: trained(photos, run))) == -signal.SIGKILL
+
+    def child() -> None:
+        with Run(run).locked():
+            (tmp_path / "held").touch()
+            time.sleep(600)
+
+    holder = multiprocessing.get_context("fork").Process(target=child)
+    holder.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    with pytest.raises(RunError, match="another process is training this run"):
+        cs.resume(run, quiet=True)
+    holder.kill()
+    holder.join()
+    cs.resume(run, quiet=True)
+    assert state_of(run) == state_of(whole)
+
+
+def test_what_cannot_change_once_a_run_has_begun(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert forked(killing_itself("after", 5, lambda: trained(photos, run))) == -signal.SIGKILL
+    for change in ("batch=8", "optimizer.type=sgd"):
+        with pytest.raises(ConfigError, match="cannot change once a run has begun"):
+            cs.resume(run, changes=[change], quiet=True)
+    cs.resume(run, changes=["accumulation=4"], quiet=True)
+    assert Run(run).recipe().accumulation == 4
+    (photos / "0" / "new.png").write_bytes(next(iter((photos / "0").iterdir())).read_bytes())
+    try:
+        other = tmp_path / "other"
+        assert forked(killing_itself("after", 30, lambda: trained(photos, other))) == 0
+        assert forked(killing_itself("after", 2, lambda: trained(photos, tmp_path / "third"))) == -signal.SIGKILL
+    finally:
+        (photos / "0" / "new.png").unlink()
+    with pytest.raises(DataError, match="72 and 18 images now, 73 and 18 when .* the run cannot go on"):
+        cs.resume(tmp_path / "third", quiet=True)

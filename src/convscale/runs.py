@@ -13,6 +13,7 @@ checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
 result.json           how training ended
 environment.json      versions and machine
+lock                  held by the process that trains
 pictures/             curves, confusion matrix, the first batch
 """
 
@@ -22,6 +23,8 @@ import json
 import shutil
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "exclude.txt", "metrics.jsonl",
-    "events.jsonl", "evaluation.json", "result.json", "environment.json",
+    "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard")
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
@@ -226,6 +229,24 @@ class Run:
         """Add a line to events.jsonl."""
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": kind} | facts, ensure_ascii=True) + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run: no second process trains it meanwhile. The hold ends with the process, however it ends.
+
+        Raises RunError where another one has it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not on Windows
+            yield
+            return
+        with (self.path / "lock").open("a") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path}: another process is training this run", hint="wait for it") from None
+            yield
 
     def discard(self) -> None:
         """Remove the folder's files of a run that has nothing to keep."""

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
-from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
+from convscale.data.images import ImageCollection, Stream
+from convscale.data.views import Streamed, View, Views, source_for
 from convscale.errors import DataError, TrainingError
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
@@ -29,131 +28,6 @@ class Batch(NamedTuple):
     pixels: Tensor
     labels: Tensor
     missing: tuple[tuple[str, str], ...] = ()
-
-
-class _View(NamedTuple):
-    pixels: Tensor | None
-    label: int
-    name: str = ""
-    reason: str = ""
-
-
-class _Indexed:
-    """The images of a collection, by index; this process loads every `world`-th of a step."""
-
-    def __init__(self, images: ImageCollection, rank: int, world: int) -> None:
-        self.images, self.rank, self.world = images, rank, world
-
-    def key(self, item: Any) -> int:
-        return int(item)
-
-    def label(self, item: Any) -> int:
-        return int(self.images.labels[item])
-
-    def name(self, item: Any) -> str:
-        return self.images.name(item)
-
-    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
-        return evaluation_view(self.images, item, preprocessing)
-
-    def training(
-        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
-    ) -> Pixels:
-        return training_view(self.images, item, preprocessing, augmentation, generator)
-
-    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
-        """What each step from `start` on loads in this process, in a random order."""
-        order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
-        size -= size % self.world  # fewer images than a batch: as many for each process
-        for step in range(start, steps):
-            yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
-
-    def in_order(self) -> Iterator[int]:
-        return iter(range(self.rank, len(self.images), self.world))
-
-
-class _Streamed:
-    """The images of a stream, each item with its bytes; it is read in the main process and decoded in workers.
-
-    state: what `Stream.state_at` said where this reading begins.
-    """
-
-    def __init__(self, images: Stream, rank: int, world: int, state: Mapping[str, Any] | None) -> None:
-        self.images, self.rank, self.world, self.state = images, rank, world, state
-
-    def key(self, item: Any) -> int:
-        return int(item.position) * self.world + self.rank
-
-    def label(self, item: Any) -> int:
-        return int(item.label)
-
-    def name(self, item: Any) -> str:
-        return str(item.name)
-
-    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
-        return evaluation_view_of(item.content, item.name, preprocessing)
-
-    def training(
-        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
-    ) -> Pixels:
-        return training_view_of(item.content, item.name, preprocessing, augmentation, generator)
-
-    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[StreamItem]]:
-        """What each step from `start` on loads in this process, as the stream's seeded shuffle gives it."""
-        mine = min(size // self.world, *(self.images.length(rank, self.world) for rank in range(self.world)))
-        items = self.images.read(seed, epoch, start * mine, self.rank, self.world, self.state)
-        for _ in range(start, steps):
-            yield list(islice(items, mine))
-
-    def in_order(self) -> Iterator[StreamItem]:
-        return self.images.read(None, 0, 0, self.rank, self.world)
-
-
-def _source(
-    images: ImageCollection | Stream, rank: int, world: int, state: Mapping[str, Any] | None = None
-) -> _Indexed | _Streamed:
-    return _Streamed(images, rank, world, state) if isinstance(images, Stream) else _Indexed(images, rank, world)
-
-
-class _Views(torch_data.Dataset[_View]):
-    """One view of each image, or why there is none. Random views depend on (seed, epoch, index) alone, so neither
-    the number of workers nor the order of the images changes them.
-
-    `busy`, (workers,) int64 shared between processes, holds the index of the image that each worker is at, or -1,
-    so that a hanging one can be named.
-    """
-
-    def __init__(
-        self,
-        source: _Indexed | _Streamed,
-        preprocessing: Preprocessing,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-    ) -> None:
-        self.source, self.preprocessing = source, preprocessing
-        self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
-        self.busy = torch.full((0,), -1)
-
-    def __getitem__(self, item: Any) -> _View:
-        worker = torch_data.get_worker_info()
-        if worker is not None:
-            self.busy[worker.id] = self.source.key(item)
-        label = self.source.label(item)
-        try:
-            return _View(torch.from_numpy(self.view(item)), label)
-        except DataError as error:  # told by the main process: a worker would wrap it in its traceback
-            return _View(None, label, self.source.name(item), error.message)
-        finally:
-            if worker is not None:
-                self.busy[worker.id] = -1
-
-    def view(self, item: Any) -> Pixels:
-        """Pixels (channels, size, size) uint8. Raises DataError."""
-        if self.augmentation is None:
-            return self.source.evaluation(item, self.preprocessing)
-        generator = np.random.default_rng((self.seed, self.epoch, self.source.key(item)))
-        return self.source.training(item, self.preprocessing, self.augmentation, generator)
 
 
 def training_batches(
@@ -176,8 +50,8 @@ def training_batches(
     image that cannot be read is taken by another of its batch. `state` is a stream's at `start`. Raises DataError
     where a whole batch cannot be read.
     """
-    source = _source(images, rank, world, state)
-    views = _Views(source, preprocessing, augmentation, seed, epoch)
+    source = source_for(images, rank, world, state)
+    views = Views(source, preprocessing, augmentation, seed, epoch)
     steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
     done = start
     for attempt in range(RESTARTS + 1):
@@ -205,9 +79,9 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
     pixels and labels and named in `missing`."""
-    source = _source(images, rank, world)
+    source = source_for(images, rank, world)
     try:
-        yield from _load(_Views(source, preprocessing), _chunks(source.in_order(), batch), workers, _collate)
+        yield from _load(Views(source, preprocessing), _chunks(source.in_order(), batch), workers, _collate)
     except _WorkerDied as error:
         raise TrainingError(f"a worker that loads images died: {error}", hint="--workers 0") from None
 
@@ -222,7 +96,7 @@ class _WorkerDied(Exception):
 
 
 def _load(
-    views: _Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[_View]], Batch | DataError]
+    views: Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[View]], Batch | DataError]
 ) -> Iterator[Batch]:
     """Batches as planned. Raises DataError for a batch without an image, _WorkerDied, and TrainingError naming the
     image at which a worker hangs."""
@@ -258,9 +132,9 @@ def _leave_group(worker: int) -> None:
     os.setpgid(0, 0)
 
 
-def _hanging(views: _Views) -> TrainingError:
+def _hanging(views: Views) -> TrainingError:
     at = [int(key) for key in views.busy if key >= 0]
-    streamed = isinstance(views.source, _Streamed)
+    streamed = isinstance(views.source, Streamed)
     names = ", ".join(f"image {key} of the stream" if streamed else views.source.name(key) for key in at)
     return TrainingError(
         f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are at {names or 'no image'}",
@@ -268,7 +142,7 @@ def _hanging(views: _Views) -> TrainingError:
     )
 
 
-def _collate(views: list[_View]) -> Batch:
+def _collate(views: list[View]) -> Batch:
     """The images that could be read, and the names of the others."""
     good = [view for view in views if view.pixels is not None]
     missing = tuple((view.name, view.reason) for view in views if view.pixels is None)
@@ -278,7 +152,7 @@ def _collate(views: list[_View]) -> Batch:
     return Batch(pixels, torch.tensor([view.label for view in good]), missing)
 
 
-def _collate_filled(views: list[_View]) -> Batch | DataError:
+def _collate_filled(views: list[View]) -> Batch | DataError:
     """As many images as planned: others of the batch take the places of those that could not be read."""
     batch = _collate(views)
     if not batch.missing:

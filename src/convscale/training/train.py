@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.records import Evaluation, TrainRecord
 from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
-from convscale.training.checkpoint import free_bytes, list_checkpoints, load_newest, remove_leftovers
+from convscale.training.checkpoint import Checkpoint, free_bytes, list_checkpoints, load_newest, remove_leftovers
 from convscale.training.ema import EMA
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
@@ -120,10 +121,12 @@ def _resume(
             f"and {record.test_images:,} when {path} began: the run cannot go on as it was",
             hint="restore the data, or train anew",
         )
-    recipe = run.recipe().with_settings(changes)
+    recipe, before = run.recipe().with_settings(changes), run.recipe()
+    if recipe.batch != before.batch or type(recipe.optimizer) is not type(before.optimizer):
+        raise ConfigError("batch and optimizer.type cannot change once a run has begun", hint="train anew")
     job = make_job(run.network(), dataset, recipe, run, settings, quiet=quiet)
     if processes.first and changes:
-        run.append_event("recipe changed: " + "; ".join(recipe.changes_from(run.recipe())))
+        run.append_event("recipe changed: " + "; ".join(recipe.changes_from(before)))
         run.write_recipe(recipe)
     return _carry_out(job, processes)
 
@@ -141,8 +144,9 @@ def make_job(
     return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, quiet)
 
 
-def make_state(job: Job, processes: Processes) -> TrainingState:
-    """Model, average and optimizer as they are before the first step."""
+def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> TrainingState:
+    """Model, average and optimizer as they are before the first step; where a checkpoint follows, not `from_start`,
+    the weights to start from are not looked for."""
     keep_memory()
     recipe, settings = job.recipe, job.settings
     if recipe.batch % processes.world or len(job.dataset.train) < processes.world:
@@ -151,7 +155,7 @@ def make_state(job: Job, processes: Processes) -> TrainingState:
             hint="the batch counts the images of all processes: --batch with a multiple of their number",
         )
     model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
-    if settings.weights is not None:
+    if settings.weights is not None and from_start:
         start_from(model, Path(settings.weights))
     model = place(model)
     if processes.world > 1:
@@ -180,13 +184,15 @@ def start_from(model: Model, path: Path) -> None:
 
 def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
     """Train from the newest checkpoint, or from the start, to the end, and write the results."""
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, ExitStack() as held:
+        processes.together(lambda: held.enter_context(job.run.locked()) if processes.first else None)
         _warn_of_memory(job, processes)
-        state = processes.together(lambda: make_state(job, processes))
         if processes.first:
             remove_leftovers(job.run.checkpoints)
         processes.barrier()
-        processes.together(lambda: _restore(job, state, processes))
+        found = processes.together(lambda: load_newest(job.run.checkpoints))
+        state = processes.together(lambda: make_state(job, processes, from_start=found is None))
+        processes.together(lambda: _restore(job, state, found, processes))
         if not processes.same(state.position.total_steps):
             raise RunError(
                 f"{job.run.path}: not the same checkpoints for all processes",
@@ -202,15 +208,15 @@ def _carry_out(job: Job, processes: Processes) -> tuple[Run, Evaluation]:
     return job.run, measured.evaluation
 
 
-def _restore(job: Job, state: TrainingState, processes: Processes) -> None:
-    """Put the newest whole checkpoint into `state`, and what the run says of later epochs aside."""
+def _restore(job: Job, state: TrainingState, found: Checkpoint | None, processes: Processes) -> None:
+    """Put a checkpoint into `state`, and what the run says of later epochs aside."""
     run = job.run
-    found = load_newest(run.checkpoints)
     if found is None:
         if processes.first:
             run.keep_metrics(0)
         return
     state.restore(found.tensors, found.state, str(run.checkpoints))
+    state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
     if not processes.first:
         return
     run.keep_metrics(state.position.epoch)

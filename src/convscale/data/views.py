@@ -1,0 +1,143 @@
+"""Views: what a network sees of each image, from collections and from streams. PyTorch's data set of the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import data as torch_data
+
+from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
+from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
+from convscale.errors import DataError
+from convscale.preprocessing import Preprocessing
+from convscale.recipes import Augmentation
+
+
+class View(NamedTuple):
+    pixels: Tensor | None
+    label: int
+    name: str = ""
+    reason: str = ""
+
+
+class Indexed:
+    """The images of a collection, by index; this process loads every `world`-th of a step."""
+
+    def __init__(self, images: ImageCollection, rank: int, world: int) -> None:
+        self.images, self.rank, self.world = images, rank, world
+
+    def key(self, item: Any) -> int:
+        return int(item)
+
+    def label(self, item: Any) -> int:
+        return int(self.images.labels[item])
+
+    def name(self, item: Any) -> str:
+        return self.images.name(item)
+
+    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
+        return evaluation_view(self.images, item, preprocessing)
+
+    def training(
+        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+    ) -> Pixels:
+        return training_view(self.images, item, preprocessing, augmentation, generator)
+
+    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
+        """What each step from `start` on loads in this process, in a random order."""
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
+        size -= size % self.world  # fewer images than a batch: as many for each process
+        for step in range(start, steps):
+            yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
+
+    def in_order(self) -> Iterator[int]:
+        return iter(range(self.rank, len(self.images), self.world))
+
+
+class Streamed:
+    """The images of a stream, each item with its bytes; it is read in the main process and decoded in workers.
+
+    state: what `Stream.state_at` said where this reading begins.
+    """
+
+    def __init__(self, images: Stream, rank: int, world: int, state: Mapping[str, Any] | None) -> None:
+        self.images, self.rank, self.world, self.state = images, rank, world, state
+
+    def key(self, item: Any) -> int:
+        return int(item.position) * self.world + self.rank
+
+    def label(self, item: Any) -> int:
+        return int(item.label)
+
+    def name(self, item: Any) -> str:
+        return str(item.name)
+
+    def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
+        return evaluation_view_of(item.content, item.name, preprocessing)
+
+    def training(
+        self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+    ) -> Pixels:
+        return training_view_of(item.content, item.name, preprocessing, augmentation, generator)
+
+    def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[StreamItem]]:
+        """What each step from `start` on loads in this process, as the stream's seeded shuffle gives it."""
+        mine = min(size // self.world, *(self.images.length(rank, self.world) for rank in range(self.world)))
+        items = self.images.read(seed, epoch, start * mine, self.rank, self.world, self.state)
+        for _ in range(start, steps):
+            yield list(islice(items, mine))
+
+    def in_order(self) -> Iterator[StreamItem]:
+        return self.images.read(None, 0, 0, self.rank, self.world)
+
+
+def source_for(
+    images: ImageCollection | Stream, rank: int, world: int, state: Mapping[str, Any] | None = None
+) -> Indexed | Streamed:
+    return Streamed(images, rank, world, state) if isinstance(images, Stream) else Indexed(images, rank, world)
+
+
+class Views(torch_data.Dataset[View]):
+    """One view of each image, or why there is none. Random views depend on (seed, epoch, index) alone, so neither
+    the number of workers nor the order of the images changes them.
+
+    `busy`, (workers,) int64 shared between processes, holds the index of the image that each worker is at, or -1,
+    so that a hanging one can be named.
+    """
+
+    def __init__(
+        self,
+        source: Indexed | Streamed,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> None:
+        self.source, self.preprocessing = source, preprocessing
+        self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
+        self.busy = torch.full((0,), -1)
+
+    def __getitem__(self, item: Any) -> View:
+        worker = torch_data.get_worker_info()
+        if worker is not None:
+            self.busy[worker.id] = self.source.key(item)
+        label = self.source.label(item)
+        try:
+            return View(torch.from_numpy(self.view(item)), label)
+        except DataError as error:  # told by the main process: a worker would wrap it in its traceback
+            return View(None, label, self.source.name(item), error.message)
+        finally:
+            if worker is not None:
+                self.busy[worker.id] = -1
+
+    def view(self, item: Any) -> Pixels:
+        """Pixels (channels, size, size) uint8. Raises DataError."""
+        if self.augmentation is None:
+            return self.source.evaluation(item, self.preprocessing)
+        generator = np.random.default_rng((self.seed, self.epoch, self.source.key(item)))
+        return self.source.training(item, self.preprocessing, self.augmentation, generator)

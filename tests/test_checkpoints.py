@@ -25,7 +25,13 @@ from convscale.errors import RunError, TrainingError
 from convscale.recipes import Recipe, recipe
 from convscale.runs import Run
 from convscale.training import checkpoint
-from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers, save_checkpoint
+from convscale.training.checkpoint import (
+    checkpoint_name,
+    list_checkpoints,
+    load_newest,
+    remove_leftovers,
+    save_checkpoint,
+)
 
 FULL = bool(os.environ.get("CONVSCALE_FAULTS"))
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
@@ -39,7 +45,7 @@ def tensors(seed: int, millions: float = 0.02) -> dict[str, torch.Tensor]:
 
 def test_round_trip(tmp_path: Path) -> None:
     for step in (1, 2, 30):
-        save_checkpoint(tmp_path, step, tensors(step), {"step": step})
+        save_checkpoint(tmp_path, checkpoint_name(step), tensors(step), {"step": step})
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000002", "step-000000030"]
     found = load_newest(tmp_path)
     assert found is not None and found.state == {"step": 30} and not found.damaged
@@ -57,7 +63,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     def save_for_ever(first: int) -> None:
         step = first
         while True:
-            save_checkpoint(tmp_path, step, contents[step % 3], {"step": step})
+            save_checkpoint(tmp_path, checkpoint_name(step), contents[step % 3], {"step": step})
             step += 1
 
     attempts, leftovers, last = (200 if FULL else 20), 0, -1
@@ -82,8 +88,8 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 
 def test_bit_rot_and_truncation(tmp_path: Path) -> None:
     """FAULTS 2: noticed before training, and the one before it serves."""
-    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
-    good = save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
+    save_checkpoint(tmp_path, checkpoint_name(1), tensors(1), {"step": 1})
+    good = save_checkpoint(tmp_path, checkpoint_name(2), tensors(2), {"step": 2})
     kept = tmp_path.parent / f"{tmp_path.name}-good"
     shutil.copytree(good, kept)
     chance = random.Random(0)
@@ -141,7 +147,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_resume(tmp_path: Path, capsys: p
 
 def test_checkpoints_of_others_are_refused(tmp_path: Path) -> None:
     """Nothing but safetensors and JSON with the right hashes, names and shapes is read; never a pickle."""
-    path = save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    path = save_checkpoint(tmp_path, checkpoint_name(1), tensors(1), {"step": 1})
     import pickle
 
     class Payload:
@@ -167,7 +173,7 @@ def test_the_order_of_a_save(tmp_path: Path) -> None:
     """FAULTS 3: contents on the disk before the name, the name before it is relied on."""
     code = (
         "import sys, pathlib, torch; from convscale.training.checkpoint import save_checkpoint; "
-        "save_checkpoint(pathlib.Path(sys.argv[1]), 1, {'a': torch.zeros(9)}, {})"
+        "save_checkpoint(pathlib.Path(sys.argv[1]), 'step-000000001', {'a': torch.zeros(9)}, {})"
     )
     log = tmp_path / "log"
     calls = "trace=openat,write,fsync,rename,renameat,renameat2,mkdir"
@@ -188,7 +194,7 @@ def test_the_order_of_a_save(tmp_path: Path) -> None:
 
 def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS 8: the old checkpoint stays, nothing half-written does, and the message says how much is needed."""
-    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    save_checkpoint(tmp_path, checkpoint_name(1), tensors(1), {"step": 1})
     real = checkpoint._write_flushed
 
     def full(path: Path, data: bytes) -> None:
@@ -197,7 +203,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(checkpoint, "_write_flushed", full)
     with pytest.raises(TrainingError, match=r"step-000000002.*No space left.*160kB are needed, .* are free.*resume"):
-        save_checkpoint(tmp_path, 2, tensors(2), {"step": 2})
+        save_checkpoint(tmp_path, checkpoint_name(2), tensors(2), {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
     found = load_newest(tmp_path)
     assert found is not None and found.state == {"step": 1}
@@ -214,9 +220,9 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("no mount is allowed here")
     try:
-        save_checkpoint(disk / "c", 1, tensors(1), {"step": 1})
+        save_checkpoint(disk / "c", checkpoint_name(1), tensors(1), {"step": 1})
         with pytest.raises(TrainingError, match=r"No space left.*24MB are needed, \d.* are free"):
-            save_checkpoint(disk / "c", 2, tensors(2, 3.0), {"step": 2})
+            save_checkpoint(disk / "c", checkpoint_name(2), tensors(2, 3.0), {"step": 2})
         assert [path.name for path in (disk / "c").iterdir()] == ["step-000000001"]
         with pytest.raises(RunError, match=r"checkpoints and weights need up to .*, \d.* are free"):
             cs.train(cs.network("efficientnet-b0"), "digits", recipe("digits"), disk / "run", quiet=True)

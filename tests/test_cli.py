@@ -43,7 +43,7 @@ OPTIONS = {
         "--weights", "--exclude", "--checkpoint-seconds", "--compile", "--step-times", "--tensorboard", "--dry-run",
         "-o", "--output", "--json",
     ],
-    "resume": ["run", "--set", "--json"],
+    "resume": ["run", "--data", "--set", "--json"],
     "data": ["check", "data", "--label-column", "-o", "--output", "--json"],
     "doctor": ["--json"],
     "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
@@ -323,7 +323,7 @@ def test_images_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
         tmp_path / "list.txt", "-o", tmp_path / "run",
     )  # fmt: skip
     (tmp_path / "list.txt").unlink()
-    assert trained["unreadable"] == 0 and "bad.png" in (tmp_path / "run" / "exclude.txt").read_text()
+    assert trained["unreadable"] == 0 and "all" in (tmp_path / "run" / "exclude.json").read_text()
     found = run_json(capsys, "eval", tmp_path / "run", "--data", tmp_path / "data")
     assert found["n"] == trained["evaluation"]["n"] and found["top1"] == trained["evaluation"]["top1"]
 

@@ -95,9 +95,11 @@ def launch() -> Iterator[int]:
 
     process = multiprocessing.get_context("fork").Process(target=serve)
     process.start()
-    yield ours.recv()
-    process.kill()
-    process.join()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join()
 
 
 def side_by_side(
@@ -293,7 +295,7 @@ def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_
         return command_line(words)
 
     def killed_while_it_creates() -> int:
-        module: Any = sys.modules[make_job.__module__]
+        module: Any = sys.modules[train.__module__]
         real = module.create_run
 
         def half(path: Path, *rest: Any) -> Run:

@@ -27,7 +27,12 @@ def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
     curves = (("train_loss", "training loss"), ("top1", "held-out top-1"), ("learning_rate", "learning rate"))
     for index, (key, title) in enumerate(curves, start=1):
         axes = figure.add_subplot(1, 3, index)
-        axes.plot(epochs, [getattr(record, key) for record in records], marker="." if len(epochs) < 60 else "")
+        values = [getattr(record, key) for record in records]
+        axes.plot(
+            epochs,
+            [float("nan") if value is None else value for value in values],
+            marker="." if len(epochs) < 60 else "",
+        )
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

@@ -113,6 +113,7 @@ def fit(
         choice = replace(choice, recipe_name=recipe_name)
     named = recipe(choice.recipe_name)
     chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings(list(changes))
+    chosen_recipe = chosen_recipe.for_images(len(dataset.train))
     planned = plan(choice.baseline, budget, law)
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
     require_free(path)
@@ -127,7 +128,7 @@ def fit(
         quiet=quiet,
         seed=seed,
         workers=workers,
-        exclude=None if exclude is None else str(exclude),
+        exclude=None if exclude is None else str(Path(exclude).absolute()),
         changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
     )
     seconds = time.monotonic() - started

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class DataRecord:
-    """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`."""
+    """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
+
+    fingerprint: of class names, images' names below `source`, and labels, in their order.
+    """
 
     source: str
     held_out: Literal["test", "validation", "stratified"]
@@ -17,6 +20,7 @@ class DataRecord:
     label_column: str
     train_images: int
     test_images: int
+    fingerprint: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -24,14 +28,15 @@ class DataRecord:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, `top1` is of the
+    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none
+    where all were left out; `top1` is of the
     held-out images, `seconds` are those of training alone and the four that follow are parts of them."""
 
     epoch: int
     steps: int
     learning_rate: float
-    train_loss: float
-    gradient_norm: float
+    train_loss: float | None
+    gradient_norm: float | None
     top1: float
     seconds: float
     data_seconds: float
@@ -50,8 +55,8 @@ class TrainRecord:
 
     top1: of the weights that were kept, the last epoch's. best_top1, best_epoch: of best.safetensors, which the
     held-out images chose. seconds: of all of it, interruptions left out. images_per_second: of training alone.
-    predicted_seconds: from the first steps. unreadable: images that were skipped. processes: how many trained.
-    state_sha256: of weights, EMA, optimizer, position of the sampler and random state.
+    predicted_seconds: from the first steps, none for a short run. unreadable: images that were skipped.
+    processes: how many trained. state_sha256: of weights, EMA, optimizer, position of the sampler and random state.
     """
 
     top1: float
@@ -61,7 +66,7 @@ class TrainRecord:
     images_per_second: float
     best_top1: float
     best_epoch: int
-    predicted_seconds: float
+    predicted_seconds: float | None
     unreadable: int
     processes: int
     state_sha256: str

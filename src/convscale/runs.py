@@ -6,7 +6,7 @@ network.toml          the network
 recipe.toml           how it was trained
 settings.json         seed, workers and what else `resume` needs
 data.json             the data: where from, which split was held out, seed
-exclude.txt           the images of it that were left out
+exclude.json          the images of it that were left out, by split and position
 metrics.jsonl         one line an epoch
 events.jsonl          what else happened: resumed, skipped, fell back
 checkpoints/          the two newest states of training, until it is done
@@ -19,11 +19,13 @@ pictures/             curves, confusion matrix, the first batch
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +47,7 @@ FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
-    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "exclude.txt", "metrics.jsonl",
+    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "exclude.json", "metrics.jsonl",
     "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard")
@@ -146,7 +148,7 @@ class Settings:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if self.checkpoint_seconds < 0:
+        if not 0 <= self.checkpoint_seconds < math.inf:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
 
 
@@ -171,10 +173,10 @@ class Run:
         path = self.path / "data.json"
         return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
 
-    def excluded_images(self) -> Path | None:
-        """The list of images that were left out, None where none were."""
-        path = self.path / "exclude.txt"
-        return path if path.exists() else None
+    def excluded_images(self) -> dict[str, tuple[int, ...]]:
+        """The positions of the images that were left out, by split; empty where none were."""
+        path = self.path / "exclude.json"
+        return from_table(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
 
     def recipe(self) -> Recipe:
         """The recipe. Raises ConfigError where it is damaged."""
@@ -244,8 +246,10 @@ class Run:
         with (self.path / "lock").open("a") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path}: another process is training this run", hint="wait for it") from None
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    raise RunError(f"{self.path}: another process is training this run", hint="wait for it") from None
+                # a file system without locks: go without
             yield
 
     def discard(self) -> None:
@@ -275,7 +279,13 @@ class Run:
 
 
 def create_run(
-    path: Path, network: ConvNet, recipe: Recipe, data: DataRecord, settings: Settings, facts: dict[str, Any]
+    path: Path,
+    network: ConvNet,
+    recipe: Recipe,
+    data: DataRecord,
+    settings: Settings,
+    facts: dict[str, Any],
+    excluded: Mapping[str, tuple[int, ...]],
 ) -> Run:
     """Make a run folder and write what is known before training; `facts` (threads, device) join the environment.
 
@@ -288,13 +298,18 @@ def create_run(
         write_toml(path / "recipe.toml", to_table(recipe))
         write_json(path / "settings.json", to_table(settings))
         write_json(path / "data.json", data.as_dict())
-        if settings.exclude is not None:  # a copy: the user's list may change
-            write_text(path / "exclude.txt", Path(settings.exclude).read_text(encoding="utf-8"))
+        if excluded:
+            write_json(path / "exclude.json", excluded)
         write_text(path / "metrics.jsonl", "")
         # last: what has it is a run
         write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | facts | environment())
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}", hint="choose another with -o") from None
+    except RunError:
+        raise  # not ours to touch
+    except BaseException:
+        Run(path).discard()  # a signal: leave the name free
+        raise
     return Run(path)
 
 

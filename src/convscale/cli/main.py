@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from convscale.errors import ConvscaleError, UnknownNameError
+from convscale.errors import ConvscaleError, RunError, UnknownNameError
 from convscale.units import printable
 from convscale.version import __version__
 
@@ -104,7 +104,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), "", error.exit_code)
     except ConvscaleError as error:
-        hint = error.hint or ("convscale --help" if error.exit_code == 2 else "")
+        unused = error.exit_code != 2 or isinstance(error, RunError)
+        hint = error.hint or ("" if unused else "convscale --help")
         return _fail(error.message, hint, error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", "", 130)

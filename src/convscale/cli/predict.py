@@ -8,6 +8,7 @@ import click
 
 from convscale.cli.shared import json_option, print_json
 from convscale.runs import weights_file
+from convscale.units import printable
 
 
 @click.command()
@@ -25,5 +26,5 @@ def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
         print_json({"predictions": [prediction.as_dict() for prediction in predictions]})
         return
     for prediction in predictions:
-        ranked = "  ".join(f"{name} {probability:.3f}" for name, probability in prediction.classes)
-        print(f"{prediction.image}: {ranked}")
+        ranked = "  ".join(f"{printable(name)} {probability:.3f}" for name, probability in prediction.classes)
+        print(f"{printable(prediction.image)}: {ranked}")

@@ -12,9 +12,10 @@ from convscale.runs import open_unfinished_run
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", metavar="DATA", help="Where the data is now, if it was moved.")
 @set_option
 @json_option
-def command(run: Path, settings: tuple[str, ...], as_json: bool) -> None:
+def command(run: Path, data: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """Go on with an unfinished training in RUN, to the very result that it would have had.
 
     With --set the recipe is another from here on, and the run says so.
@@ -23,5 +24,5 @@ def command(run: Path, settings: tuple[str, ...], as_json: bool) -> None:
     unfinished.recipe().with_settings(list(settings))  # a mistyped one is told before PyTorch is loaded
     from convscale.training import resume
 
-    finished, evaluation = resume(run, changes=list(settings))
+    finished, evaluation = resume(run, data=data, changes=list(settings))
     print_training(finished, evaluation, as_json)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DATA_HELP = "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME."
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 classes_option = click.option("--classes", type=int, metavar="N", help="Number of classes.")
 output_option = click.option(
@@ -141,6 +142,8 @@ def load_network(name_or_file: str, classes: int | None = None, resolution: int 
         from convscale.runs import read_header
 
         network = read_header(Path(name_or_file)).network
+    elif (Path(name_or_file) / "network.toml").exists():
+        network = find(str(Path(name_or_file) / "network.toml"))
     else:
         network = find(name_or_file)
     if classes is not None:

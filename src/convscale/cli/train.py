@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from convscale.cli.shared import (
+    DATA_HELP,
     batch_or_auto_option,
     epochs_option,
     json_option,
@@ -28,7 +29,7 @@ from convscale.runs import require_writable
 
 @click.command()
 @click.argument("network")
-@click.option("--data", required=True, help="digits, a folder of images, parquet, or hf:NAME.")
+@click.option("--data", required=True, help=DATA_HELP)
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @epochs_option
 @batch_or_auto_option
@@ -60,7 +61,7 @@ def command(
     from convscale.data import open_dataset
 
     files: dict[str, Any] = {
-        key: str(path) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
+        key: str(path.absolute()) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
     }
     dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
     if dataset.skipped and speaks():
@@ -68,13 +69,14 @@ def command(
     from convscale import training  # PyTorch, once everything else is known to be right
 
     net = net.with_classes(len(dataset.classes))
+    chosen = chosen.for_images(len(dataset.train))
     if batch == "auto":
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
         click.echo(f"note: unlike recipe {recipe_name}: {'; '.join(changed)}", err=True)
     if dry_run:
-        estimate = training.estimate(net, dataset, chosen, **running, **files)
+        estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:
             print_json(estimate.as_dict())
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +25,8 @@ class Dataset:
     """Images to train on and images held out from it.
 
     held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
-    each class. skipped: files and folders beside the data that belong to no split. excluded: how many images a
-    list left out.
+    each class. skipped: files and folders beside the data that belong to no split. excluded: positions of
+    the images that a list left out, by split.
     """
 
     source: str
@@ -36,29 +37,49 @@ class Dataset:
     seed: int
     label_column: str = "label"
     skipped: tuple[str, ...] = ()
-    excluded: int = 0
+    excluded: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def record(self) -> DataRecord:
         """What a run records about its data."""
-        return DataRecord(self.source, self.held_out, self.seed, self.label_column, len(self.train), len(self.test))
+        counts = len(self.train), len(self.test)
+        return DataRecord(self.source, self.held_out, self.seed, self.label_column, *counts, self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        """sha256 of class names, and of the images' names and labels in their order; it moves with the data."""
+        digest = hashlib.sha256("\0".join(self.classes).encode())
+        for images in (self.train, self.test):
+            if isinstance(images, Stream):
+                digest.update(f"{len(images)} streamed\0".encode())
+                continue
+            digest.update(images.labels.tobytes())
+            for index in range(len(images)):
+                name = images.name(index).removeprefix(self.source)
+                digest.update(f"{name}\0".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
 
 def open_dataset(
-    data: str | Path, *, seed: int = 0, label_column: str = "label", exclude: str | Path | None = None
+    data: str | Path,
+    *,
+    seed: int = 0,
+    label_column: str = "label",
+    exclude: str | Path | Mapping[str, Sequence[int]] | None = None,
 ) -> Dataset:
     """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME` or `hf-stream:NAME`.
 
     A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
     files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
     fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as `convscale data
-    check -o` writes it. Raises DataError for data that cannot be used.
+    check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
     """
     if seed < 0:
         raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
     if str(data).startswith(STREAM_PREFIX):
         return _open_streams(str(data), seed, label_column, exclude)
     splits, classes, skipped = read_splits(data, label_column)
-    splits, excluded = leave_out(splits, Path(exclude)) if exclude is not None else (splits, 0)
+    excluded: Mapping[str, tuple[int, ...]] = {}
+    if exclude:
+        splits, excluded = leave_out(splits, Path(exclude) if isinstance(exclude, str | Path) else exclude)
     for name in classes:
         _require_text(name, data)
     for name, images in splits.items():
@@ -86,10 +107,10 @@ def source_of(data: str | Path) -> str:
     return parse_spec(str(data)).spec if is_hub(data) else str(Path(data).resolve())
 
 
-def _open_streams(spec: str, seed: int, label_column: str, exclude: str | Path | None) -> Dataset:
+def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> Dataset:
     from convscale.data.stream import open_streams  # an optional extra, imported when asked for
 
-    if exclude is not None:
+    if exclude:
         raise DataError(f"{spec}: images of a stream cannot be left out by name", hint="read it as hf:...")
     streams = open_streams(spec, label_column)
     held_out: Literal["test", "validation"] = "test" if "test" in streams else "validation"

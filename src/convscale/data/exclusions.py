@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,26 +69,39 @@ def read_exclusions(file: Path) -> list[str]:
         raise DataError(f"{file}: {reason}", hint="convscale data check DATA -o FILE writes one") from None
 
 
-def leave_out(splits: dict[str, ImageCollection], file: Path) -> tuple[dict[str, ImageCollection], int]:
-    """The splits without the images that the list names, and how many those are.
+def leave_out(
+    splits: dict[str, ImageCollection], listed: Path | Mapping[str, Sequence[int]]
+) -> tuple[dict[str, ImageCollection], dict[str, tuple[int, ...]]]:
+    """The splits without some images, and the positions of those by split.
 
-    Relative paths are taken from the current folder. Raises DataError for a name that the data does not have.
+    listed: positions by split, or a file of names, where relative paths are taken from the current folder. Raises
+    DataError for an image that the data does not have.
     """
-    missing = {os.path.abspath(name): name for name in read_exclusions(file)}  # noqa: PTH100 - '..' is resolved too
-    listed = frozenset(missing)
+    positions = _positions(splits, listed) if isinstance(listed, Path) else {k: tuple(v) for k, v in listed.items()}
     kept: dict[str, ImageCollection] = {}
     for split, images in splits.items():
-        stays = np.ones(len(images), dtype=bool)
-        for index in range(len(images)):
-            place = os.path.abspath(images.name(index))  # noqa: PTH100
-            if place in listed:
-                stays[index] = False
-                missing.pop(place, None)
-        kept[split] = Subset(images, np.flatnonzero(stays))
+        gone = np.array(positions.get(split, ()), dtype=np.int64)
+        if len(gone) and not (gone.min() >= 0 and gone.max() < len(images)):
+            raise DataError(f"the {split} split has {len(images):,} images, none at {gone.max()}")
+        kept[split] = Subset(images, np.setdiff1d(np.arange(len(images)), gone)) if len(gone) else images
+    return kept, positions
+
+
+def _positions(splits: dict[str, ImageCollection], file: Path) -> dict[str, tuple[int, ...]]:
+    missing = {os.path.abspath(name): name for name in read_exclusions(file)}  # noqa: PTH100 - '..' is resolved too
+    listed = frozenset(missing)
+    found: dict[str, tuple[int, ...]] = {}
+    for split, images in splits.items():
+        places = (os.path.abspath(images.name(index)) for index in range(len(images)))  # noqa: PTH100
+        gone = {index: place for index, place in enumerate(places) if place in listed}
+        for place in gone.values():
+            missing.pop(place, None)
+        if gone:
+            found[split] = tuple(gone)
     if missing:
         first = next(iter(missing.values()))
         raise DataError(
             f"{file}: {len(missing)} of its {len(listed)} images are not in the data, first {first!r:.300}",
             hint="name the data as the list does, or make a new one: convscale data check DATA -o FILE",
         )
-    return kept, len(listed)
+    return found

@@ -13,7 +13,7 @@ from torch.utils import data as torch_data
 
 from convscale.data.images import ImageCollection, Stream
 from convscale.data.views import Streamed, View, Views, source_for
-from convscale.errors import DataError, TrainingError
+from convscale.errors import TrainingError
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
 
@@ -47,8 +47,8 @@ def training_batches(
     """The batches of one epoch in a random order from step `start` on, the last incomplete one left out.
 
     `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
-    image that cannot be read is taken by another of its batch. `state` is a stream's at `start`. Raises DataError
-    where a whole batch cannot be read.
+    image that cannot be read is taken by another of its batch; a batch of none that can be read is empty. `state` is
+    a stream's at `start`.
     """
     source = source_for(images, rank, world, state)
     views = Views(source, preprocessing, augmentation, seed, epoch)
@@ -96,17 +96,17 @@ class _WorkerDied(Exception):
 
 
 def _load(
-    views: Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[View]], Batch | DataError]
+    views: Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[View]], Batch]
 ) -> Iterator[Batch]:
-    """Batches as planned. Raises DataError for a batch without an image, _WorkerDied, and TrainingError naming the
-    image at which a worker hangs."""
+    """Batches as planned. Raises _WorkerDied, and TrainingError naming the image at which a worker hangs."""
+    looked = None
     views.busy = torch.full((workers,), -1).share_memory_()  # type: ignore[no-untyped-call]
     loader: Any = torch_data.DataLoader(
         views,
         batch_sampler=plan,
         num_workers=workers,
         collate_fn=collate,
-        timeout=WORKER_TIMEOUT_SECONDS if workers else 0,
+        timeout=WORKER_TIMEOUT_SECONDS / 2 if workers else 0,
         worker_init_fn=_leave_group,
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
@@ -116,14 +116,15 @@ def _load(
             loaded = next(batches, None)
         except RuntimeError as error:
             if "timed out" in str(error):
-                raise _hanging(views) from None
+                if looked is not None and looked.equal(views.busy):
+                    raise _hanging(views) from None
+                looked = views.busy.clone()  # slow, or hanging: the next look tells
+                continue
             if "DataLoader worker" not in str(error):
                 raise
             raise _WorkerDied(str(error).splitlines()[0]) from None
         if loaded is None:
             return
-        if isinstance(loaded, DataError):
-            raise loaded
         yield loaded
 
 
@@ -152,13 +153,11 @@ def _collate(views: list[View]) -> Batch:
     return Batch(pixels, torch.tensor([view.label for view in good]), missing)
 
 
-def _collate_filled(views: list[View]) -> Batch | DataError:
+def _collate_filled(views: list[View]) -> Batch:
     """As many images as planned: others of the batch take the places of those that could not be read."""
     batch = _collate(views)
-    if not batch.missing:
+    if not batch.missing or not len(batch.labels):
         return batch
-    if not len(batch.labels):
-        return DataError(f"{views[0].reason}; nor could any other image of its batch be read")
     fill = torch.arange(len(batch.missing)) % len(batch.labels)
     pixels, labels = batch.pixels[fill], batch.labels[fill]
     return Batch(torch.cat([batch.pixels, pixels]), torch.cat([batch.labels, labels]), batch.missing)

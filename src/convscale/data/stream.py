@@ -21,6 +21,7 @@ from convscale.data.hub import Columns, common_classes, encoded, find_columns, s
 from convscale.data.hub_source import HubSource, StreamTable, is_saved, loading, parse_spec, saved_streams, streams
 from convscale.data.images import StreamItem
 from convscale.data.layouts import derive_classes
+from convscale.data.randomness import Purpose, keyed
 from convscale.errors import DataError
 
 MAX_PARTS = 1024  # more files are read in strides of so many: opening a part costs time in the number of files
@@ -99,7 +100,7 @@ class ImageStream:
         for rows in self._blocks(plan, self._find(plan, block * self.buffer * plan.step, state)):
             order = range(len(rows))
             if seed is not None:
-                order = np.random.default_rng((seed, epoch, block)).permutation(len(rows)).tolist()
+                order = keyed(Purpose.BLOCK, seed, epoch, block).permutation(len(rows)).tolist()
             for index in order[skipped:]:
                 yield self._item(position, *rows[index])
                 position += 1
@@ -120,7 +121,7 @@ class ImageStream:
         step, offset = (1, 0) if self._by_parts(world) else (world, rank)
         parts = np.arange(rank, self._parts, world) if self._by_parts(world) else np.arange(self._parts)
         if seed is not None:
-            parts = np.random.default_rng((seed, epoch)).permutation(parts)
+            parts = keyed(Purpose.PARTS, seed, epoch).permutation(parts)
         key = {"seed": seed, "epoch": epoch, "rank": rank, "world": world, "step": step}
         return _Plan(key | {"parts": self._parts, "buffer": self.buffer}, tuple(parts.tolist()), step, offset)
 

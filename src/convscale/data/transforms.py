@@ -114,7 +114,8 @@ def _mirror(pixels: Pixels) -> Pixels:
 
 
 def random_box(size: tuple[int, int], scale_min: float, generator: np.random.Generator) -> Box:
-    """A box of `scale_min` to all of the area, sides 3:4 to 4:3; the whole image where ten draws do not fit."""
+    """A box of `scale_min` to all of the area, sides 3:4 to 4:3; where ten draws do not fit, as in long images, the
+    largest such box in the middle."""
     width, height = size
     for _ in range(10):
         area = width * height * generator.uniform(scale_min, 1)
@@ -123,4 +124,6 @@ def random_box(size: tuple[int, int], scale_min: float, generator: np.random.Gen
         if 0 < w <= width and 0 < h <= height:
             left, top = int(generator.integers(width - w + 1)), int(generator.integers(height - h + 1))
             return left, top, left + w, top + h
-    return 0, 0, width, height
+    w, h = min(width, max(1, round(height * 4 / 3))), min(height, max(1, round(width * 4 / 3)))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h

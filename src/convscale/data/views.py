@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
+from convscale.data.randomness import Purpose, keyed
 from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
 from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing
@@ -50,7 +51,7 @@ class Indexed:
 
     def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
         """What each step from `start` on loads in this process, in a random order."""
-        order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
+        order = keyed(Purpose.ORDER, seed, epoch).permutation(len(self.images))
         size -= size % self.world  # fewer images than a batch: as many for each process
         for step in range(start, steps):
             yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
@@ -139,5 +140,5 @@ class Views(torch_data.Dataset[View]):
         """Pixels (channels, size, size) uint8. Raises DataError."""
         if self.augmentation is None:
             return self.source.evaluation(item, self.preprocessing)
-        generator = np.random.default_rng((self.seed, self.epoch, self.source.key(item)))
+        generator = keyed(Purpose.VIEW, self.seed, self.epoch, self.source.key(item))
         return self.source.training(item, self.preprocessing, self.augmentation, generator)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,10 +83,10 @@ def _held_out_of(
         label_column=label_column or trained_on.label_column,
         exclude=Run(path).excluded_images(),
     )
-    if dataset.record() != replace(trained_on, label_column=dataset.label_column):
+    if dataset.record().fingerprint != trained_on.fingerprint:
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
-            f"{len(dataset.train) + len(dataset.test)}: which were held out can no longer be told",
+            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be told",
             hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
         )
     return dataset.test, dataset.classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import safetensors.torch
@@ -24,8 +25,18 @@ def save_weights(path: str | Path, model: Model, header: WeightsHeader) -> None:
         for name, tensor in model.state_dict().items()
         if not name.endswith(_NOT_STORED)
     }
-    data = safetensors.torch.save(tensors, header.as_metadata())
+    data = _sorted_header(safetensors.torch.save(tensors, header.as_metadata()))
     write_atomic(Path(path), lambda file: file.write(data))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """A safetensors file with the keys of its header's metadata in order: equal weights make equal files."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:

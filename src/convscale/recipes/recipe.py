@@ -96,6 +96,10 @@ class Recipe:
             given.setdefault("schedule", self.schedule.stretched(ratio))
         return replace(self, **given)
 
+    def for_images(self, images: int) -> Recipe:
+        """The recipe for so many training images: a batch larger than that is all of them."""
+        return self if self.batch <= images else self.with_changes(batch=max(2, images))
+
     def with_settings(self, settings: list[str]) -> Recipe:
         """The same recipe with values written as KEY=VALUE, the value as in TOML, a word as a string, and a dot in
         the key for a part of a part: `optimizer.eps=1e-3`. Nothing else follows. Raises ConfigError."""

@@ -36,5 +36,6 @@ def show_epoch(board: Board | None, record: EpochRecord) -> None:
     """Put an epoch's numbers on the board."""
     if board is not None:
         for tag in ("train_loss", "top1", "learning_rate", "gradient_norm", "images_per_second"):
-            board.add_scalar(tag, getattr(record, tag), record.steps)
+            if (value := getattr(record, tag)) is not None:
+                board.add_scalar(tag, value, record.steps)
         board.flush()

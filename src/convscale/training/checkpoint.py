@@ -29,36 +29,39 @@ from convscale.runs import FORMAT_VERSION, require_version
 from convscale.units import format_bytes
 
 KEPT = 2
-_NAME = re.compile(r"step-\d{9,}")
+_NAME = re.compile(r"step-\d{9}(-evaluated)?")
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 
 
 class Checkpoint(NamedTuple):
     """What a checkpoint holds, and the messages of newer ones that were passed over."""
 
+    path: Path
     tensors: dict[str, Tensor]
     state: dict[str, Any]
     damaged: list[str]
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-    """Write the checkpoint of `step` into `folder` and remove all but the two newest.
+def checkpoint_name(step: int, *, evaluated: bool = False) -> str:
+    """What the checkpoint after `step` steps is called; names sort as the states follow each other."""
+    return f"step-{step:09d}" + ("-evaluated" if evaluated else "")
+
+
+def save_checkpoint(folder: Path, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write a checkpoint into `folder` and remove all but the two newest.
 
     Raises TrainingError where it cannot be written, a full disk say; older checkpoints are untouched then.
     """
-    target = folder / f"step-{step:09d}"
+    target = folder / name
     temporary = folder / f".{target.name}.{secrets.token_hex(8)}.tmp"
-    # state last: its size is what changes least
     contents = {_TENSORS: safetensors.torch.save(tensors), _STATE: json.dumps(state, allow_nan=False).encode()}
-    files = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
+    files = {file: {"bytes": len(data), "sha256": _sha256(data)} for file, data in contents.items()}
     contents[_MANIFEST] = json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=2).encode()
     try:
         temporary.mkdir(parents=True)
-        for name, data in contents.items():
-            _write_flushed(temporary / name, data)
+        for file, data in contents.items():
+            _write_flushed(temporary / file, data)
         flush_folder(temporary)
-        if target.exists():  # the same step again, after a fall back to the one before
-            _remove(target)
         temporary.rename(target)
         flush_folder(folder)
     except OSError as error:
@@ -73,7 +76,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     for old in list_checkpoints(folder)[:-KEPT]:
-        _remove(old)
+        shutil.rmtree(_hide(old), ignore_errors=True)
     return target
 
 
@@ -86,7 +89,7 @@ def load_newest(folder: Path) -> Checkpoint | None:
     for path in reversed(list_checkpoints(folder)):
         try:
             tensors, state = _read(path)
-            return Checkpoint(tensors, state, damaged)
+            return Checkpoint(path, tensors, state, damaged)
         except RunError as error:
             damaged.append(error.message)
     if damaged:
@@ -101,11 +104,21 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
+def remove_newer(checkpoint: Path) -> None:
+    """Remove the checkpoints that follow this one: damaged ones that were passed over."""
+    for path in list_checkpoints(checkpoint.parent):
+        if path.name > checkpoint.name:
+            shutil.rmtree(_hide(path), ignore_errors=True)
+
+
 def remove_leftovers(folder: Path) -> int:
-    """Remove what a crash left half written; how many there were."""
-    leftovers = [path for path in folder.glob(".step-*.tmp")] if folder.is_dir() else []
+    """Remove what a crash left half written in `folder` and the folders in it; how many there were."""
+    leftovers = [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]
     for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)
 
 
@@ -145,8 +158,7 @@ def _write_flushed(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _remove(path: Path) -> None:
-    """Remove a checkpoint in one step as others see it: under a hidden name first."""
+def _hide(path: Path) -> Path:
+    """Take a checkpoint's name away, in one step: it is a leftover from now on."""
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    path.rename(hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
+    return path.rename(hidden)

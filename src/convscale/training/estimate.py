@@ -20,8 +20,8 @@ from convscale.recipes import Recipe
 from convscale.runs import Run, Settings
 from convscale.training.checkpoint import free_bytes
 from convscale.training.memory import available_bytes, fitting_images, training_bytes
+from convscale.training.setup import disk_bytes, make_job, make_state
 from convscale.training.step import Stepper
-from convscale.training.train import disk_bytes, make_job, make_state
 from convscale.units import format_bytes, format_seconds
 
 WARM_UP_STEPS, MEASURED_STEPS, MEASURED_BATCHES = 3, 8, 3
@@ -63,8 +63,9 @@ class Estimate:
         ]
 
 
-def estimate(network: ConvNet, data: Dataset, recipe: Recipe, **settings: Any) -> Estimate:
+def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | None = None, **settings: Any) -> Estimate:
     """Take a few real steps, write nothing, and say what `train` with the same arguments would take."""
+    recipe = recipe.for_images(len(data.train))
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(network, data, recipe, Run(Path(folder)), Settings(**settings), quiet=True)
         state = make_state(job, Processes())
@@ -94,7 +95,7 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, **settings: Any) -
         available_bytes=available,
         fitting_batch=None if available is None else fitting_images(job.network, available),
         disk_bytes=disk_bytes(job),
-        free_disk_bytes=free_bytes(Path.cwd()),
+        free_disk_bytes=free_bytes((output or Path()).absolute()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,8 +16,15 @@ from convscale.processes import Processes
 from convscale.progress import Progress
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
+from convscale.schema import to_table
 from convscale.training.board import open_board, show_epoch
-from convscale.training.checkpoint import load_newest, save_checkpoint
+from convscale.training.checkpoint import (
+    Checkpoint,
+    checkpoint_name,
+    load_newest,
+    remove_newer,
+    save_checkpoint,
+)
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
@@ -25,6 +33,7 @@ from convscale.units import format_count, format_seconds
 
 PARTS = ("data", "forward", "backward", "optimizer")
 PREDICTED_AFTER_STEPS = 12
+EVALUATION_SHARE = 0.8  # of a forward pass in training, which also keeps what the backward pass needs
 ROLLBACKS = 3
 SKIPPED_IN_A_ROW = 10
 
@@ -46,9 +55,10 @@ class Loop:
             quiet=job.quiet or not processes.first,
         )
         self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
-        self.saved_step = -1.0
+        self.saved, self.save_seconds = "", 0.0
         self.saved_at = self.clock = time.monotonic()
-        self.recent_seconds: list[float] = []
+        self.recent_steps: list[dict[str, float]] = []
+        self.recent_data: list[float] = []
         self.skipped_in_a_row = 0
 
     def run(self) -> Measured:
@@ -71,7 +81,10 @@ class Loop:
         for batch in self._batches():
             self._note_unreadable(batch)
             position = self.state.position
-            if position.total_steps not in position.skipped_steps:
+            nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
+            if nothing:
+                self._event("no image of a batch could be read: its step is left out", step=position.total_steps)
+            elif position.total_steps not in position.skipped_steps:
                 self._step(batch)
             position.step += 1
             position.total_steps += 1
@@ -89,7 +102,9 @@ class Loop:
         while True:
             started = time.perf_counter()
             batch = self.processes.together(lambda: next(batches, None))
-            self._add_seconds({"data": time.perf_counter() - started})
+            waited = time.perf_counter() - started
+            self._add_seconds({"data": waited})
+            self.recent_data = [*self.recent_data[-PREDICTED_AFTER_STEPS:], waited]
             if batch is None:
                 return
             yield batch
@@ -108,14 +123,16 @@ class Loop:
         position.gradient_norm_sum += outcome.gradient_norm
         position.counted_steps += 1
         position.learning_rate = outcome.learning_rate
-        self.recent_seconds.append(sum(outcome.seconds.values()))
+        self.recent_steps.append(outcome.seconds)
 
     def _not_finite(self, outcome: Outcome) -> None:
         """Stop, skip the step or roll back, as the recipe says; the weights are as they were before the step."""
         position, policy = self.state.position, self.job.recipe.on_nonfinite
+        finite = math.isfinite(outcome.loss) and math.isfinite(outcome.gradient_norm)
         facts = (
-            f"loss {outcome.loss}, gradient norm {outcome.gradient_norm} in step {position.total_steps + 1} (epoch "
-            f"{position.epoch + 1}) at learning rate {outcome.learning_rate:.3g}"
+            f"{'statistics of batch norm overflow, ' if finite else ''}loss {outcome.loss}, gradient norm "
+            f"{outcome.gradient_norm} in step {position.total_steps + 1} (epoch {position.epoch + 1}) at learning rate "
+            f"{outcome.learning_rate:.3g}"
         )
         self._event(f"not finite: {facts}", step=position.total_steps, policy=policy)
         self.skipped_in_a_row += 1
@@ -134,20 +151,26 @@ class Loop:
 
     def _roll_back(self) -> None:
         """Go back to the newest checkpoint, and leave out the step that failed when it comes again."""
-        failed, rollbacks, skipped = (
-            self.state.position.total_steps,
-            self.state.position.rollbacks + 1,
-            self.state.position.skipped_steps,
-        )
+        failed = self.state.position
         self.processes.barrier()
         found = self.processes.together(lambda: load_newest(self.job.run.checkpoints))
         if found is None:
             raise RunError(f"{self.job.run.checkpoints}: no checkpoint to go back to")
-        self.state.restore(found.tensors, found.state, str(self.job.run.checkpoints))
+        self.go_to(found)
         position = self.state.position
-        position.rollbacks, position.skipped_steps = rollbacks, (*skipped, failed)
+        position.rollbacks = failed.rollbacks + 1
+        position.skipped_steps = (*failed.skipped_steps, failed.total_steps)
         self.progress.done_steps = position.total_steps
         raise _RolledBack
+
+    def go_to(self, found: Checkpoint) -> None:
+        """Put a checkpoint into the state, and away what is newer: damaged checkpoints, metrics of later epochs."""
+        run = self.job.run
+        self.processes.together(lambda: self.state.restore(found.tensors, found.state["position"], str(found.path)))
+        self.saved = found.path.name
+        if self.processes.first:
+            run.keep_metrics(self.state.position.epoch)
+            remove_newer(found.path)
 
     def _note_unreadable(self, batch: Batch) -> None:
         """Count images that could not be read, list each once, and stop where they are too many."""
@@ -180,10 +203,11 @@ class Loop:
         training_seconds = sum(seconds.values())
         position.training_seconds += training_seconds
         counted = max(position.counted_steps, 1)
-        images = position.counted_steps * min(self.job.recipe.batch, len(self.job.dataset.train))
+        images = position.counted_steps * self.job.recipe.batch
         record = EpochRecord(
             epoch=position.epoch + 1, steps=position.total_steps, learning_rate=position.learning_rate,
-            train_loss=position.loss_sum / counted, gradient_norm=position.gradient_norm_sum / counted,
+            train_loss=position.loss_sum / counted if position.counted_steps else None,
+            gradient_norm=position.gradient_norm_sum / counted if position.counted_steps else None,
             top1=evaluation.top1, seconds=training_seconds, **{f"{part}_seconds": seconds[part] for part in PARTS},
             images_per_second=images / max(training_seconds, 1e-9),
         )  # fmt: skip
@@ -201,7 +225,7 @@ class Loop:
     def _show_step(self) -> None:
         position = self.state.position
         seconds = sum(position.epoch_seconds.values())
-        images = position.counted_steps * min(self.job.recipe.batch, len(self.job.dataset.train))
+        images = position.counted_steps * self.job.recipe.batch
         self.progress.step(
             f"epoch {position.epoch + 1}/{self.job.recipe.epochs}  step {position.step}/{self.steps}  "
             f"{format_count(images / max(seconds, 1e-9))} images/s"
@@ -214,8 +238,9 @@ class Loop:
             parts = "  ms a step: " + ", ".join(
                 f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
             )
+        loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"
         self.progress.line(
-            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {record.train_loss:.4f}  held-out top-1 "
+            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  held-out top-1 "
             f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
         )
 
@@ -237,34 +262,41 @@ class Loop:
 
     def _predict(self) -> None:
         """Predict the seconds of the whole run, once, after the first steps."""
-        position, recipe, job = self.state.position, self.job.recipe, self.job
+        position, recipe, images = self.state.position, self.job.recipe, len(self.job.dataset.test)
         wanted = min(PREDICTED_AFTER_STEPS, self.steps * recipe.epochs)
-        if position.predicted_seconds or position.total_steps < wanted or not self.recent_seconds:
-            return
-        step = statistics.median(self.recent_seconds[2:] or self.recent_seconds)
-        seconds, mine = position.epoch_seconds, max(1, recipe.batch // self.processes.world)
-        data, forward = (seconds.get(part, 0.0) / wanted for part in ("data", "forward"))
-        evaluation = len(job.dataset.test) / self.processes.world * (data + 0.8 * forward) / mine
         left = self.steps * recipe.epochs - position.total_steps
-        position.predicted_seconds = position.run_seconds + left * (step + data) + recipe.epochs * evaluation
+        if position.predicted_seconds or position.total_steps < wanted or not self.recent_steps or not left:
+            return
+        steps = self.recent_steps[2:] or self.recent_steps  # the first ones are slow
+        step = statistics.median(sum(seconds.values()) for seconds in steps)
+        forward = statistics.median(seconds["forward"] for seconds in steps)
+        data = statistics.median(self.recent_data)
+        evaluation = images / recipe.batch * (data + EVALUATION_SHARE * forward)
+        each_epoch = evaluation + self.save_seconds
+        position.predicted_seconds = position.run_seconds + left * (step + data) + recipe.epochs * each_epoch
         self.progress.note(f"about {format_seconds(position.predicted_seconds)} in all, by the first {wanted} steps")
 
     def save(self) -> None:
         """Write a checkpoint of the state as it is, unless it is written already."""
-        position = self.state.position
-        marker = position.total_steps + (0 if position.step else 1) * 0.5
-        if isinstance(self.job.dataset.train, Stream):
-            position.stream = self.job.dataset.train.state_at(
-                position.step * self.job.recipe.batch // self.processes.world
-            )
-        if self.saved_step != marker:
-            self.processes.together(self._write)
-        self.saved_step, self.saved_at = marker, time.monotonic()
+        position, train = self.state.position, self.job.dataset.train
+        name = checkpoint_name(position.total_steps, evaluated=position.step == 0)
+        if isinstance(train, Stream):
+            position.stream = train.state_at(position.step * self.job.recipe.batch // self.processes.world)
+        started = time.monotonic()
+        if self.saved != name:
+            self.processes.together(lambda: self._write_checkpoint(name))
+            self.save_seconds = time.monotonic() - started
+        self.saved, self.saved_at = name, time.monotonic()
 
-    def _write(self) -> None:
+    def _write_checkpoint(self, name: str) -> None:
         if self.processes.first:
-            folder, step = self.job.run.checkpoints, self.state.position.total_steps
-            save_checkpoint(folder, step, self.state.tensors(), self.state.table())
+            job = self.job
+            state = {
+                "position": self.state.table(),
+                "recipe": to_table(job.recipe),
+                "network": to_table(job.network),
+            }
+            save_checkpoint(job.run.checkpoints, name, self.state.tensors(), state)
 
     def _count_seconds(self) -> None:
         now = time.monotonic()

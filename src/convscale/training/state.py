@@ -10,10 +10,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convscale.data.randomness import Purpose, keyed
 from convscale.errors import RunError
 from convscale.nn import Model
 from convscale.schema import from_table
@@ -58,7 +58,19 @@ class Position:
 
 
 # What runs that end alike may differ in.
-_LEFT_OUT = ("epoch_seconds", "run_seconds", "training_seconds", "predicted_seconds", "rollbacks", "stream")
+_LEFT_OUT = (
+    "epoch_seconds",
+    "run_seconds",
+    "training_seconds",
+    "predicted_seconds",
+    "rollbacks",
+    "stream",
+    "unreadable",
+)
+
+
+# What the optimizers keep of each parameter.
+_SLOTS = ("momentum_buffer", "mean_square", "momentum", "exp_avg", "exp_avg_sq")
 
 
 class TrainingState:
@@ -119,7 +131,7 @@ class TrainingState:
 
 def seed_step(seed: int, step: int, rank: int, part: int) -> None:
     """Set PyTorch's generators to what this part of this step draws from, whatever was drawn before."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank, part)).generate_state(1, np.uint64)[0]))
+    torch.manual_seed(int(keyed(Purpose.STEP, seed, step, rank, part).integers(2**63)))
 
 
 def _floats(module: nn.Module) -> list[tuple[str, Tensor]]:
@@ -137,9 +149,10 @@ def _take(left: dict[str, Tensor], name: str, like: Tensor, where: str) -> Tenso
 
 
 def _slot(value: Tensor, parameter: nn.Parameter, name: str, where: str) -> Tensor:
-    """A slot of the optimizer as it was: like its parameter in shape and layout, or a single number."""
-    if value.ndim == 0:
+    """A slot of the optimizer as it was: like its parameter in shape and layout, or a number of steps."""
+    slot = name.split(".", 2)[1]
+    if slot == "step" and value.ndim == 0:
         return value.to(parameter.device)
-    if value.shape != parameter.shape:
-        raise RunError(f"{where}: {name!r} is {tuple(value.shape)}, not {tuple(parameter.shape)}")
+    if slot not in _SLOTS or value.shape != parameter.shape or value.dtype != parameter.dtype:
+        raise RunError(f"{where}: {name!r} is {value.dtype} {tuple(value.shape)}, which no optimizer here keeps")
     return torch.empty_like(parameter).copy_(value)

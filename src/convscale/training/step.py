@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convscale.data.loader import Batch, Normalise
 from convscale.data.mixing import mix
+from convscale.data.randomness import Purpose, keyed
 from convscale.nn import autocast, release_memory
 from convscale.processes import Processes
 from convscale.training.job import Job
@@ -93,7 +93,7 @@ class Stepper:
         started = time.perf_counter()
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
         loss_value, norm_value = self.processes.mean(float(loss), len(pixels)), float(norm)
-        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
+        finite = math.isfinite(loss_value) and math.isfinite(norm_value) and self._statistics_are_finite()
         if finite:
             if recipe.gradient_clip:
                 torch.nn.utils.clip_grads_with_norm_(self.trainable, recipe.gradient_clip, norm)
@@ -111,7 +111,7 @@ class Stepper:
         pixels, labels = self.normalise(batch.pixels), batch.labels.to(self.device, non_blocking=True)
         if not augmentation.mixup and not augmentation.cutmix:
             return pixels, labels
-        generator = np.random.default_rng((position.seed, position.epoch, position.step, self.processes.rank))
+        generator = keyed(Purpose.MIX, position.seed, position.epoch, position.step, self.processes.rank)
         return mix(pixels, labels, self.classes, augmentation.mixup, augmentation.cutmix, generator)
 
     def _gradients(self, pixels: Tensor, targets: Tensor, statistics: list[Tensor]) -> Tensor:
@@ -156,6 +156,11 @@ class Stepper:
         if not last and isinstance(self.forward, DistributedDataParallel):
             return self.forward.no_sync()
         return nullcontext()
+
+    def _statistics_are_finite(self) -> bool:
+        """BN's variances overflow before the loss does."""
+        here = not self.statistics or bool(torch.nn.utils.get_total_norm(self.statistics).isfinite())
+        return here if self.processes.world == 1 else not self.processes.any(not here)
 
     @torch.no_grad()
     def _put_back(self, statistics: list[Tensor]) -> None:

@@ -1,0 +1,110 @@
+"""Before the first step: a job whose parts fit each other, the state it begins in, and room for what it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convscale.costs import cost
+from convscale.data import Dataset
+from convscale.errors import ConfigError, DataError, RunError
+from convscale.networks import ConvNet
+from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, synchronise_norms
+from convscale.preprocessing import default_preprocessing
+from convscale.processes import Processes
+from convscale.progress import tell
+from convscale.recipes import Recipe
+from convscale.runs import Run, Settings, weights_file
+from convscale.training.checkpoint import free_bytes
+from convscale.training.ema import EMA
+from convscale.training.job import Job
+from convscale.training.memory import available_bytes, training_bytes
+from convscale.training.optimizer import make_optimizer
+from convscale.training.state import Position, TrainingState
+from convscale.units import format_bytes
+
+# The two newest and the one being written, and the two weights files.
+CHECKPOINTS_ON_DISK = 3
+
+
+def make_job(
+    network: ConvNet,
+    dataset: Dataset,
+    recipe: Recipe,
+    run: Run,
+    settings: Settings,
+    *,
+    world: int = 1,
+    quiet: bool = False,
+) -> Job:
+    """A job whose parts fit each other. Raises ConfigError and DataError where they do not."""
+    if network.input_channels not in (1, 3):
+        raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
+    images = len(dataset.train)
+    if images < 2:
+        raise DataError(f"{dataset.source}: {images} training images are too few")
+    recipe = recipe.for_images(images)
+    if recipe.batch % world or images < world:
+        raise ConfigError(
+            f"a batch of {recipe.batch} cannot be shared by {world} processes",
+            hint="the batch counts the images of all processes: --batch with a multiple of their number",
+        )
+    network = network.with_classes(len(dataset.classes))
+    preprocessing = default_preprocessing(network.resolution, network.input_channels)
+    return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, quiet)
+
+
+def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> TrainingState:
+    """Model, average and optimizer as they are before the first step; where a checkpoint follows, not `from_start`,
+    the weights to start from are not looked for."""
+    keep_memory()
+    recipe, settings = job.recipe, job.settings
+    model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
+    if settings.weights is not None and from_start:
+        start_from(model, weights_file(Path(settings.weights)))
+    model = place(model)
+    if processes.world > 1:
+        synchronise_norms(model)
+    if recipe.trainable == "head":
+        model.requires_grad_(False).head.get_submodule("classifier").requires_grad_(True)
+    ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
+    position = Position(seed=settings.seed, accumulation=recipe.accumulation)
+    return TrainingState(model, ema, make_optimizer(model, recipe), position)
+
+
+def start_from(model: Model, path: Path) -> None:
+    """Give `model` the weights of a file, all but the classifier's where the numbers of classes differ.
+
+    Raises RunError where the networks differ in anything else.
+    """
+    found, header = load_weights(path)
+    if header.network.with_classes(model.network.num_classes).at_resolution(model.network.resolution) != model.network:
+        raise RunError(f"{path}: weights of another network, {header.network.name}", hint=f"train its own: {path}")
+    weights = found.state_dict()
+    if header.network.num_classes != model.network.num_classes:
+        fresh = model.state_dict()
+        weights |= {name: fresh[name] for name in weights if name.startswith("head.classifier.")}
+    model.load_state_dict(weights)
+
+
+def warn_of_memory(job: Job, processes: Processes) -> None:
+    """Say beforehand that a batch will not fit, by the cost model."""
+    images = job.recipe.batch // processes.world // job.recipe.accumulation
+    needed, free = training_bytes(job.network, images), available_bytes(pick_device())
+    if free is not None and needed > free and processes.first and not job.quiet:
+        tell(f"{images} images at once need {format_bytes(needed)}, {format_bytes(free)} are free: --batch auto")
+
+
+def disk_bytes(job: Job) -> int:
+    """The most that a run writes to the disk at one time."""
+    costs = cost(job.network)
+    return CHECKPOINTS_ON_DISK * costs.training_memory_bytes_fixed + 2 * costs.file_bytes
+
+
+def require_disk(job: Job) -> None:
+    """Raise RunError where the disk has no room for what the run will write."""
+    needed, free = disk_bytes(job), free_bytes(job.run.path.absolute())
+    if needed > free:
+        raise RunError(
+            f"{job.run.path}: checkpoints and weights need up to {format_bytes(needed)}, {format_bytes(free)} are free",
+            hint="make room, or choose another disk with -o",
+        )

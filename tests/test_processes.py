@@ -295,11 +295,11 @@ def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_
         return command_line(words)
 
     def killed_while_it_creates() -> int:
-        module: Any = sys.modules[train.__module__]
+        module: Any = sys.modules[cs.train.__module__]
         real = module.create_run
 
-        def half(path: Path, *rest: Any) -> Run:
-            real(path, *rest)
+        def half(path: Path, *rest: Any, **named: Any) -> Run:
+            real(path, *rest, **named)
             (path / "environment.json").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError

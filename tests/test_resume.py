@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -197,8 +198,8 @@ def test_every_image_is_seen_once_an_epoch_though_killed(photos: Path, tmp_path:
 
 
 def interrupted(work: Callable[[], None], now: Path, at: int, number: int, delay: float, again: bool = False) -> float:
-    """Send a signal to `work` in a process of its own, `delay` s after its step `at` began, and, `again`, once more half
-    a second later; the seconds from the last signal to the end, which was by that signal."""
+    """Send a signal to `work` in a process of its own, `delay` s after its step `at` began, and, `again`, once more
+    half a second later; the seconds from the last signal to the end, which was by that signal."""
 
     def child() -> None:
         take = Stepper.take
@@ -213,10 +214,9 @@ def interrupted(work: Callable[[], None], now: Path, at: int, number: int, delay
         try:
             work()
         except TrainingStopped as stopped:
-            os._exit(stopped.exit_code)
+            sys.exit(stopped.exit_code)
         except KeyboardInterrupt:
-            os._exit(130)
-        os._exit(0)
+            sys.exit(130)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
@@ -532,6 +532,7 @@ def test_parts_of_a_batch_count_by_their_images(photos: Path) -> None:
         for part, labels in zip(pixels.tensor_split(3), batch.labels.tensor_split(3), strict=True)
     )
     wanted = torch.autograd.grad(total, list(state.model.parameters()))  # type: ignore[arg-type]
+    stepper.seconds = {"forward": 0.0, "backward": 0.0}
     stepper._gradients(pixels, batch.labels, [])
     for parameter, gradient in zip(state.model.parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -129,8 +130,11 @@ def _load(
 
 
 def _leave_group(worker: int) -> None:
-    """Signals meant for the whole group, as a terminal sends, reach the main process alone, which ends its workers."""
+    """Signals meant for the whole group, as a terminal sends, reach the main process alone, which ends its workers;
+    what it does at a signal is not for them to do."""
     os.setpgid(0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _hanging(views: Views) -> TrainingError:

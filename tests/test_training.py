@@ -20,11 +20,12 @@ from convscale.data.images import Subset
 from convscale.errors import ConfigError, DataError, RunError, TrainingError
 from convscale.evaluation.evaluate import match_classes
 from convscale.fitting import Fit, choose
+from convscale.headers import WeightsHeader, read_header
 from convscale.networks import Stem
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import SGD, AdamW, Augmentation, Constant, Recipe, RMSProp
 from convscale.records import wilson_interval
-from convscale.runs import Run, Settings, WeightsHeader, next_run_path, open_run, read_header
+from convscale.runs import Run, Settings, next_run_path, open_run
 from convscale.schema import to_table
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)

@@ -23,7 +23,6 @@ import errno
 import json
 import math
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,17 +32,15 @@ from typing import Any
 
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
-from convscale.files import MAX_CONFIG_BYTES, parse_json, read_json, write_json, write_text, write_toml
+from convscale.files import parse_json, read_json, write_json, write_text, write_toml
+from convscale.headers import FORMAT_VERSION, require_version
 from convscale.machine import environment
 from convscale.networks import ConvNet
-from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as read_recipe
 from convscale.records import DataRecord, EpochRecord, Evaluation, TrainRecord
 from convscale.schema import from_table, to_table
-from convscale.version import __version__
 
-FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
@@ -51,77 +48,6 @@ _FILES = (
     "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard")
-_HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsHeader:
-    """What a weights file says about itself: enough to predict, evaluate, explain and export."""
-
-    network: ConvNet
-    preprocessing: Preprocessing
-    classes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if self.preprocessing.channels != self.network.input_channels:
-            channels = self.preprocessing.channels, self.network.input_channels
-            raise RunError(f"preprocessing of {channels[0]} channels for a network of {channels[1]}")
-        if len(set(self.classes)) < len(self.classes):
-            raise RunError("a class is named twice")
-        if len(self.classes) != self.network.num_classes:
-            raise RunError(f"{len(self.classes)} class names for a network of {self.network.num_classes} classes")
-
-    def as_metadata(self) -> dict[str, str]:
-        """The header as the strings that safetensors keeps."""
-        return {
-            "format_version": str(FORMAT_VERSION),
-            "convscale": __version__,
-            "network": json.dumps(to_table(self.network)),
-            "preprocessing": json.dumps(to_table(self.preprocessing)),
-            "classes": json.dumps(self.classes, ensure_ascii=False),
-        }
-
-
-def read_header(path: Path) -> WeightsHeader:
-    """The header of a weights file, without reading its weights.
-
-    Raises RunError for a file that is missing, damaged, not Convscale's, or from a newer version.
-    """
-    try:
-        with path.open("rb") as file:
-            prefix = file.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else _HEADER_LIMIT + 1
-            if length > min(_HEADER_LIMIT, path.stat().st_size):
-                raise RunError(f"{path}: not a safetensors file, or cut short")
-            text = file.read(length).decode("utf-8")
-        metadata = from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, ConfigError, AttributeError):
-        raise RunError(f"{path}: the header is damaged") from None
-    if "format_version" not in metadata:
-        raise RunError(f"{path}: weights without Convscale's header", hint="train with convscale to make such a file")
-    require_version(path, metadata["format_version"])
-    try:
-        return WeightsHeader(
-            from_table(ConvNet, parse_json(metadata["network"], "network"), "network"),
-            from_table(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
-            from_table(tuple[str, ...], parse_json(metadata["classes"], "classes"), "classes"),
-        )
-    except (KeyError, ValueError) as error:
-        raise RunError(f"{path}: the header is damaged: {error}") from None
-
-
-def require_version(path: Path, found: str | int) -> None:
-    """Raise RunError unless a file of this format version can be read."""
-    version = int(found) if str(found).isdecimal() and len(str(found)) < 10 else 0
-    if version > FORMAT_VERSION:
-        raise RunError(
-            f"{path}: format version {version} is newer than this convscale {__version__} knows ({FORMAT_VERSION})",
-            hint="pip install --upgrade convscale",
-        )
-    if version < 1:
-        raise RunError(f"{path}: format version {found!r} is not one of Convscale's")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,7 @@ def load_network(name_or_file: str, classes: int | None = None, resolution: int 
     from convscale.catalog import network as find
 
     if name_or_file.endswith(".safetensors"):
-        from convscale.runs import read_header
+        from convscale.headers import read_header
 
         network = read_header(Path(name_or_file)).network
     elif (Path(name_or_file) / "network.toml").exists():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     state: Mapping[str, Any] | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of one epoch in a random order from step `start` on, the last incomplete one left out.
 
     `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
@@ -57,9 +58,12 @@ def training_batches(
     done = start
     for attempt in range(RESTARTS + 1):
         try:
-            for loaded in _load(views, source.epoch(seed, epoch, done, steps, size), workers, _collate_filled):
-                yield loaded
-                done += 1
+            with closing(
+                _load(views, source.epoch(seed, epoch, done, steps, size), workers, _collate_filled)
+            ) as batches:
+                for loaded in batches:
+                    yield loaded
+                    done += 1
             return
         except _WorkerDied as error:  # order and views are functions of the step: go on from there
             if attempt == RESTARTS:
@@ -77,7 +81,7 @@ def evaluation_batches(
     *,
     rank: int = 0,
     world: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
     pixels and labels and named in `missing`."""
     source = source_for(images, rank, world)
@@ -98,9 +102,8 @@ class _WorkerDied(Exception):
 
 def _load(
     views: Views, plan: Iterator[list[Any]], workers: int, collate: Callable[[list[View]], Batch]
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches as planned. Raises _WorkerDied, and TrainingError naming the image at which a worker hangs."""
-    looked = None
     views.busy = torch.full((workers,), -1).share_memory_()  # type: ignore[no-untyped-call]
     loader: Any = torch_data.DataLoader(
         views,
@@ -112,9 +115,20 @@ def _load(
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
     batches = iter(loader)
+    try:
+        while (loaded := _next(batches, views)) is not None:
+            yield loaded
+    finally:  # now, not when an error's traceback is forgotten: at exit PyTorch takes dying workers for a failure
+        if workers:
+            batches._shutdown_workers()
+
+
+def _next(batches: Iterator[Batch], views: Views) -> Batch | None:
+    """The next batch, None after the last. Raises as `_load`."""
+    looked = None
     while True:
         try:
-            loaded = next(batches, None)
+            return next(batches, None)
         except RuntimeError as error:
             if "timed out" in str(error):
                 if looked is not None and looked.equal(views.busy):
@@ -124,9 +138,6 @@ def _load(
             if "DataLoader worker" not in str(error):
                 raise
             raise _WorkerDied(str(error).splitlines()[0]) from None
-        if loaded is None:
-            return
-        yield loaded
 
 
 def _leave_group(worker: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,24 +157,25 @@ def measure(
     pairs = torch.zeros((count, count if count <= CONFUSION_CLASSES else 1), dtype=torch.int64)
     hits = torch.zeros((3, count), dtype=torch.int64)  # images, right at once, right among five; by class
     missing: list[str] = []
-    batches = evaluation_batches(images, preprocessing, batch, workers, rank=group.rank, world=group.world)
-    while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
-        pixels, labels, unread = loaded or NOTHING  # another process may have more of them
-        missing += [reason for _, reason in group.gather(unread)]
-        if len(missing) > max_unreadable * len(images):
-            raise DataError(
-                f"{len(missing)} of {len(images):,} images cannot be read; the last: {missing[-1]}",
-                hint="convscale data check lists them all",
-            )
-        if len(labels):
-            truth = labels if positions is None else torch.from_numpy(positions)[labels]
-            ranked = model(normalise(pixels)).topk(min(5, count)).indices.cpu()
-            right = ranked == truth[:, None]
-            for row, counted in enumerate((torch.ones_like(truth), right[:, 0], right.any(1))):
-                hits[row].index_add_(0, truth, counted.long())
-            if count <= CONFUSION_CLASSES:
-                pairs.view(-1).index_add_(0, truth * count + ranked[:, 0], torch.ones_like(truth))
-        each_batch()
+    loading = evaluation_batches(images, preprocessing, batch, workers, rank=group.rank, world=group.world)
+    with closing(loading) as batches:
+        while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
+            pixels, labels, unread = loaded or NOTHING  # another process may have more of them
+            missing += [reason for _, reason in group.gather(unread)]
+            if len(missing) > max_unreadable * len(images):
+                raise DataError(
+                    f"{len(missing)} of {len(images):,} images cannot be read; the last: {missing[-1]}",
+                    hint="convscale data check lists them all",
+                )
+            if len(labels):
+                truth = labels if positions is None else torch.from_numpy(positions)[labels]
+                ranked = model(normalise(pixels)).topk(min(5, count)).indices.cpu()
+                right = ranked == truth[:, None]
+                for row, counted in enumerate((torch.ones_like(truth), right[:, 0], right.any(1))):
+                    hits[row].index_add_(0, truth, counted.long())
+                if count <= CONFUSION_CLASSES:
+                    pairs.view(-1).index_add_(0, truth * count + ranked[:, 0], torch.ones_like(truth))
+            each_batch()
     model.train(was_training)
     hits, pairs = group.sum(hits), group.sum(pairs)
     confusion = pairs.numpy() if count <= CONFUSION_CLASSES else None

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 
 from convscale.errors import RunError
 from convscale.files import write_atomic
+from convscale.headers import WeightsHeader, read_header
 from convscale.nn.model import Model, build
-from convscale.runs import WeightsHeader, read_header
 
 # Counters that PyTorch keeps beside BN statistics; unused when the momentum is fixed.
 _NOT_STORED = "num_batches_tracked"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convscale.data import Dataset
+from convscale.headers import WeightsHeader
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.runs import Run, Settings, WeightsHeader
+from convscale.runs import Run, Settings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 from convscale.data.images import Stream
 from convscale.data.loader import Batch, steps_per_epoch, training_batches
@@ -78,36 +79,42 @@ class Loop:
         self.state.model.train(self.job.recipe.trainable == "all")
         if self.job.recipe.trainable == "head":
             self.state.model.head.get_submodule("classifier").train()
-        for batch in self._batches():
-            self._note_unreadable(batch)
-            position = self.state.position
-            nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
-            if nothing:
-                self._event("no image of a batch could be read: its step is left out", step=position.total_steps)
-            elif position.total_steps not in position.skipped_steps:
-                self._step(batch)
-            position.step += 1
-            position.total_steps += 1
-            self._show_step()
-            self._pause()
+        with closing(self._batches()) as batches:
+            for batch in batches:
+                self._take(batch)
 
-    def _batches(self) -> Iterator[Batch]:
+    def _take(self, batch: Batch) -> None:
+        """One step on a batch, or what is done in its place; then what is due between two steps."""
+        self._note_unreadable(batch)
+        position = self.state.position
+        nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
+        if nothing:
+            self._event("no image of a batch could be read: its step is left out", step=position.total_steps)
+        elif position.total_steps not in position.skipped_steps:
+            self._step(batch)
+        position.step += 1
+        position.total_steps += 1
+        self._show_step()
+        self._pause()
+
+    def _batches(self) -> Generator[Batch, None, None]:
         """The batches of the epoch from its next step on, with the time that each was waited for."""
         job, position = self.job, self.state.position
-        batches = training_batches(
+        loading = training_batches(
             job.dataset.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
             seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
             rank=self.processes.rank, world=self.processes.world, state=position.stream,
         )  # fmt: skip
-        while True:
-            started = time.perf_counter()
-            batch = self.processes.together(lambda: next(batches, None))
-            waited = time.perf_counter() - started
-            self._add_seconds({"data": waited})
-            self.recent_data = [*self.recent_data[-PREDICTED_AFTER_STEPS:], waited]
-            if batch is None:
-                return
-            yield batch
+        with closing(loading) as batches:
+            while True:
+                started = time.perf_counter()
+                batch = self.processes.together(lambda: next(batches, None))
+                waited = time.perf_counter() - started
+                self._add_seconds({"data": waited})
+                self.recent_data = [*self.recent_data[-PREDICTED_AFTER_STEPS:], waited]
+                if batch is None:
+                    return
+                yield batch
 
     def _step(self, batch: Batch) -> None:
         position, parts = self.state.position, self.state.position.accumulation

@@ -121,11 +121,15 @@ def test_kept_memory_takes_no_page_faults_when_used_again() -> None:
         "from convscale.nn import keep_memory\n"
         "{call}\n"
         "make = lambda: torch.zeros(4 << 20)\n"  # 16 MiB, 4,096 pages of 4 KiB
-        "make(); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "make(); print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+        "[make() for _ in range(5)]; before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20): make()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
     )
-    kept = subprocess.run([sys.executable, "-c", code.format(call="keep_memory()")], capture_output=True, check=True)
-    assert int(kept.stdout) < 100
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code.format(call=call)], capture_output=True, check=True).stdout)
+        for call in ("keep_memory()", "pass")
+    ]
+    assert faults[0] < faults[1] / 4  # small tensors may take a place in between now and then
 
 
 def test_memory_stays_as_it_is_without_the_gnu_library(monkeypatch: pytest.MonkeyPatch) -> None:

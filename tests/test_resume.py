@@ -123,6 +123,10 @@ KILLS = [
 ]  # fmt: skip
 
 
+if FULL:
+    KILLS += [(at, "after" if at % 2 else "before", at % 3 // 2 * 2, 0.1 * (at % 4)) for at in range(1, 11)]
+
+
 @pytest.mark.parametrize(("at", "when", "workers", "seconds"), KILLS)
 def test_killed_and_resumed_is_uninterrupted(
     photos: Path, whole: Path, tmp_path: Path, at: int, when: str, workers: int, seconds: float

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
+
+import numpy as np
+
+import convscale as cs
 
 
 def bomb(side: int) -> bytes:
@@ -17,3 +22,13 @@ def bomb(side: int) -> bytes:
     rows = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def digit_photos(folder: Path, count: int) -> Path:
+    """Digits of three classes as PNG files in `folder`, `count` of each."""
+    digits = cs.open_dataset("digits").train
+    for label in range(3):
+        (folder / str(label)).mkdir()
+        for index in np.flatnonzero(digits.labels == label)[:count]:
+            digits.image(int(index)).resize((20, 18)).save(folder / str(label) / f"{index}.png")
+    return folder

@@ -35,8 +35,9 @@ from convscale.runs import Run, Settings
 from convscale.schema import to_table
 from convscale.training import loop as loop_module
 from convscale.training import step as step_module
+from convscale.training.setup import make_job, make_state
 from convscale.training.step import Stepper, spread
-from convscale.training.train import make_job, make_state
+from tests.images import digit_photos
 
 # Everything random and every kind of state at once; 84 images, 4 steps an epoch.
 LIVELY = Recipe(
@@ -55,13 +56,7 @@ QUIET_THREADS = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0", "PYTHONWARNINGS"
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits of three classes as files: 84 to train on, 21 held out."""
-    folder = tmp_path_factory.mktemp("photos")
-    digits = cs.open_dataset("digits").train
-    for label in range(3):
-        (folder / str(label)).mkdir()
-        for index in np.flatnonzero(digits.labels == label)[:35]:
-            digits.image(int(index)).resize((20, 18)).save(folder / str(label) / f"{index}.png")
-    return folder
+    return digit_photos(tmp_path_factory.mktemp("photos"), 35)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,6 +29,7 @@ from convscale.training import step as step_module
 from convscale.training.checkpoint import load_newest
 from convscale.training.setup import make_job, make_state
 from convscale.training.step import Outcome, Stepper
+from tests.images import bomb, digit_photos
 
 # Everything random and every kind of state at once.
 LIVELY = Recipe(
@@ -46,13 +46,7 @@ FULL = bool(os.environ.get("CONVSCALE_FAULTS"))  # `make faults`: as often as do
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits of three classes as files."""
-    folder = tmp_path_factory.mktemp("photos")
-    digits = cs.open_dataset("digits").train
-    for label in range(3):
-        (folder / str(label)).mkdir()
-        for index in np.flatnonzero(digits.labels == label)[: IMAGES // 3]:
-            digits.image(int(index)).resize((20, 18)).save(folder / str(label) / f"{index}.png")
-    return folder
+    return digit_photos(tmp_path_factory.mktemp("photos"), IMAGES // 3)
 
 
 def trained(photos: Path, run: Path, recipe: Recipe = LIVELY, **settings: Any) -> None:
@@ -413,8 +407,6 @@ def test_a_step_that_is_not_finite_can_be_left_out(
 
 def test_unreadable_images_are_skipped_up_to_a_share(photos: Path, tmp_path: Path) -> None:
     """FAULTS 10 and 11, in training: counted, listed, user files as they were."""
-    from tests.images import bomb
-
     data = tmp_path / "data"
     shutil.copytree(photos, data)
     bad = {

@@ -14,7 +14,7 @@ from PIL import Image
 
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels, open_image
-from convscale.data.layouts import SPLITS, derive_classes, label_indices
+from convscale.data.labels import SPLITS, derive_classes, label_indices
 from convscale.errors import DataError
 
 _LAYOUT = "a column of images and one of labels; pick the label with --label-column"

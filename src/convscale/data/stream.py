@@ -20,7 +20,7 @@ import numpy as np
 from convscale.data.hub import Columns, common_classes, encoded, find_columns, standard_splits, undecoded
 from convscale.data.hub_source import HubSource, StreamTable, is_saved, loading, parse_spec, saved_streams, streams
 from convscale.data.images import StreamItem
-from convscale.data.layouts import derive_classes
+from convscale.data.labels import derive_classes
 from convscale.data.randomness import Purpose, keyed
 from convscale.errors import DataError
 

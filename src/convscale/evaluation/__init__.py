@@ -1,6 +1,6 @@
 """Accuracy of a trained network on images, and its predictions for single ones."""
 
-from convscale.evaluation.evaluate import Measured, evaluate, evaluate_model, measure
+from convscale.evaluation.evaluate import Measured, evaluate, measure
 from convscale.evaluation.predict import predict
 
-__all__ = ["Measured", "evaluate", "evaluate_model", "measure", "predict"]
+__all__ = ["Measured", "evaluate", "measure", "predict"]

@@ -116,19 +116,6 @@ class Measured(NamedTuple):
     confusion: NDArray[np.int64] | None
 
 
-def evaluate_model(
-    model: Model,
-    images: ImageCollection | Stream,
-    preprocessing: Preprocessing,
-    classes: tuple[str, ...],
-    *,
-    batch: int = 64,
-    workers: int = 0,
-) -> Evaluation:
-    """Accuracy of `model` on `images`, whose labels are positions in `classes`."""
-    return measure(model, images, preprocessing, classes, batch=batch, workers=workers).evaluation
-
-
 @torch.inference_mode()
 def measure(
     model: Model,

@@ -22,7 +22,6 @@ class NetworkValues:
     """What a recipe takes for one network in place of its general values."""
 
     dropout: float | None = None
-    randaugment_magnitude: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +130,6 @@ class Recipe:
         elif self.dropout_phi7 is not None:
             rise = (self.dropout_phi7 - self.dropout) * _phi(network) / LARGEST_PHI
             changes["dropout"] = round(self.dropout + rise, 4)
-        if listed is not None and listed.randaugment_magnitude is not None:
-            magnitude = listed.randaugment_magnitude
-            changes["augmentation"] = replace(self.augmentation, randaugment_magnitude=magnitude)
         return replace(self, **changes)
 
     def changes_from(self, other: Recipe) -> list[str]:

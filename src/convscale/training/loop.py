@@ -58,6 +58,7 @@ class Loop:
         self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
         self.saved, self.save_seconds = "", 0.0
         self.saved_at = self.clock = time.monotonic()
+        # What the prediction is made from, and nothing after it.
         self.recent_steps: list[dict[str, float]] = []
         self.recent_data: list[float] = []
         self.skipped_in_a_row = 0
@@ -111,7 +112,8 @@ class Loop:
                 batch = self.processes.together(lambda: next(batches, None))
                 waited = time.perf_counter() - started
                 self._add_seconds({"data": waited})
-                self.recent_data = [*self.recent_data[-PREDICTED_AFTER_STEPS:], waited]
+                if not position.predicted_seconds:
+                    self.recent_data.append(waited)
                 if batch is None:
                     return
                 yield batch
@@ -130,7 +132,8 @@ class Loop:
         position.gradient_norm_sum += outcome.gradient_norm
         position.counted_steps += 1
         position.learning_rate = outcome.learning_rate
-        self.recent_steps.append(outcome.seconds)
+        if not position.predicted_seconds:
+            self.recent_steps.append(outcome.seconds)
 
     def _not_finite(self, outcome: Outcome) -> None:
         """Stop, skip the step or roll back, as the recipe says; the weights are as they were before the step."""

@@ -1,0 +1,52 @@
+"""Labels as they stand in data: class names derived from them, labels as positions, names of splits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convscale.data.images import Labels
+from convscale.errors import DataError
+
+SPLITS = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
+    """The distinct labels as names, in numeric order where all are numbers. Raises DataError for a label that is
+    missing, negative, or neither text nor a whole number."""
+    for row, value in enumerate(values):
+        if value is None or value == "":
+            raise DataError(f"{where}: row {row} has no label", hint="every image needs one")
+        if not isinstance(value, str) and (type(value) is not int or value < 0):
+            raise DataError(f"{where}: row {row} has label {value!r}", hint="text, or whole numbers from 0")
+    names = {str(value) for value in values}
+    if all(name.isdecimal() for name in names):
+        if len({int(name) for name in names}) < len(names):
+            raise DataError(f"{where}: the same number is written in two ways, as 1 and 01", hint="use one")
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, indexed: bool = False) -> Labels:
+    """Labels as positions in `classes`; `indexed` whole numbers are positions already.
+
+    Raises DataError for a label outside them.
+    """
+    positions: dict[Any, int] = {name: index for index, name in enumerate(classes)}
+    if indexed:
+        positions |= {index: index for index in range(len(classes))}
+    labels = np.empty(len(values), dtype=np.int64)
+    for row, value in enumerate(values):
+        position = positions.get(value if indexed else str(value))
+        if position is None:
+            raise DataError(
+                f"{where}: row {row} has label {value!r}, out of range",
+                hint=f"{len(classes)} classes are named: labels 0 to {len(classes) - 1}",
+            )
+        labels[row] = position
+    return labels

@@ -359,9 +359,7 @@ def test_mistakes_end_all_processes(
         for path in sorted(data.glob("1/*"))[:10]:
             path.write_bytes(b"")
         said = "training images cannot be read, more than"
-    started = time.monotonic()
-    assert side_by_side(lambda: command_line(arguments(data, run, recipe))) == [2, 2]
-    assert time.monotonic() - started < 20
+    assert side_by_side(lambda: command_line(arguments(data, run, recipe))) == [2, 2]  # or killed after a minute
     assert capfd.readouterr().err.count(f"error: {run}: {said}" if mistake == "folder" else said) == 2
     assert (run / "mine").exists() if mistake == "folder" else not run.exists()
 

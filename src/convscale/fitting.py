@@ -5,14 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from convscale.catalog import network as find_network
-from convscale.data import Dataset, ImageCollection, open_dataset, open_image
-from convscale.data.images import Stream
+from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, format_limit, plan
 from convscale.recipes import Recipe, recipe
@@ -20,8 +16,6 @@ from convscale.records import Evaluation
 from convscale.runs import Run, next_run_path, require_free
 from convscale.scaling import ScalingLaw
 from convscale.units import format_count, format_seconds
-
-IMAGES_LOOKED_AT = 64
 
 # The longest typical shorter side in pixels -> baseline, its resolution, recipe, and why.
 CHOICES: tuple[tuple[float, str, int, str, str], ...] = (
@@ -138,7 +132,7 @@ def fit(
 def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
     """A baseline and a recipe by the images' typical size; a given `baseline` is taken as it is, with the
     data's number of classes and, for grey images, one input channel."""
-    side, grey = typical_image(dataset.train)
+    side, _ = typical_image(dataset.train)
     name, resolution, recipe_name, why = next(row[1:] for row in CHOICES if side <= row[0])
     if baseline is None:
         network = find_network(name)
@@ -148,17 +142,4 @@ def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
     else:
         network = baseline if isinstance(baseline, ConvNet) else find_network(baseline)
         reason = "as asked"
-    network = replace(network, num_classes=len(dataset.classes), input_channels=1 if grey else 3)
-    return Choice(network, recipe_name, reason)
-
-
-def typical_image(images: ImageCollection | Stream) -> tuple[float, bool]:
-    """(median shorter side in pixels, whether all are grey) over a spread of images, from their headers."""
-    if isinstance(images, Stream):
-        first = islice(images.read(0, 0), IMAGES_LOOKED_AT)
-        looked_at = [open_image(item.content, item.name) for item in first]
-    else:
-        spread = np.unique(np.linspace(0, len(images) - 1, IMAGES_LOOKED_AT).round().astype(int))
-        looked_at = [images.image(int(index)) for index in spread]
-    side = float(np.median([min(image.size) for image in looked_at]))
-    return side, all(image.mode in ("L", "1", "I;16", "I", "F") for image in looked_at)
+    return Choice(fit_to_images(network, dataset), recipe_name, reason)

@@ -2,15 +2,18 @@
 
 from convscale.data.dataset import Dataset, open_dataset, open_images, stratified_split
 from convscale.data.images import FileImages, ImageCollection, decode, open_image, read_image
+from convscale.data.typical import fit_to_images, typical_image
 
 __all__ = [
     "Dataset",
     "FileImages",
     "ImageCollection",
     "decode",
+    "fit_to_images",
     "open_dataset",
     "open_image",
     "open_images",
     "read_image",
     "stratified_split",
+    "typical_image",
 ]

@@ -18,7 +18,7 @@ $(BIN)/python:
 # torch goes first and pinned, so that nothing pulls another build of it.
 $(VENV)/.setup: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) torch
-	$(PIP) --editable '.[digits]'
+	$(PIP) --editable '.[digits,study]'
 	touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup

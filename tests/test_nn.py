@@ -227,7 +227,7 @@ def test_a_renamed_network_builds_the_same() -> None:
     assert torch.equal(a(images), b(images)) and cs.cost(base).macs == cs.cost(renamed).macs
 
 
-@pytest.mark.parametrize("name", ["small-mbconv", "small-resnet", "small-mobilenet-v2"])
+@pytest.mark.parametrize("name", ["small-mbconv", "small-resnet", "small-mobilenet-v1", "small-mobilenet-v2"])
 def test_gradients_reach_every_parameter(name: str) -> None:
     model = cs.build(cs.network(name), dropout=0.1, seed=0).train()
     model(torch.randn(8, 3, 32, 32)).square().sum().backward()

@@ -36,6 +36,7 @@ CATALOG: dict[str, Callable[[], ConvNet]] = {
     "regnety-400mf": resnet.regnety_400mf,
     "regnety-4gf": resnet.regnety_4gf,
     "small-mbconv": small.small_mbconv,
+    "small-mobilenet-v1": small.small_mobilenet_v1,
     "small-mobilenet-v2": small.small_mobilenet_v2,
     "small-resnet": small.small_resnet,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convscale.networks import Basic, ConvNet, ConvPool, MBConv, Pool, Row, Squeeze, Stage, Stem
+from convscale.networks import Basic, ConvNet, ConvPool, MBConv, Pool, Row, Separable, Squeeze, Stage, Stem
 
 
 def small_mbconv() -> ConvNet:
@@ -18,6 +18,24 @@ def small_mbconv() -> ConvNet:
             for kernel, expansion, channels, repeats, stride in table
         ),
         head=ConvPool(256),
+        num_classes=10,
+        padding="symmetric",
+    )
+
+
+def small_mobilenet_v1() -> ConvNet:
+    """MobileNetV1's blocks for 32 px images: no stride in the stem, three halvings."""
+    # channels, repeats, stride
+    table = ((32, 1, 1), (64, 2, 2), (128, 2, 2), (256, 2, 2))
+    return ConvNet(
+        "small-mobilenet-v1",
+        resolution=32,
+        stem=Stem(16, stride=1, activation="relu6"),
+        stages=tuple(
+            Stage(channels, stride, (Row(Separable(3, activation="relu6"), repeats),))
+            for channels, repeats, stride in table
+        ),
+        head=Pool(),
         num_classes=10,
         padding="symmetric",
     )

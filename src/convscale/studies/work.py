@@ -12,6 +12,7 @@ import numpy as np
 from convscale.data import Dataset, ImageCollection, open_dataset
 from convscale.data.images import Stream, Subset
 from convscale.errors import DataError
+from convscale.runs import Run
 from convscale.studies.trial import DataChoice, Trial, TrialResult
 from convscale.training import resume, train
 
@@ -23,6 +24,8 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     do: TrainingError for a training at fault, TrainingStopped where a signal ended it.
     """
     dataset = choose_images(trial.data)
+    if run.exists() and not (run / "environment.json").exists():
+        Run(run).discard()  # half made by a process that was killed
     if not run.exists():
         folder, evaluation = train(trial.network, dataset, trial.recipe, run, seed=trial.seed, quiet=True)
     else:

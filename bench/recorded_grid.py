@@ -1,0 +1,68 @@
+"""Train every candidate of a grid from every seed at every length: the table that the tests of the search ask.
+
+    python bench/recorded_grid.py cifar10 -o runs/recorded-grid --table tests/data/recorded_grid.json
+
+small-mbconv at 16 px, all directions of growth at four times its MACs. Stopped, it goes on when the command is given
+again. The search is then held against this table: does it pick as well as the full grid, for how much less?
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import convscale as cs
+from convscale.data import fit_to_images
+from convscale.files import write_json
+from convscale.recipes import recipe
+from convscale.search import candidates_at_cost
+from convscale.studies.coordinator import run_trials
+from convscale.studies.local import LocalExecutor
+from convscale.studies.trial import DataChoice, Trial
+from convscale.studies.work import choose_images
+
+RESOLUTION, COST, SHARE_STEP = 16, 4.0, 0.25
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--test-images", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 6])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--table", type=Path, required=True)
+    options = parser.parse_args()
+    choice = DataChoice(source=options.data, train_images=options.images, test_images=options.test_images)
+    baseline = fit_to_images(cs.network("small-mbconv").at_resolution(RESOLUTION), choose_images(choice))
+    found = candidates_at_cost(baseline, COST, step=SHARE_STEP).found
+    recipes = [recipe("small-images").with_changes(epochs=epochs) for epochs in options.epochs]
+    trials = [
+        Trial(network=one.network, recipe=chosen, data=choice, seed=seed)
+        for seed in range(options.seeds) for chosen in recipes for one in found
+    ]  # fmt: skip
+    executor = LocalExecutor(workers=options.workers)
+    try:
+        records = run_trials(options.output, trials, executor)
+    finally:
+        executor.close()
+    rows = []
+    for trial, record in zip(trials, records, strict=True):
+        assert record.result is not None, record.failure
+        shares = next(one.shares for one in found if one.network == trial.network)
+        rows.append(
+            {"shares": shares, "macs": cs.cost(trial.network).macs, "steps": record.result.steps, "seed": trial.seed,
+             "accuracy": record.result.accuracy, "device_seconds": round(record.result.device_seconds, 1)}
+        )  # fmt: skip
+    write_json(
+        options.table,
+        {"baseline": "small-mbconv", "resolution": RESOLUTION, "cost": COST, "share_step": SHARE_STEP,
+         "recipe": "small-images", "epochs": options.epochs, "images": options.images,
+         "test_images": options.test_images, "rows": rows},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,14 @@ class TrialRecord:
 
     key: str
     number: int
-    result: TrialResult | None
-    failure: str
+    result: TrialResult | None = None
+    failure: str = ""
     attempts: int
     run: str
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        table: dict[str, Any] = to_table(self)
-        return table
+        return asdict(self)
 
 
 # Carries one attempt out in the run folder given, going on with what is there: what executors run in workers. It

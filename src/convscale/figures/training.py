@@ -1,14 +1,13 @@
-"""Pictures from records, as PNG files: a training's curves, a confusion matrix, a sheet of images."""
+"""Pictures of one training: its curves, a confusion matrix, a sheet of images."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from convscale.figures.style import new_figure, plain, save_figure
 from convscale.files import write_atomic
-from convscale.machine import cache_folder
 from convscale.records import EpochRecord
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ CELL_PIXELS = 96
 
 def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
     """Loss, held-out top-1 and learning rate over the epochs."""
-    figure = _figure(12, 3.4)
+    figure = new_figure(12, 3.4)
     epochs = [record.epoch for record in records]
     curves = (("train_loss", "training loss"), ("top1", "held-out top-1"), ("learning_rate", "learning rate"))
     for index, (key, title) in enumerate(curves, start=1):
@@ -36,24 +35,24 @@ def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
     """How often images of each class (row) were taken for each class (column), as shares of the row."""
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     side = 3 + 0.25 * min(len(classes), CLASSES_WITH_NAMES)
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(classes) <= CLASSES_WITH_NAMES:
-        names = [_plain(name) for name in classes]
+        names = [plain(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=axes, fraction=0.04, label="share of the true class")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
@@ -70,23 +69,3 @@ def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
         sheet.paste(cell, (index % columns * CELL_PIXELS + 2, index // columns * CELL_PIXELS + 2))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: sheet.save(file, format="PNG"))
-
-
-def _figure(width: float, height: float) -> Any:
-    """An empty figure of inches; matplotlib's cache of fonts goes to Convscale's."""
-    if not os.environ.get("MPLCONFIGDIR"):
-        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=110))
-
-
-def _plain(name: str) -> str:
-    """A class name that a font can show, its dollar signs no formula."""
-    shown = name if len(name) <= 24 else name[:23] + "…"
-    return shown.encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")

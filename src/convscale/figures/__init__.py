@@ -1,0 +1,6 @@
+"""Pictures from records, as PNG files."""
+
+from convscale.figures.studies import Curve, draw_lines, draw_ternary
+from convscale.figures.training import SHEET_IMAGES, draw_confusion, draw_curves, draw_sheet
+
+__all__ = ["SHEET_IMAGES", "Curve", "draw_confusion", "draw_curves", "draw_lines", "draw_sheet", "draw_ternary"]

@@ -1,0 +1,31 @@
+"""What all pictures share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from convscale.files import write_atomic
+from convscale.machine import cache_folder
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of inches; matplotlib's cache of fonts goes to Convscale's."""
+    if not os.environ.get("MPLCONFIGDIR"):
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write it as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=110))
+
+
+def plain(name: str) -> str:
+    """A class name that a font can show, its dollar signs no formula."""
+    shown = name if len(name) <= 24 else name[:23] + "…"
+    return shown.encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")

@@ -28,12 +28,14 @@ COMMANDS = {
     "cost": "A network's parameters, MACs, activations and memory.",
     "scale": "Scale a network in depth, width and resolution.",
     "plan": "Scale a network so that it spends a budget exactly.",
+    "family": "Scale a network at several phi: true costs, and accuracies where asked.",
     "data": "Check images before a network is trained on them.",
     "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
     "train": "Train a network on images.",
     "resume": "Go on with a training that was interrupted.",
     "eval": "Accuracy of a trained network on images.",
     "predict": "Classes of single images.",
+    "coefficients": "Find alpha, beta and gamma of a network on images.",
     "doctor": "This machine and this installation: what would go wrong.",
 }
 _FILES = {"list": "list_networks", "eval": "evaluate"}

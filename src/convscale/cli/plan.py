@@ -14,14 +14,13 @@ from convscale.cli.shared import (
     law_options,
     load_network,
     output_option,
-    pick_law,
+    pick_law_with_evidence,
     print_json,
     print_table,
     scaling_as_dict,
     write_output,
 )
 from convscale.planning import Budget, Plan, Proposal, format_limit, plan
-from convscale.scaling import ScalingLaw, compound_law, read_coefficients
 from convscale.schema import to_table
 
 
@@ -30,35 +29,24 @@ from convscale.schema import to_table
 @budget_options
 @law_options
 @click.option(
-    "--coefficients", type=click.Path(path_type=Path), metavar="FILE",
-    help="alpha, beta and gamma from a TOML or JSON file.",
+    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are.",
 )  # fmt: skip
 @classes_option
 @output_option
 @json_option
 def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
-    coefficients: Path | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
+    coefficients: str | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK (a name or a file) so that it spends a budget, never exceeds it, and keeps to a law."""
     budget = Budget(**limits)
-    law = _law(law_name, alpha, beta, gamma, coefficients)
+    law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
     planned = plan(load_network(network, classes), budget, law)
     write_output(planned.network, output)
     if as_json:
-        print_json(_as_dict(planned))
+        print_json(_as_dict(planned, evidence))
     else:
-        _print(planned, coefficients)
-
-
-def _law(
-    name: str | None, alpha: float | None, beta: float | None, gamma: float | None, coefficients: Path | None
-) -> ScalingLaw:
-    if coefficients is None:
-        return pick_law(name, alpha, beta, gamma)
-    if (name, alpha, beta, gamma) != (None, None, None, None):
-        raise click.UsageError("--coefficients already says the law; leave --law, --alpha, --beta, --gamma out")
-    return read_coefficients(coefficients)
+        _print(planned, evidence)
 
 
 def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
@@ -72,9 +60,10 @@ def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _as_dict(planned: Plan) -> dict[str, Any]:
+def _as_dict(planned: Plan, evidence: str) -> dict[str, Any]:
     return {
         "law": planned.law.name,
+        "evidence": evidence,
         **_proposal_as_dict(planned.chosen),
         "binding": list(planned.binding),
         "naive": _proposal_as_dict(planned.naive) if planned.naive else {},
@@ -82,7 +71,7 @@ def _as_dict(planned: Plan) -> dict[str, Any]:
     }
 
 
-def _print(planned: Plan, coefficients: Path | None) -> None:
+def _print(planned: Plan, evidence: str) -> None:
     from rich.table import Table
 
     limits = planned.budget.limits()
@@ -104,12 +93,4 @@ def _print(planned: Plan, coefficients: Path | None) -> None:
     print_table(table)
     word = "binding" if planned.spent else "closest"
     print(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit")
-    print(_evidence(planned.law, coefficients))
-
-
-def _evidence(law: ScalingLaw, coefficients: Path | None) -> str:
-    if coefficients is not None:
-        return f"alpha, beta, gamma are those of {coefficients}"
-    if law == compound_law():
-        return "alpha 1.2, beta 1.1, gamma 1.15 are the paper's, found for EfficientNet-B0 on ImageNet"
-    return f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1, as asked"
+    print(evidence)

@@ -134,6 +134,24 @@ def pick_law(name: str | None, alpha: float | None, beta: float | None, gamma: f
     return law(name or "compound", **{key: value for key, value in given.items() if value is not None})
 
 
+def pick_law_with_evidence(
+    name: str | None, alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None
+) -> tuple[ScalingLaw, str]:
+    """The law that `law_options` or --coefficients named, and a sentence about where it comes from."""
+    from convscale.scaling import PAPER, read_coefficients
+
+    if coefficients is not None:
+        if (name, alpha, beta, gamma) != (None, None, None, None):
+            raise click.UsageError("--coefficients already says the law; leave --law, --alpha, --beta, --gamma out")
+        found = read_coefficients(coefficients)
+        law = found.law()
+        return law, f"alpha {found.alpha:.4g}, beta {found.beta:.4g}, gamma {found.gamma:.4g}: {found.note}"
+    law = pick_law(name, alpha, beta, gamma)
+    if law == PAPER.law():
+        return law, f"alpha {PAPER.alpha}, beta {PAPER.beta}, gamma {PAPER.gamma} are {PAPER.note}"
+    return law, f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1, as asked"
+
+
 def load_network(name_or_file: str, classes: int | None = None, resolution: int | None = None) -> ConvNet:
     """A network by name, from a TOML file, a run folder or a weights file, adjusted as asked."""
     from convscale.catalog import network as find

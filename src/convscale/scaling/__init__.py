@@ -1,6 +1,6 @@
 """Scaling laws, rounding rules, and `scale`, which applies one to a baseline."""
 
-from convscale.scaling.coefficients import read_coefficients
+from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
     LAWS,
     Scaling,
@@ -16,6 +16,8 @@ from convscale.scaling.scale import scale
 
 __all__ = [
     "LAWS",
+    "PAPER",
+    "Coefficients",
     "Scaling",
     "ScalingLaw",
     "compound",

@@ -1,27 +1,75 @@
-"""alpha, beta and gamma from a file, so that a law found elsewhere can be used by name of its file."""
+"""alpha, beta and gamma from where they were found, with the evidence behind them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from convscale.errors import ConfigError
 from convscale.files import read_json, read_toml
-from convscale.scaling.laws import ScalingLaw, compound_law
+from convscale.scaling.laws import ALPHA, BETA, GAMMA, ScalingLaw, compound_law
 from convscale.schema import from_table
+
+NAMES = ("alpha", "beta", "gamma")
+RESULT = "coefficients.json"  # in the folder of a search
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """The compound law's alpha (depth), beta (width) and gamma (resolution), and where they come from."""
+    """The compound law's alpha (depth), beta (width) and gamma (resolution), and in `note` where they come from."""
 
     alpha: float
     beta: float
     gamma: float
     note: str = ""
 
+    def law(self) -> ScalingLaw:
+        """The compound law. Raises ConfigError for coefficients that are none."""
+        return compound_law(self.alpha, self.beta, self.gamma)
 
-def read_coefficients(path: Path) -> ScalingLaw:
-    """The compound law in a TOML or JSON file with alpha, beta, gamma. Raises ConfigError."""
-    table = read_json(path) if path.suffix == ".json" else read_toml(path)
+
+# Tan & Le 2019, section 3.3.
+PAPER = Coefficients(ALPHA, BETA, GAMMA, "the paper's, found for EfficientNet-B0 on ImageNet")
+
+
+def read_coefficients(source: str | Path) -> Coefficients:
+    """Coefficients from the folder of a search, from a TOML or JSON file, or from text as "1.2,1.1,1.15".
+
+    Raises ConfigError for a search that has not ended, a missing or malformed file and numbers that are no law.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = _of_search(path)
+    elif "," in str(source) and not path.exists():
+        found = _of_text(str(source))
+    else:
+        found = _of_table(read_json(path) if path.suffix == ".json" else read_toml(path), path)
+    found.law()
+    return found
+
+
+def _of_search(folder: Path) -> Coefficients:
+    if (folder / RESULT).exists():
+        return _of_table(read_json(folder / RESULT), folder / RESULT)
+    if (folder / "settings.json").exists():
+        raise ConfigError(f"{folder}: its search has not ended", hint=f"convscale study resume {folder}")
+    raise ConfigError(f"{folder} holds no {RESULT}", hint="convscale coefficients BASELINE --data D -o DIR makes one")
+
+
+def _of_table(table: Any, path: Path) -> Coefficients:
+    if isinstance(table, dict) and "candidates" in table:  # what a search leaves behind has much more
+        table = {key: table[key] for key in (*NAMES, "note") if key in table}
     found = from_table(Coefficients, table, str(path))
-    return compound_law(found.alpha, found.beta, found.gamma)
+    return found if found.note else Coefficients(found.alpha, found.beta, found.gamma, f"those of {path}")
+
+
+def _of_text(text: str) -> Coefficients:
+    try:
+        alpha, beta, gamma = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} are no coefficients",
+            hint="alpha, beta and gamma, as 1.2,1.1,1.15, or a file, or a search's folder",
+        ) from None
+    return Coefficients(alpha, beta, gamma, "as given")

@@ -17,7 +17,14 @@ from convscale.errors import BudgetError, ConfigError, TrainingError
 from convscale.networks import ConvNet
 from convscale.search.candidates import Candidate, Candidates
 from convscale.search.halving import Halving, Ledger, survivors
-from convscale.search.result import CoefficientSearch, SearchedCandidate, State, bootstrap, coefficients_of
+from convscale.search.result import (
+    CoefficientSearch,
+    SearchedCandidate,
+    State,
+    bootstrap,
+    coefficients_of,
+    intervals,
+)
 from convscale.search.schedule import Schedule, fit_schedule, spread
 from convscale.search.settings import SearchOptions, SearchSettings
 from convscale.search.statistics import mean_interval, order_changes, paired_difference, rank_correlation
@@ -226,6 +233,7 @@ class _Search:
             {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
             {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
         )
+        equivalent = (best, *(one for one in finalists if one is not best and not apart(one)))
         share = self.full_grid / self.ledger.training_macs
         return CoefficientSearch(
             baseline=self.baseline.name,
@@ -234,8 +242,11 @@ class _Search:
             lengths=self.lengths,
             best=best,
             coefficients=coefficients_of(best.candidate, method),
-            interval95=bootstrap(evidence, finalists.index(best), self.settings.seed),
-            equivalent=(best, *(one for one in finalists if one is not best and not apart(one))),
+            interval95=intervals(
+                bootstrap(evidence, finalists.index(best), self.settings.seed),
+                [coefficients_of(one.candidate, method) for one in equivalent],
+            ),
+            equivalent=equivalent,
             candidates=tuple(candidates),
             unreachable=self.candidates.unreachable,
             merged=self.candidates.merged,

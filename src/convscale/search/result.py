@@ -59,13 +59,13 @@ class SearchedCandidate:
 class CoefficientSearch:
     """alpha, beta and gamma for a doubling of cost, with the evidence.
 
-    interval95: of each coefficient, over which finalist wins when seeds are drawn again; it knows nothing of
-    candidates that halving left out. equivalent: the finalists whose paired difference from the best holds zero,
-    the best first. trusted: the rank correlation of probed candidates between each length that was looked at and
-    the last; first_length is where halving began by it. order: how the order of candidates changes between the two
-    greatest lengths. training_macs: MACs of one image forward times steps, summed; full_grid_training_macs is what
-    every candidate at the greatest length from every final seed costs, full_grid_device_seconds an estimate by
-    proportion.
+    interval95: of each coefficient, over which finalist wins when seeds are drawn again, and over those that cannot
+    be told from the best; it knows nothing of candidates that halving left out. equivalent: the finalists whose paired
+    difference from the best holds zero, the best first. trusted: the rank correlation of probed candidates between
+    each length that was looked at and the last; first_length is where halving began by it. order: how the order of
+    candidates changes between the two greatest lengths. training_macs: MACs of one image forward times steps, summed;
+    full_grid_training_macs is what every candidate at the greatest length from every final seed costs,
+    full_grid_device_seconds an estimate by proportion.
     """
 
     baseline: str
@@ -169,6 +169,19 @@ def bootstrap(
         values = sorted(winner[dimension] for winner in winners)
         own = finalists[best][0][dimension]
         return min(values[low], own), max(values[high], own)
+
+    return ends(0), ends(1), ends(2)
+
+
+def intervals(
+    drawn: tuple[tuple[float, float], tuple[float, float], tuple[float, float]],
+    equivalent: Sequence[tuple[float, float, float]],
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """The intervals `drawn`, as wide as they must be to hold the coefficients of all `equivalent` finalists."""
+
+    def ends(dimension: int) -> tuple[float, float]:
+        values = [coefficients[dimension] for coefficients in equivalent]
+        return min(drawn[dimension][0], *values), max(drawn[dimension][1], *values)
 
     return ends(0), ends(1), ends(2)
 

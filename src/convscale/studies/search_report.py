@@ -11,12 +11,12 @@ DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
 def report(found: CoefficientSearch, evidence: str) -> list[str]:
     """The result, a line each; `evidence` is the sentence that it begins with."""
     lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{evidence[0].upper()}{evidence[1:]}.", ""]
-    lines += ["| | for a doubling of cost | 95 % over seeds |", "|--|--|--|"]
+    lines += ["| | for a doubling of cost | 95 % interval |", "|--|--|--|"]
     for name, value, (low, high) in zip(DIMENSIONS, found.coefficients, found.interval95, strict=True):
         lines.append(f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |")
     lines += [
         "",
-        "The intervals say which finalist wins when seeds are drawn again; what halving left out takes no part.",
+        "The intervals hold every finalist that cannot be told from the best; what halving left out takes no part.",
     ]
     lines += ["", "## Candidates", "", "Shares of the extra cost, by the network's own MACs. **=** cannot be told from "
               "the best.", "", "| | depth | width | resolution | MACs | steps | top-1 | 95 % | seeds | |",

@@ -15,8 +15,9 @@ from convscale.files import read_json, write_json, write_text
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
+from convscale.scaling.coefficients import RESULT
 from convscale.schema import from_table, to_table
-from convscale.search import CoefficientSearch, Outcome, Question, SearchSettings, search_coefficients
+from convscale.search import Candidates, CoefficientSearch, Outcome, Question, SearchSettings, search_coefficients
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Executor
 from convscale.studies.folder import Holding, StudyFolder, require_same_settings, to_plain
@@ -25,7 +26,6 @@ from convscale.studies.trial import DataChoice, Trial, TrialRecord
 from convscale.studies.work import choose_images
 
 KIND = "coefficients"
-RESULT = "coefficients.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,23 @@ def search_by_training(
         )
         _write(study, search, found)
     return found
+
+
+def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
+    """The candidates, and the trials of all of them at the last length from every final seed: what a search spares.
+
+    Raises as `choose_images` does, and BudgetError where no candidate can be had.
+    """
+    dataset = choose_images(search.data)
+    settings = SearchSettings(lengths=search.epochs, **search.options)
+    candidates = settings.candidates(fit_to_images(search.baseline, dataset))
+    recipe = search.recipe.for_images(len(dataset.train)).with_changes(epochs=search.epochs[-1])
+    trials = [
+        Trial(network=one.network, recipe=recipe, data=search.data, seed=settings.seed + seed)
+        for one in candidates.found
+        for seed in range(settings.final_seeds)
+    ]
+    return candidates, trials
 
 
 def resume_search(
@@ -147,7 +164,7 @@ def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
     count = search.data.train_images
     images = "all images" if count is None else f"{count:,} images"
     others = len(found.equivalent) - 1
-    told = f"{others} others cannot be told from it" if others else "no other finalist can be taken for it"
+    told = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
     return (
         f"found for {found.baseline} at {found.cost:g} times its cost on {Path(search.data.source).name}, {images}, "
         f"{found.lengths[-1]:,} steps, {found.best.seeds} seeds, {len(found.candidates)} candidates; {told}"

@@ -35,6 +35,19 @@ class DataChoice:
                 raise ConfigError(f"{name} {value} is not allowed", hint="2 or more, or leave it out for all images")
 
 
+def data_choice(
+    source: str, label_column: str = "label", train_images: int | None = None, test_images: int | None = None
+) -> DataChoice:
+    """Images as a person names them; a path becomes absolute, so that workers find it wherever they run."""
+    path = Path(source)
+    return DataChoice(
+        source=str(path.absolute()) if path.exists() else source,
+        label_column=label_column,
+        train_images=train_images,
+        test_images=test_images,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What is trained. Two trials are the same when their keys are: names take no part in it."""

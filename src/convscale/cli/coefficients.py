@@ -1,0 +1,167 @@
+"""convscale coefficients"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convscale.cli.executors import executor, executor_options
+from convscale.cli.shared import (
+    DATA_HELP,
+    json_option,
+    label_column_option,
+    load_network,
+    print_json,
+    print_table,
+    recipe_from_options,
+    seed_option,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from convscale.search import CoefficientSearch
+    from convscale.studies.searching import TrainingSearch
+
+OPTIONS = (
+    "cost", "method", "seeds", "final_seeds", "share_step", "step", "tolerance", "reduction", "keep", "probe", "trust",
+    "budget", "seed",
+)  # fmt: skip
+
+
+def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: epochs, as 2,6,18") from None
+
+
+@click.command()
+@click.argument("baseline")
+@click.option("--data", required=True, help=DATA_HELP)
+@label_column_option
+@click.option("--cost", type=float, default=2.0, show_default=True, help="Of the candidates, times the baseline's.")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
+@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
+@set_option
+@click.option(
+    "--lengths",
+    callback=_lengths,
+    default="2,6,18",
+    show_default=True,
+    metavar="E,E,...",
+    help="Training lengths in epochs, two at least.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["shares", "grid"]),
+    default="shares",
+    show_default=True,
+    help="shares: equal true cost; grid: the paper's step 1 as written.",
+)
+@click.option("--share-step", type=float, default=1 / 6, show_default="1/6", help="Between shares of extra cost.")
+@click.option("--step", type=float, default=0.05, show_default=True, help="Of the grid.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Of the grid: how far alpha beta^2 gamma^2 may be from the cost.",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="Paired seeds of a rung.")
+@click.option("--final-seeds", type=int, default=5, show_default=True, help="Seeds of the finalists.")
+@click.option("--reduction", type=int, default=3, show_default=True, help="The best 1/N of a rung go on.")
+@click.option("--keep", type=int, default=3, show_default=True, help="At least so many go on.")
+@click.option("--probe", type=int, default=5, show_default=True, help="Candidates that check the first length.")
+@click.option("--trust", type=float, default=0.7, show_default=True, help="Rank correlation that it needs.")
+@click.option("--budget", type=float, default=0.25, show_default=True, help="Share of the full grid's training.")
+@seed_option
+@click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")
+@executor_options
+@json_option
+def command(
+    baseline: str, data: str, label_column: str, images: int | None, test_images: int | None, recipe_name: str,
+    settings: tuple[str, ...], lengths: tuple[int, ...], dry_run: bool, output: Path | None, as_json: bool,
+    workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float, storage: str | None, quiet: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Find alpha, beta and gamma for BASELINE (a name or a file) on images: the paper's step 1, at equal true cost.
+
+    Interrupted, the same command or `convscale study resume DIR` goes on.
+    """
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    net = load_network(baseline)
+    recipe = recipe_from_options(recipe_name, None, None, settings)
+    from convscale.studies.searching import TrainingSearch, search_as_dict, search_by_training
+    from convscale.studies.trial import data_choice
+
+    search = TrainingSearch(
+        baseline=net, data=data_choice(data, label_column, images, test_images), recipe=recipe, epochs=lengths,
+        options=options,
+    )  # fmt: skip
+    with executor(workers, threads, cluster, cpus, gpus) as slots:
+        if dry_run:
+            _dry_run(search, slots.slots, as_json)
+            return
+        assert output is not None
+        found = search_by_training(search, output, slots, storage=storage, quiet=quiet)
+    if as_json:
+        print_json(search_as_dict(search, found))
+    else:
+        print_search(search, found, output)
+
+
+def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
+    from convscale.studies.searching import full_grid
+    from convscale.studies.sizing import size_of
+
+    candidates, trials = full_grid(search)
+    size = size_of(trials, slots)
+    budget = search.options["budget"]
+    if as_json:
+        table = {"candidates": len(candidates.found), "merged": candidates.merged,
+                 "unreachable": len(candidates.unreachable), "budget": budget}  # fmt: skip
+        print_json(table | {"full_grid": size.as_dict(), "seconds": budget * size.seconds})
+        return
+    print(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
+          f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
+    for shares, why in candidates.unreachable:
+        print(f"  depth {shares[0]:.2f}, width {shares[1]:.2f}, resolution {shares[2]:.2f}: {why}")
+    print("the full grid would take:")
+    print("\n".join(f"  {line}" for line in size.lines()))
+    print(f"the search takes about {budget:.0%} of it")
+
+
+def print_search(search: TrainingSearch, found: CoefficientSearch, output: Path) -> None:
+    """What was found, how sure it is, and what to do next."""
+    from rich.table import Table
+
+    from convscale.studies.searching import evidence_of
+
+    names = ("alpha  depth", "beta   width", "gamma  resolution")
+    for name, value, (low, high) in zip(names, found.coefficients, found.interval95, strict=True):
+        print(f"{name:<18} {value:.3f}   95 % {low:.3f} to {high:.3f}")
+    print(evidence_of(search, found))
+    table = Table(box=None)
+    for heading in ("", "depth", "width", "px", "MACs", "top-1", "95 %", "seeds"):
+        table.add_column(heading, justify="right")
+    equal = {id(one) for one in found.equivalent}
+    for one in sorted(found.candidates, key=lambda one: (-one.steps, -(one.accuracy or 0))):
+        if one.state != "finalist" or one.accuracy is None:
+            continue
+        scaling, low_high = one.candidate.scaling, one.interval95
+        table.add_row(
+            "=" if id(one) in equal else "", f"x{scaling.depth:.2f}", f"x{scaling.width:.2f}",
+            str(one.candidate.network.resolution), f"{one.candidate.macs:,}", f"{one.accuracy:.4f}",
+            f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "", str(one.seeds),
+        )  # fmt: skip
+    print_table(table)
+    order = found.order
+    print(f"order between {found.lengths[-2]:,} and {found.lengths[-1]:,} steps: {order.swapped} of {order.pairs} "
+          f"pairs turn round, the best {'changes' if order.best_changes else 'stays'}")  # fmt: skip
+    print(f"cost  {found.device_seconds:,.0f} device-seconds, {found.share_of_full_grid:.0%} of the full grid")
+    print(f"next  convscale family {found.baseline} --coefficients {output}")

@@ -1,0 +1,151 @@
+"""convscale family"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convscale.cli.executors import executor, executor_options
+from convscale.cli.shared import (
+    DATA_HELP,
+    epochs_option,
+    json_option,
+    label_column_option,
+    law_options,
+    load_network,
+    pick_law_with_evidence,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from convscale.planning import Family
+    from convscale.studies.families import FamilyTraining
+
+
+@click.command()
+@click.argument("baseline")
+@law_options
+@click.option(
+    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are."
+)
+@click.option("--phi", "phis", default="0..7", show_default=True, help="A range, or a list as 0,0.5,1,2.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the networks here.")
+@click.option("--train", is_flag=True, help="Train every network, in DIR too.")
+@click.option("--data", help=f"To train on: {DATA_HELP}")
+@label_column_option
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
+@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
+@epochs_option
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
+@click.option("--dry-run", is_flag=True, help="With --train: measure a few steps and predict; train nothing.")
+@executor_options
+@json_option
+def command(
+    baseline: str, phis: str, output: Path | None, train: bool, as_json: bool, law_name: str | None,
+    alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None, **training: Any,
+) -> None:  # fmt: skip
+    """Scale BASELINE (a name or a file) at several phi: true costs beside 2^phi, and trained where asked."""
+    from convscale.planning import family, parse_phis
+
+    law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
+    made = family(load_network(baseline), law, parse_phis(phis))
+    if train:
+        if training["data"] is None or (output is None and not training["dry_run"]):
+            raise click.UsageError("--train needs --data and -o")
+        _train(made, output, evidence, as_json, **training)
+        return
+    if output is not None:
+        _write(made, evidence, output)
+    if as_json:
+        print_json(_as_dict(made, evidence, [member.as_dict() for member in made.members]))
+    else:
+        _print(made, evidence, {})
+
+
+def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **options: Any) -> None:
+    from convscale.cli.shared import recipe_from_options
+    from convscale.studies.families import FamilyTraining, train_family
+    from convscale.studies.trial import data_choice
+
+    training = FamilyTraining(
+        baseline=made.baseline,
+        law=made.law,
+        phis=tuple(member.phi for member in made.members),
+        data=data_choice(options["data"], options["label_column"], options["images"], options["test_images"]),
+        recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, ()),
+        seeds=options["seeds"],
+    )
+    with executor(*(options[key] for key in ("workers", "threads", "cluster", "cpus", "gpus"))) as slots:
+        if options["dry_run"]:
+            _print_size(training, slots.slots, as_json)
+            return
+        assert output is not None
+        trained = train_family(training, output, slots, storage=options["storage"], quiet=options["quiet"])
+    made = training.family()
+    rows = [one.as_dict() for one in trained]
+    _write(made, evidence, output, rows)
+    if as_json:
+        print_json(_as_dict(made, evidence, rows))
+    else:
+        _print(made, evidence, {one.member.phi: (one.accuracy, one.interval95, one.seeds) for one in trained})
+
+
+def _print_size(training: FamilyTraining, slots: int, as_json: bool) -> None:
+    from convscale.studies.sizing import size_of
+
+    size = size_of([trial for group in training.trials() for trial in group], slots)
+    print_json(size.as_dict()) if as_json else print("\n".join(size.lines()))
+
+
+def _as_dict(made: Family, evidence: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    law = made.law
+    return {
+        "baseline": made.baseline.name,
+        "alpha": law.depth,
+        "beta": law.width,
+        "gamma": law.resolution,
+        "evidence": evidence,
+        "members": rows,
+    }
+
+
+def _write(made: Family, evidence: str, output: Path, rows: list[dict[str, Any]] | None = None) -> None:
+    from convscale.catalog import write_network
+    from convscale.files import write_json
+
+    output.mkdir(parents=True, exist_ok=True)
+    for member in made.members:
+        write_network(member.network, output / f"{made.baseline.name}-phi{member.phi:g}.toml")
+    members = rows or [member.as_dict() for member in made.members]
+    write_json(output / "family.json", _as_dict(made, evidence, members))
+
+
+def _print(
+    made: Family, evidence: str, trained: dict[float, tuple[float | None, tuple[float, float] | None, int]]
+) -> None:
+    from rich.table import Table
+
+    from convscale.units import format_count
+
+    table = Table(box=None)
+    headings = ("phi", "depth", "width", "px", "params", "MACs", "true cost", "2^phi")
+    for heading in headings + (("top-1", "95 %", "seeds") if trained else ()):
+        table.add_column(heading, justify="right")
+    for member in made.members:
+        accuracy, interval, seeds = trained.get(member.phi, (None, None, 0))
+        results = (
+            "failed" if accuracy is None else f"{accuracy:.4f}",
+            "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
+            str(seeds),
+        )
+        table.add_row(
+            f"{member.phi:g}", f"x{member.scaling.depth:.3f}", f"x{member.scaling.width:.3f}",
+            str(member.network.resolution), format_count(member.cost.params), format_count(member.cost.macs),
+            f"{member.cost_ratio:.2f}x", f"{member.ideal_ratio:.2f}x", *(results if trained else ()),
+        )  # fmt: skip
+    print(f"{made.baseline.name}: {evidence}")
+    print_table(table)

@@ -36,6 +36,7 @@ COMMANDS = {
     "eval": "Accuracy of a trained network on images.",
     "predict": "Classes of single images.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",
+    "study": "Run, watch and go on with studies: many trainings, one question.",
     "doctor": "This machine and this installation: what would go wrong.",
 }
 _FILES = {"list": "list_networks", "eval": "evaluate"}

@@ -5,7 +5,9 @@ from convscale.search.candidates import (
     Candidates,
     actual_shares,
     candidates_at_cost,
+    candidates_toward,
     grid_candidates,
+    shares_of,
 )
 from convscale.search.coefficients import find_coefficients, search_coefficients
 from convscale.search.result import CoefficientSearch, SearchedCandidate
@@ -38,6 +40,7 @@ __all__ = [
     "SearchedCandidate",
     "actual_shares",
     "candidates_at_cost",
+    "candidates_toward",
     "find_coefficients",
     "grid_candidates",
     "mean_interval",
@@ -46,4 +49,5 @@ __all__ = [
     "planted",
     "rank_correlation",
     "search_coefficients",
+    "shares_of",
 ]

@@ -9,7 +9,7 @@ be scaled. They add up to 1, and their multipliers satisfy alpha * beta**2 * gam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -69,11 +69,7 @@ def candidates_at_cost(
     Raises ConfigError for a bad cost, step or tolerance and a baseline that is itself scaled, and BudgetError where
     no direction reaches the cost.
     """
-    if not (math.isfinite(cost_ratio) and cost_ratio > 1):
-        raise ConfigError(f"cost {cost_ratio} is not allowed", hint="above 1: times the cost of the baseline")
-    if not 0 < tolerance <= 0.25:
-        raise ConfigError(f"cost tolerance {tolerance} is not allowed", hint="above 0, at most 0.25")
-    _require_baseline(baseline)
+    _require_cost(baseline, cost_ratio, tolerance)
     directions = list(simplex(step))
     target = cost_ratio * cost(baseline).macs
     pool, reasons = _planned(baseline, target, tolerance, directions)
@@ -84,6 +80,34 @@ def candidates_at_cost(
             hint="take another cost, a wider tolerance or a larger baseline",
         )
     return _assign(directions, pool, reasons, 1 / round(1 / step))
+
+
+def candidates_toward(
+    baseline: ConvNet, cost_ratio: float, directions: Sequence[Shares], *, tolerance: float = 0.02, reach: float = 0.2
+) -> list[Candidate | str]:
+    """For each direction the network of `cost_ratio` times the baseline's MACs, within `tolerance` below, whose actual
+    shares are nearest to it; a reason instead where no share lies within `reach`.
+
+    Raises ConfigError as `candidates_at_cost` does.
+    """
+    _require_cost(baseline, cost_ratio, tolerance)
+    target = cost_ratio * cost(baseline).macs
+    pool, reasons = _planned(baseline, target, tolerance, [*directions, *simplex(0.25)])
+    found: list[Candidate | str] = []
+    for shares in directions:
+        nearest = min(pool, key=lambda one: distance(one.actual, shares), default=None)
+        if nearest is not None and distance(nearest.actual, shares) <= reach:
+            found.append(nearest)
+        else:
+            found.append(_why_not(nearest, reasons.get(shares)))
+    return found
+
+
+def shares_of(scaling: Scaling) -> Shares:
+    """The shares of extra cost that multipliers ask for before rounding, as of a law at phi 1."""
+    logs = (math.log(scaling.depth), 2 * math.log(scaling.width), 2 * math.log(scaling.resolution))
+    total = sum(logs)
+    return logs[0] / total, logs[1] / total, logs[2] / total
 
 
 def grid_candidates(
@@ -109,7 +133,7 @@ def grid_candidates(
         try:
             groups.setdefault(scale(baseline, scaling), []).append(scaling)
         except ConfigError as error:
-            unreachable.append((_asked_shares(scaling), error.message))
+            unreachable.append((shares_of(scaling), error.message))
     found = [_nearest_point(baseline, base, network, group) for network, group in groups.items() if network != baseline]
     if not found:
         raise BudgetError(f"no point of the grid scales {baseline.name}", hint="its widths and depths may be fixed")
@@ -154,6 +178,14 @@ def actual_shares(baseline: ConvNet, scaling: Scaling) -> Shares:
 def distance(one: Shares, other: Shares) -> float:
     """The largest difference of a share."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def _require_cost(baseline: ConvNet, cost_ratio: float, tolerance: float) -> None:
+    if not (math.isfinite(cost_ratio) and cost_ratio > 1):
+        raise ConfigError(f"cost {cost_ratio} is not allowed", hint="above 1: times the cost of the baseline")
+    if not 0 < tolerance <= 0.25:
+        raise ConfigError(f"cost tolerance {tolerance} is not allowed", hint="above 0, at most 0.25")
+    _require_baseline(baseline)
 
 
 def _require_baseline(baseline: ConvNet) -> None:
@@ -201,9 +233,7 @@ def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Share
         nearest = min(pool, key=lambda one: distance(one.actual, shares))
         off = distance(nearest.actual, shares)
         if off > step:
-            told = ", ".join(f"{share:.2f}" for share in nearest.actual)
-            reason = f"the nearest network of this cost has shares {told}"
-            unreachable.append((shares, "; ".join(filter(None, (reasons.get(shares), reason)))))
+            unreachable.append((shares, _why_not(nearest, reasons.get(shares))))
             continue
         reached += 1
         if off < chosen.get(nearest.network, (math.inf, nearest))[0]:
@@ -211,6 +241,13 @@ def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Share
             chosen[nearest.network] = (off, kept)
     found = tuple(candidate for _, candidate in chosen.values())
     return Candidates(found, tuple(unreachable), reached - len(found))
+
+
+def _why_not(nearest: Candidate | None, reason: str | None) -> str:
+    if nearest is None:
+        return reason or "no network has this cost"
+    told = ", ".join(f"{share:.2f}" for share in nearest.actual)
+    return "; ".join(filter(None, (reason, f"the nearest network of this cost has shares {told}")))
 
 
 def _nearest_reached(baseline: ConvNet, target: float, directions: list[Shares], reasons: dict[Shares, str]) -> str:
@@ -252,15 +289,9 @@ def _grid_points(step: float, tolerance: float, target: float) -> list[Scaling]:
     return points
 
 
-def _asked_shares(scaling: Scaling) -> Shares:
-    logs = (math.log(scaling.depth), 2 * math.log(scaling.width), 2 * math.log(scaling.resolution))
-    total = sum(logs)
-    return logs[0] / total, logs[1] / total, logs[2] / total
-
-
 def _nearest_point(baseline: ConvNet, base: int, network: ConvNet, group: list[Scaling]) -> Candidate:
     """The candidate of a network, under the grid point nearest to its own growth."""
     actual = actual_shares(baseline, group[0])
-    scaling = min(group, key=lambda one: distance(_asked_shares(one), actual))
+    scaling = min(group, key=lambda one: distance(shares_of(one), actual))
     macs = cost(network).macs
-    return Candidate(_asked_shares(scaling), actual, scaling, scale(baseline, scaling), macs, macs / base)
+    return Candidate(shares_of(scaling), actual, scaling, scale(baseline, scaling), macs, macs / base)

@@ -46,6 +46,17 @@ OPTIONS = {
     "resume": ["run", "--data", "--set", "--json"],
     "data": ["check", "data", "--label-column", "-o", "--output", "--json"],
     "doctor": ["--json"],
+    "family": [
+        "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column", "--images",
+        "--test-images", "--recipe", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
+    ],
+    "coefficients": [
+        "baseline", "--data", "--label-column", "--cost", "--resolution", "--images", "--test-images", "--recipe",
+        "--set", "--lengths", "--method", "--share-step", "--step", "--tolerance", "--seeds", "--final-seeds",
+        "--reduction", "--keep", "--probe", "--trust", "--budget", "--seed", "--dry-run", "-o", "--output", *EXECUTOR,
+        "--json",
+    ],
+    "study": ["list", "run", "status", "resume", "export"],
     "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
     "predict": ["run", "images", "--top", "--json"],
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from convscale.cli.shared import (
 
 if TYPE_CHECKING:
     from convscale.planning import Family
-    from convscale.studies.families import FamilyTraining
+    from convscale.studies.families import FamilyTraining, TrainedMember
 
 
 @click.command()
@@ -59,6 +60,8 @@ def command(
         _train(made, output, evidence, as_json, **training)
         return
     if output is not None:
+        if (output / "settings.json").exists():
+            raise click.UsageError(f"-o {output}: holds trainings; choose another folder, or go on there with --train")
         _write(made, evidence, output)
     if as_json:
         print_json(_as_dict(made, evidence, [member.as_dict() for member in made.members]))
@@ -85,6 +88,13 @@ def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **op
             return
         assert output is not None
         trained = train_family(training, output, slots, storage=options["storage"], quiet=options["quiet"])
+    finish(training, trained, output, evidence, as_json)
+
+
+def finish(
+    training: FamilyTraining, trained: Sequence[TrainedMember], output: Path, evidence: str, as_json: bool
+) -> None:
+    """Write and print a family that was trained."""
     made = training.family()
     rows = [one.as_dict() for one in trained]
     _write(made, evidence, output, rows)

@@ -191,12 +191,10 @@ def resume(
     folder: Path, as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
     storage: str | None, quiet: bool,
 ) -> None:  # fmt: skip
-    """Go on with a study or a search for coefficients."""
+    """Go on with a study, a search for coefficients or the training of a family."""
     from convscale.studies.running import kind_of, resume_study
 
     kind = kind_of(folder)
-    if kind == "family":
-        raise click.UsageError("a family goes on when `convscale family ... --train` is given again")
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if kind == "coefficients":
             from convscale.cli.coefficients import print_search
@@ -204,6 +202,18 @@ def resume(
 
             found, search = resume_search(folder, slots, storage=storage, quiet=quiet), read_search(folder)
             print_json(search_as_dict(search, found)) if as_json else print_search(search, found, folder)
+            return
+        if kind == "family":
+            from convscale.cli.family import finish
+            from convscale.studies.families import read_family_training, train_family
+
+            training = read_family_training(folder)
+            trained = train_family(training, folder, slots, storage=storage, quiet=quiet)
+            law = training.law
+            evidence = (
+                f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1, resumed"
+            )
+            finish(training, trained, folder, evidence, as_json)
             return
         result = resume_study(folder, slots, storage=storage, quiet=quiet)
     _print_result(result, folder, as_json)

@@ -13,6 +13,7 @@ from convscale.scaling import Scaling, ScalingLaw, scale
 from convscale.schema import to_table
 
 MAX_MEMBERS = 100
+MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Family:
 def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:
     """Scale `baseline` by `law` at each phi, from the baseline and rounded once.
 
-    Raises ConfigError for no phi, more than 100, negative or repeated ones, one too large for the law, and a baseline
-    that is itself scaled.
+    Raises ConfigError for no phi, more than 100, negative or repeated ones, one too large for the law or whose network
+    is absurd, and a baseline that is itself scaled.
     """
     if not phis or len(phis) > MAX_MEMBERS or len(set(phis)) != len(phis) or min(phis) < 0:
         raise ConfigError(
@@ -69,22 +70,29 @@ def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:
         scaling = law(phi)
         network = scale(baseline, scaling) if phi else baseline
         total = cost(network)
+        if total.macs > MAX_GROWTH * base:
+            raise ConfigError(
+                f"phi {phi:g} makes a network of {total.macs / base:,.0f} times the baseline's MACs",
+                hint=f"at most {MAX_GROWTH:,} times; B7 is phi 7, 103 times",
+            )
         members.append(FamilyMember(phi, scaling, network, total, total.macs / base))
     return Family(baseline, law, tuple(members))
 
 
 def parse_phis(text: str) -> list[float]:
     """phi from text: "0..7" counts by one, "0,0.5,1" lists. Raises ConfigError."""
+    found: list[float] = []
+    low, high = 0, -1
     try:
         if ".." in text:
             low, high = (int(part) for part in text.split(".."))
-            if high - low >= MAX_MEMBERS:
-                raise ConfigError(f"phi {text} are {high - low + 1:,}", hint=f"{MAX_MEMBERS} at most")
-            found = [float(phi) for phi in range(low, high + 1)]
         else:
             found = [float(part) for part in text.split(",")]
     except ValueError:
-        found = []
+        low, high = 0, -1
+    if high - low >= MAX_MEMBERS:
+        raise ConfigError(f"phi {text} are {high - low + 1:,}", hint=f"{MAX_MEMBERS} at most")
+    found = found or [float(phi) for phi in range(low, high + 1)]
     if not found:
         raise ConfigError(f"phi {text!r} is not allowed", hint="a range as 0..7, or a list as 0,0.5,1,2")
     return found

@@ -52,7 +52,8 @@ def read_coefficients(source: str | Path) -> Coefficients:
 def _of_search(folder: Path) -> Coefficients:
     if (folder / RESULT).exists():
         return _of_table(read_json(folder / RESULT), folder / RESULT)
-    if (folder / "settings.json").exists():
+    settings = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
+    if isinstance(settings, dict) and settings.get("kind") == "coefficients":
         raise ConfigError(f"{folder}: its search has not ended", hint=f"convscale study resume {folder}")
     raise ConfigError(f"{folder} holds no {RESULT}", hint="convscale coefficients BASELINE --data D -o DIR makes one")
 

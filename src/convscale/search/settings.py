@@ -66,6 +66,9 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("cost", "share_step", "cost_tolerance", "step", "tolerance"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} {getattr(self, name)} is not allowed", hint="a finite number")
         lengths = tuple(self.lengths)
         rising = all(a < b for a, b in pairwise(lengths))
         if len(lengths) < 2 or not rising or not all(type(one) is int and one > 0 for one in lengths):

@@ -118,10 +118,12 @@ def order_changes(short: Mapping[Key, Mapping[int, float]], long: Mapping[Key, M
         if _unnoised(means[a][0] - means[b][0]) * _unnoised(means[a][1] - means[b][1]) < 0:
             swapped += 1
             told += paired_difference(short[a], short[b]).tells and paired_difference(long[a], long[b]).tells
-    best = [max(common, key=lambda key: means[key][side], default=None) for side in (0, 1)]
+    tops = [max((means[key][side] for key in common), default=0.0) for side in (0, 1)]
+    leading = [{key for key in common if not _unnoised(means[key][side] - tops[side])} for side in (0, 1)]
     correlation = rank_correlation([means[key][0] for key in common], [means[key][1] for key in common])
+    best_changes = bool(common) and not leading[0] & leading[1]  # a tie for the best is no change
     count = len(common)
-    return OrderChange(count, count * (count - 1) // 2, swapped, told, best[0] != best[1], correlation)
+    return OrderChange(count, count * (count - 1) // 2, swapped, told, best_changes, correlation)
 
 
 def _unnoised(value: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from convscale.studies.trial import Trial, Work
 from convscale.studies.worker import Answer
 from convscale.studies.worker import attempt as carry_out
 
-CONNECT_SECONDS = 30
+CONNECT_SECONDS = 10
 
 
 class ClusterExecutor:
@@ -97,17 +97,17 @@ class ClusterExecutor:
 
 
 def _connect(ray: Any, address: str) -> None:
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(CONNECT_SECONDS))
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
+    """Join the cluster. Ray ends the whole process where nothing listens, so that is asked first."""
     try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False,
-            **({"include_dashboard": False} if address == "local" else {}),
-        )  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
+        if ":" in address:
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        local = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise RunError(
             f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}",
-            hint="`ray start --head` on one machine, `ray start --address HOST:PORT` on the others; see docs/clusters.md",
+            hint="`ray start --head` on one machine, `ray start --address HOST:PORT` on the others",
         ) from None
 
 

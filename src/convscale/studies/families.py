@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from convscale.data import fit_to_images
+from convscale.errors import RunError
+from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
 from convscale.recipes import Recipe
 from convscale.scaling import ScalingLaw
-from convscale.schema import to_table
+from convscale.schema import from_table, to_table
 from convscale.search import mean_interval
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Executor
@@ -68,6 +70,14 @@ class FamilyTraining:
             ]
             for member in self.family().members
         ]  # fmt: skip
+
+
+def read_family_training(folder: Path) -> FamilyTraining:
+    """What the training of a family in `folder` is. Raises RunError where there is none."""
+    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
+    if table.pop("kind", None) != "family":
+        raise RunError(f"{folder}: no family is trained here")
+    return from_table(FamilyTraining, table, str(folder / "settings.json"))
 
 
 def train_family(

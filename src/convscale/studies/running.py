@@ -7,7 +7,7 @@ from typing import Any
 
 from convscale.errors import RunError
 from convscale.figures import Curve, draw_lines
-from convscale.files import read_json, write_json, write_text
+from convscale.files import read_json, write_json, write_text, write_toml
 from convscale.schema import from_table, to_table
 from convscale.studies.coordinator import run_trials
 from convscale.studies.design import design
@@ -25,14 +25,15 @@ RESULT = "results.json"
 def run_study(
     spec: StudySpec, folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> StudyResult:
-    """Run what of `spec` the folder has no record of, and write results.json, rows.csv, report.md and pictures/.
+    """Run what of `spec` the folder has no record of, and write study.toml, results.json, rows.csv,
+    report.md and pictures/.
 
     Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
     """
     spec = spec.settled()
     with Holding(folder) as study:
+        designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
-        designed = design(spec)
         trials = designed.trials()
         records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
         result = collect(designed, dict(zip(trials, records, strict=True)))
@@ -63,6 +64,7 @@ def read_spec(folder: Path) -> StudySpec:
 
 
 def _write(study: StudyFolder, result: StudyResult) -> None:
+    write_toml(study.path / "study.toml", to_table(result.spec))
     write_text(study.path / "rows.csv", rows_as_csv(result))
     write_text(study.path / "report.md", "\n".join(report(result)) + "\n")
     draw(result, study.path / "pictures")

@@ -8,9 +8,10 @@ from convscale.units import format_seconds
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
 
 
-def report(found: CoefficientSearch, evidence: str) -> list[str]:
-    """The result, a line each; `evidence` is the sentence that it begins with."""
+def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
+    """The result, a line each; `evidence` is the sentence that it begins with, `command` gives it again."""
     lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{evidence[0].upper()}{evidence[1:]}.", ""]
+    lines += ["```", command, "```", ""]
     lines += ["| | for a doubling of cost | 95 % interval |", "|--|--|--|"]
     for name, value, (low, high) in zip(DIMENSIONS, found.coefficients, found.interval95, strict=True):
         lines.append(f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |")

@@ -9,7 +9,7 @@ from typing import Any
 
 from convscale.data import fit_to_images
 from convscale.data.loader import steps_per_epoch
-from convscale.errors import ConfigError, RunError
+from convscale.errors import ConfigError, InputError, RunError
 from convscale.figures import draw_ternary
 from convscale.files import read_json, write_json, write_text
 from convscale.networks import ConvNet
@@ -63,22 +63,34 @@ def search_by_training(
     Raises as `run_trials` and `search_coefficients` do, and RunError where the folder holds something else.
     """
     with Holding(folder) as study:
+        begun = (study.path / "settings.json").exists()
         require_same_settings(study.path, search.as_dict())
-        dataset = choose_images(search.data)
-        baseline = fit_to_images(search.baseline, dataset)
-        recipe = search.recipe.for_images(len(dataset.train))
-        per_epoch = steps_per_epoch(dataset.train, recipe.batch)
-        trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet)
-        found = search_coefficients(
-            baseline,
-            trials.answer,
-            storage=storage or f"sqlite:///{study.database}",
-            on_progress=None if quiet else tell,
-            lengths=[epochs * per_epoch for epochs in search.epochs],
-            **search.options,
-        )
+        try:
+            found = _search(study, search, executor, storage, quiet)
+        except InputError:
+            if not begun and not study.trials():  # it could not begin: leave the folder to the corrected command
+                (study.path / "settings.json").unlink()
+            raise
         _write(study, search, found)
     return found
+
+
+def _search(
+    study: StudyFolder, search: TrainingSearch, executor: Executor, storage: str | None, quiet: bool
+) -> CoefficientSearch:
+    dataset = choose_images(search.data)
+    baseline = fit_to_images(search.baseline, dataset)
+    recipe = search.recipe.for_images(len(dataset.train))
+    per_epoch = steps_per_epoch(dataset.train, recipe.batch)
+    trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet)
+    return search_coefficients(
+        baseline,
+        trials.answer,
+        storage=storage or f"sqlite:///{study.database}",
+        on_progress=None if quiet else tell,
+        lengths=[epochs * per_epoch for epochs in search.epochs],
+        **search.options,
+    )
 
 
 def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
@@ -159,15 +171,34 @@ def search_as_dict(search: TrainingSearch, found: CoefficientSearch) -> dict[str
     return found.as_dict() | evidence | {"note": evidence_of(search, found)}
 
 
+def command_of(search: TrainingSearch) -> str:
+    """The command that searches this again, but for changed values of the recipe and baselines from files."""
+    data = {
+        "--data": search.data.source,
+        "--images": search.data.train_images,
+        "--test-images": search.data.test_images,
+    }
+    lengths = {"--lengths": ",".join(map(str, search.epochs))}
+    options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
+    given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
+    return f"convscale coefficients {search.baseline.name} {' '.join(given)} -o DIR"
+
+
 def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
     """One sentence that says what stands behind the coefficients."""
     count = search.data.train_images
     images = "all images" if count is None else f"{count:,} images"
     others = len(found.equivalent) - 1
     told = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
+    intervals = ", ".join(
+        f"{name} {low:.3f} to {high:.3f}"
+        for name, (low, high) in zip(("alpha", "beta", "gamma"), found.interval95, strict=True)
+    )
+    epochs, steps = ", ".join(map(str, search.epochs)), ", ".join(f"{one:,}" for one in found.lengths)
     return (
         f"found for {found.baseline} at {found.cost:g} times its cost on {Path(search.data.source).name}, {images}, "
-        f"{found.lengths[-1]:,} steps, {found.best.seeds} seeds, {len(found.candidates)} candidates; {told}"
+        f"{epochs} epochs ({steps} steps), {found.best.seeds} seeds, {len(found.candidates)} candidates; "
+        f"95 % intervals {intervals}; {told}"
     )
 
 
@@ -180,7 +211,9 @@ def _write(study: StudyFolder, search: TrainingSearch, found: CoefficientSearch)
         shares = ",".join(f"{share:.4f}" for share in one.candidate.actual)
         rows.append(f"{shares},{one.candidate.macs},{one.steps},{accuracy},{low},{high},{one.seeds},{one.state}")
     write_text(study.path / "candidates.csv", "\n".join(rows) + "\n")
-    write_text(study.path / "report.md", "\n".join(report(found, evidence_of(search, found))) + "\n")
+    write_text(
+        study.path / "report.md", "\n".join(report(found, evidence_of(search, found), command_of(search))) + "\n"
+    )
     points = [
         (one.candidate.actual, one.accuracies[found.first_length])
         for one in found.candidates

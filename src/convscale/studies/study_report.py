@@ -42,6 +42,7 @@ def report(result: StudyResult) -> list[str]:
         f"{spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours. Intervals are 95 %, by Student's t over "
         "the seeds; differences are of pairs of the same seed."
     )
+    lines += ["", "`convscale study run study.toml -o DIR` gives it again."]
     lines += ["", "## What can be told", "", *conclusions(result)]
     for epochs in reversed(spec.lengths):
         lines += ["", f"## After {epochs} epochs", "", *_table([row for row in result.rows if row.epochs == epochs])]

@@ -24,6 +24,7 @@ LIMITS = [
     "--inference-memory-bytes", "--training-memory-fixed", "--training-memory-bytes-fixed",
     "--training-memory-per-image", "--training-memory-bytes-per-image",
 ]  # fmt: skip
+EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storage", "-q", "--quiet"]
 LAW = ["--law", "--alpha", "--beta", "--gamma"]
 OPTIONS = {
     "list": ["--json"],
@@ -47,8 +48,8 @@ OPTIONS = {
     "data": ["check", "data", "--label-column", "-o", "--output", "--json"],
     "doctor": ["--json"],
     "family": [
-        "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column", "--images",
-        "--test-images", "--recipe", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
+        "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column",
+        "--images", "--test-images", "--recipe", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
     ],
     "coefficients": [
         "baseline", "--data", "--label-column", "--cost", "--resolution", "--images", "--test-images", "--recipe",
@@ -56,7 +57,15 @@ OPTIONS = {
         "--reduction", "--keep", "--probe", "--trust", "--budget", "--seed", "--dry-run", "-o", "--output", *EXECUTOR,
         "--json",
     ],
-    "study": ["list", "run", "status", "resume", "export"],
+    "study": [
+        "list", "run", "status", "resume", "export", "--json",
+        "study", "--data", "--label-column", "--images", "--test-images", "--baseline", "--resolution",
+        "--costs", "--lengths", "--seeds", "--recipe", "--set", "--coefficients", "--dry-run", "-o", "--output",
+        *EXECUTOR, "--json",
+        "folder", "--json",
+        "folder", *EXECUTOR, "--json",
+        "folder", "-o", "--output",
+    ],
     "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
     "predict": ["run", "images", "--top", "--json"],
 }  # fmt: skip
@@ -96,10 +105,11 @@ def test_options_are_pinned(name: str) -> None:
 
 def test_the_public_names_are_pinned() -> None:
     assert cs.__all__ == [
-        "Budget", "ConvNet", "ConvscaleError", "Cost", "Dataset", "Evaluation", "Fit", "InputError", "LayerGraph",
-        "Model", "Plan", "Prediction", "Recipe", "Scaling", "ScalingLaw", "__version__", "build", "compound",
-        "compound_law", "cost", "evaluate", "fit", "law", "load_weights", "network", "open_dataset", "plan",
-        "predict", "published", "recipe", "resolve", "resume", "save_weights", "scale", "shares_law", "train",
+        "Budget", "CoefficientSearch", "ConvNet", "ConvscaleError", "Cost", "Dataset", "Evaluation", "Family", "Fit",
+        "InputError", "LayerGraph", "LocalExecutor", "Model", "Plan", "Prediction", "Recipe", "Scaling", "ScalingLaw",
+        "StudyResult", "StudySpec", "__version__", "build", "compound", "compound_law", "cost", "evaluate", "family",
+        "find_coefficients", "fit", "law", "load_weights", "network", "open_dataset", "plan", "predict", "published",
+        "read_study", "recipe", "resolve", "resume", "run_study", "save_weights", "scale", "shares_law", "train",
         "write_network",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))

@@ -66,7 +66,7 @@ PLANTED = {"baseline": 0.5, "compound": 0.6, "width": 0.595, "resolution": 0.55,
 
 
 def accuracy(trial: Trial) -> float:
-    """Compound first, width not told from it, and ahead after one epoch; a seed's noise is the same for all but width."""
+    """Compound first, width level with it and ahead after one epoch; a seed's noise is the same for all but width."""
     kind = dimension(trial)
     noise = (0.0, 0.01, -0.01)[trial.seed] * (-1 if kind == "width" else 1)
     early = 0.1 if kind == "width" and trial.recipe.epochs == 1 else 0.0
@@ -354,8 +354,8 @@ def test_study_run_status_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_options_change_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(
         capsys, "study", "run", "table7", "-o", tmp_path / "study", "--data", "digits", "--images", 100,
-        "--test-images", 50, "--baseline", "small-mobilenet-v2", "--resolution", 16, "--costs", "8", "--lengths", "1,2", "--seeds", 2,
-        "--recipe", "digits", "--set", "batch=16", "--coefficients", "1.2,1.1,1.15", "-q", "--json",
+        "--test-images", 50, "--baseline", "small-mobilenet-v2", "--resolution", 16, "--costs", "8", "--lengths", "1,2",
+        "--seeds", 2, "--recipe", "digits", "--set", "batch=16", "--coefficients", "1.2,1.1,1.15", "-q", "--json",
     )  # fmt: skip
     assert code == 0, err
     found = json.loads(out)

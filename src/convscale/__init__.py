@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convscale.layers import LayerGraph, resolve
     from convscale.networks import ConvNet
     from convscale.nn import Model, build, load_weights, save_weights
-    from convscale.planning import Budget, Plan, plan
+    from convscale.planning import Budget, Family, Plan, family, plan
     from convscale.recipes import Recipe, recipe
     from convscale.records import Evaluation, Prediction
     from convscale.scaling import (
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
         scale,
         shares_law,
     )
+    from convscale.search import CoefficientSearch, find_coefficients
+    from convscale.studies.local import LocalExecutor
+    from convscale.studies.results import StudyResult
+    from convscale.studies.running import run_study
+    from convscale.studies.spec import StudySpec, read_study
     from convscale.training import resume, train
 
 _HOMES = {
@@ -51,38 +56,50 @@ _HOMES = {
     "layers": ("LayerGraph", "resolve"),
     "networks": ("ConvNet",),
     "nn": ("Model", "build", "load_weights", "save_weights"),
-    "planning": ("Budget", "Plan", "plan"),
+    "planning": ("Budget", "Family", "Plan", "family", "plan"),
     "recipes": ("Recipe", "recipe"),
     "records": ("Evaluation", "Prediction"),
     "scaling": (
         "Scaling", "ScalingLaw", "compound", "compound_law", "law", "published", "scale", "shares_law",
     ),
+    "search": ("CoefficientSearch", "find_coefficients"),
+    "studies.local": ("LocalExecutor",),
+    "studies.results": ("StudyResult",),
+    "studies.running": ("run_study",),
+    "studies.spec": ("StudySpec", "read_study"),
     "training": ("resume", "train"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Budget",
+    "CoefficientSearch",
     "ConvNet",
     "ConvscaleError",
     "Cost",
     "Dataset",
     "Evaluation",
+    "Family",
     "Fit",
     "InputError",
     "LayerGraph",
+    "LocalExecutor",
     "Model",
     "Plan",
     "Prediction",
     "Recipe",
     "Scaling",
     "ScalingLaw",
+    "StudyResult",
+    "StudySpec",
     "__version__",
     "build",
     "compound",
     "compound_law",
     "cost",
     "evaluate",
+    "family",
+    "find_coefficients",
     "fit",
     "law",
     "load_weights",
@@ -91,9 +108,11 @@ __all__ = [
     "plan",
     "predict",
     "published",
+    "read_study",
     "recipe",
     "resolve",
     "resume",
+    "run_study",
     "save_weights",
     "scale",
     "shares_law",

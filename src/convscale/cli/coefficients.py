@@ -42,6 +42,7 @@ def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
 @click.option("--cost", type=float, default=2.0, show_default=True, help="Of the candidates, times the baseline's.")
+@click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
@@ -83,9 +84,10 @@ def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @executor_options
 @json_option
 def command(
-    baseline: str, data: str, label_column: str, images: int | None, test_images: int | None, recipe_name: str,
-    settings: tuple[str, ...], lengths: tuple[int, ...], dry_run: bool, output: Path | None, as_json: bool,
-    workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float, storage: str | None, quiet: bool,
+    baseline: str, data: str, label_column: str, resolution: int | None, images: int | None, test_images: int | None,
+    recipe_name: str, settings: tuple[str, ...], lengths: tuple[int, ...], dry_run: bool, output: Path | None,
+    as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
+    storage: str | None, quiet: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Find alpha, beta and gamma for BASELINE (a name or a file) on images: the paper's step 1, at equal true cost.
@@ -94,7 +96,7 @@ def command(
     """
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    net = load_network(baseline)
+    net = load_network(baseline, resolution=resolution)
     recipe = recipe_from_options(recipe_name, None, None, settings)
     from convscale.studies.searching import TrainingSearch, search_as_dict, search_by_training
     from convscale.studies.trial import data_choice

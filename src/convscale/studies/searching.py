@@ -178,7 +178,7 @@ def command_of(search: TrainingSearch) -> str:
         "--images": search.data.train_images,
         "--test-images": search.data.test_images,
     }
-    lengths = {"--lengths": ",".join(map(str, search.epochs))}
+    lengths = {"--resolution": search.baseline.resolution, "--lengths": ",".join(map(str, search.epochs))}
     options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
     return f"convscale coefficients {search.baseline.name} {' '.join(given)} -o DIR"

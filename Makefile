@@ -30,8 +30,9 @@ setup: $(VENV)/.setup          ## install what the program needs into .venv
 setup-dev: $(VENV)/.setup-dev  ## and what its tests need
 
 # One thread: images this small do not keep two busy, and threads wait for each other when others work too.
-demo: setup     ## a budget and real images to a trained, evaluated network, in about a minute
+demo: setup     ## a budget and real images to a trained, evaluated network, and a small study, in about three minutes
 	OMP_NUM_THREADS=1 $(BIN)/convscale fit digits --macs 5M
+	$(BIN)/convscale study run demo -o runs/demo-study
 
 test: setup-dev ## all tests
 	$(BIN)/python -m pytest -n 2
@@ -39,7 +40,8 @@ test: setup-dev ## all tests
 # The table of docs/reliability.md, as often as it says; about 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/test_checkpoints.py tests/test_resume.py \
-	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py
+	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py \
+	    tests/test_trials.py tests/test_cluster.py
 	$(BIN)/python bench/oversubscribed.py
 
 lint: setup-dev ## style, floors, types

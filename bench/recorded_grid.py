@@ -3,7 +3,8 @@
     python bench/recorded_grid.py cifar10 -o runs/recorded-grid --table tests/data/recorded_grid.json
 
 small-mbconv at 16 px, all directions of growth at four times its MACs. Stopped, it goes on when the command is given
-again. The search is then held against this table: does it pick as well as the full grid, for how much less?
+again. Rows of other seeds that the table has already stay, so that seeds can be added later. The search is then held
+against this table (bench/recorded_search.py): does it pick as well as the full grid, for how much less?
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import convscale as cs
 from convscale.data import fit_to_images
-from convscale.files import write_json
+from convscale.files import read_json, write_json
 from convscale.recipes import recipe
 from convscale.search import candidates_at_cost
 from convscale.studies.coordinator import run_trials
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--test-images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, nargs="+", default=[2, 6])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
@@ -41,7 +42,7 @@ def main() -> None:
     recipes = [recipe("small-images").with_changes(epochs=epochs) for epochs in options.epochs]
     trials = [
         Trial(network=one.network, recipe=chosen, data=choice, seed=seed)
-        for seed in range(options.seeds) for chosen in recipes for one in found
+        for seed in options.seeds for chosen in recipes for one in found
     ]  # fmt: skip
     executor = LocalExecutor(workers=options.workers)
     try:
@@ -56,12 +57,13 @@ def main() -> None:
             {"shares": shares, "macs": cs.cost(trial.network).macs, "steps": record.result.steps, "seed": trial.seed,
              "accuracy": record.result.accuracy, "device_seconds": round(record.result.device_seconds, 1)}
         )  # fmt: skip
-    write_json(
-        options.table,
-        {"baseline": "small-mbconv", "resolution": RESOLUTION, "cost": COST, "share_step": SHARE_STEP,
-         "recipe": "small-images", "epochs": options.epochs, "images": options.images,
-         "test_images": options.test_images, "rows": rows},
-    )  # fmt: skip
+    table = {"baseline": "small-mbconv", "resolution": RESOLUTION, "cost": COST, "share_step": SHARE_STEP,
+             "recipe": "small-images", "epochs": options.epochs, "images": options.images,
+             "test_images": options.test_images}  # fmt: skip
+    before = read_json(options.table) if options.table.exists() else table | {"rows": []}
+    kept = [row for row in before.pop("rows") if row["seed"] not in options.seeds]
+    assert not kept or before == table, f"{options.table} is of other trainings: {before}"
+    write_json(options.table, table | {"rows": sorted(kept + rows, key=lambda row: row["seed"])})
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ("plan", "efficientnet-b0", "--macs", "1G", "--params", "9.5M", "--inference-memory", "64MB")
     out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml")
     assert list(out) == [
-        "law", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
+        "law", "evidence", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
     ]  # fmt: skip
     assert set(out["used"]) == {"macs", "params", "inference_memory_bytes"} and max(out["used"].values()) <= 1
     assert set(out["binding"]) <= set(out["used"]) and out["naive"]["phi"] > 0

@@ -36,7 +36,7 @@ from convscale.search import (
 )
 from convscale.search import settings as search_settings
 from convscale.search.candidates import Shares, distance
-from convscale.search.schedule import Schedule, fit_schedule, spread
+from convscale.search.schedule import Schedule, affordable_probe, fit_schedule, spread
 from convscale.search.trials import planted
 
 pytest.importorskip("optuna")
@@ -468,6 +468,19 @@ def test_a_schedule_keeps_its_budget_where_one_does() -> None:
     assert tight.cost(28) <= 20_000
     assert tight.seeds < 3
     assert fit_schedule(28, asked, 0).keep == 2
+    assert replace(asked, probed=5).cost(28) == asked.cost(28) - 5 * 100
+    cheapest = fit_schedule(28, replace(asked, probed=5), 0)
+    assert (cheapest.final_seeds, cheapest.probed) == (3, 5)  # the budget is broken by as little as can be
+    late = replace(asked, start=2)
+    assert fit_schedule(28, late, 0).final_seeds == 5  # but not where short trainings cannot be trusted
+
+
+def test_a_probe_takes_no_more_than_its_share_but_is_no_fewer_than_four() -> None:
+    assert affordable_probe(5, 28, LENGTHS, 1e9) == 5
+    assert affordable_probe(6, 28, LENGTHS, 5 * 1000 / 0.4) == 5
+    assert affordable_probe(6, 28, LENGTHS, 0) == 4
+    assert affordable_probe(3, 28, LENGTHS, 0) == 3
+    assert affordable_probe(5, 2, LENGTHS, 1e9) == 2
 
 
 def test_the_probe_is_spread_over_the_directions() -> None:

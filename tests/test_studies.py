@@ -93,7 +93,7 @@ def test_the_studies_that_come_along_can_be_had(name: str) -> None:
             assert point.macs == cs.cost(point.network).macs
 
 
-def test_the_issue_lists_the_studies() -> None:
+def test_the_studies_that_come_along() -> None:
     assert set(studies()) == {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
     with pytest.raises(UnknownNameError, match="table7"):
         read_study("tabel7")

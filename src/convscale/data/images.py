@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -163,6 +163,42 @@ class Subset:
 
     def name(self, index: int) -> str:
         return self.whole.name(int(self.indices[index]))
+
+
+class Kept:
+    """A collection that many trainings read: the pixels of an image prepared for one network size are remembered, up
+    to `limit_bytes` of them, so that it is decoded and resized once and not once an epoch. Where room ends, what was
+    prepared for other sizes is forgotten."""
+
+    def __init__(self, whole: ImageCollection, limit_bytes: int) -> None:
+        self.whole, self.labels, self.limit_bytes = whole, whole.labels, limit_bytes
+        self._kept: dict[Hashable, dict[int, Pixels]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def image(self, index: int) -> Image.Image:
+        return self.whole.image(index)
+
+    def content(self, index: int) -> bytes | None:
+        return self.whole.content(index)
+
+    def name(self, index: int) -> str:
+        return self.whole.name(index)
+
+    def pixels(self, index: int, how: Hashable, make: Callable[[], Pixels]) -> Pixels:
+        """What `make` gives for this image when prepared as `how` says, made once; not to be written to."""
+        mine = self._kept.setdefault(how, {})
+        if (found := mine.get(index)) is None:
+            found = make()
+            if self._bytes + found.nbytes > self.limit_bytes:
+                self._kept = {how: mine}
+                self._bytes = sum(one.nbytes for one in mine.values())
+            if self._bytes + found.nbytes <= self.limit_bytes:
+                mine[index] = found
+                self._bytes += found.nbytes
+        return found
 
 
 def read_image(path: Path) -> Image.Image:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from convscale.data.decoding import Box, Picture
-from convscale.data.images import ImageCollection, Pixels
+from convscale.data.images import ImageCollection, Kept, Pixels
 from convscale.data.policies import apply_policy, erase
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
@@ -22,6 +22,8 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 
 def evaluation_view(images: ImageCollection, index: int, preprocessing: Preprocessing) -> Pixels:
     """Shorter side to `resize`, central crop."""
+    if isinstance(images, Kept):
+        return images.pixels(index, preprocessing, lambda: evaluation_view(images.whole, index, preprocessing))
     return _evaluation(_picture(images, index, preprocessing), preprocessing)
 
 
@@ -38,7 +40,10 @@ def training_view(
     generator: np.random.Generator,
 ) -> Pixels:
     """One random view: crop, flip, policy, erasing."""
-    return _training(_picture(images, index, preprocessing), preprocessing, augmentation, generator)
+    if augmentation.crop == "resized":
+        return _training(_picture(images, index, preprocessing), preprocessing, augmentation, generator)
+    whole = evaluation_view(images, index, preprocessing)
+    return _varied(whole.copy() if isinstance(images, Kept) else whole, preprocessing, augmentation, generator)
 
 
 def training_view_of(
@@ -81,8 +86,15 @@ def _training(
         pixels = picture.part(box, preprocessing.size, preprocessing.interpolation)
     else:
         pixels = _evaluation(picture, preprocessing)
-        if augmentation.crop == "shift":
-            pixels = _shift(pixels, max(1, round(preprocessing.size * augmentation.shift)), generator)
+    return _varied(pixels, preprocessing, augmentation, generator)
+
+
+def _varied(
+    pixels: Pixels, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
+) -> Pixels:
+    """What chance does to an image already cut out: shift, flip, policy, erasing."""
+    if augmentation.crop == "shift":
+        pixels = _shift(pixels, max(1, round(preprocessing.size * augmentation.shift)), generator)
     if augmentation.flip and generator.random() < 0.5:
         pixels = _mirror(pixels)
     if augmentation.policy != "none":

@@ -25,7 +25,7 @@ from convscale.search.result import (
     coefficients_of,
     intervals,
 )
-from convscale.search.schedule import Schedule, fit_schedule, spread
+from convscale.search.schedule import Schedule, affordable_probe, fit_schedule, spread
 from convscale.search.settings import SearchOptions, SearchSettings
 from convscale.search.statistics import mean_interval, order_changes, paired_difference, rank_correlation
 from convscale.search.trials import Evaluator, Question, planted
@@ -108,6 +108,11 @@ class _Search:
         """MACs times steps of every candidate at the last length from every final seed."""
         return sum(one.macs for one in self.found) * self.settings.final_seeds * self.lengths[-1]
 
+    @property
+    def mean_macs(self) -> float:
+        """Of a candidate; they cost nearly the same."""
+        return sum(one.macs for one in self.found) / len(self.found)
+
     def seeds(self, count: int) -> range:
         return range(self.settings.seed, self.settings.seed + count)
 
@@ -124,8 +129,10 @@ class _Search:
 
     def probe(self) -> None:
         """Find the first length whose order of a few candidates agrees with the last length's."""
-        probed = spread(self.found, self.settings.probe, self.settings.seed)
-        last = self.lengths[-1]
+        settings, last = self.settings, self.lengths[-1]
+        steps = settings.budget * self.full_grid / self.mean_macs
+        count = affordable_probe(settings.probe, len(self.found), self.lengths, steps)
+        probed = spread(self.found, count, settings.seed)
         self.ask(probed, 1, last)
         for start, steps in enumerate(self.lengths[:-1]):
             self.start = start
@@ -153,11 +160,13 @@ class _Search:
     def schedule(self) -> Schedule:
         """What the budget affords after the probe."""
         settings = self.settings
+        first = self.lengths[self.start]
         asked = Schedule(
-            self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds
-        )
+            self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
+            probed=sum(bool(self.ledger.accuracies(one.network, first)) for one in self.found),
+        )  # fmt: skip
         left = settings.budget * self.full_grid - self.ledger.training_macs
-        return fit_schedule(len(self.found), asked, left * len(self.found) / sum(one.macs for one in self.found))
+        return fit_schedule(len(self.found), asked, left / self.mean_macs)
 
     def halve(self, storage: str | optuna.storages.BaseStorage | None) -> None:
         """Rung by rung down to the finalists, then these with every seed."""

@@ -10,11 +10,13 @@ from convscale.search.candidates import Candidate, distance
 from convscale.search.halving import survivors
 
 BALANCED = (1 / 3, 1 / 3, 1 / 3)
+PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short trainings can be trusted
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it going on, `keep` at least."""
+    """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it going on, `keep` at least. Of
+    the first rung, `probed` trainings are there already."""
 
     lengths: tuple[int, ...]
     start: int
@@ -22,10 +24,11 @@ class Schedule:
     reduction: int
     keep: int
     final_seeds: int
+    probed: int = 0
 
     def cost(self, candidates: int) -> int:
         """Steps of training over all candidates, networks being of equal cost."""
-        steps = 0
+        steps = -self.probed * self.lengths[self.start]
         if self.start == len(self.lengths) - 1:  # finalists are also trained at the length before the last
             steps += survivors(candidates, self.reduction, self.keep) * self.seeds * self.lengths[-2]
         for length in self.lengths[self.start :]:
@@ -40,9 +43,9 @@ class Schedule:
 def fit_schedule(candidates: int, asked: Schedule, steps: float) -> Schedule:
     """The schedule nearest to what was asked that costs at most `steps`: fewer seeds in the rungs first, then a
     sharper cut, then fewer finalists, never below two, at last fewer seeds for these, never below three. Where none
-    fits, the cheapest that keeps every final seed."""
+    fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
     tried = [
-        Schedule(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds)
+        Schedule(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
         for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
         for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
         for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
@@ -51,8 +54,17 @@ def fit_schedule(candidates: int, asked: Schedule, steps: float) -> Schedule:
     for one in tried:
         if one.cost(candidates) <= steps:
             return one
-    full = [one for one in tried if one.final_seeds == asked.final_seeds]
-    return min(full, key=lambda one: one.cost(candidates))
+    if asked.start == len(asked.lengths) - 1:
+        tried = [one for one in tried if one.final_seeds == asked.final_seeds]
+    return min(tried, key=lambda one: one.cost(candidates))
+
+
+def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:
+    """How many candidates to probe at the first and the last of `lengths`: as many as asked for, fewer where that takes
+    more than PROBE_SHARE of the `steps` that the search may take, but not below four: of three, one swap of neighbours
+    is already a poor rank correlation."""
+    affordable = int(PROBE_SHARE * steps / (lengths[0] + lengths[-1]))
+    return min(candidates, asked, max(4, affordable))
 
 
 def spread(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:

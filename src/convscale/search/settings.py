@@ -43,10 +43,10 @@ class SearchSettings:
     method: "shares" (a grid of shares, `share_step` apart, all of one true cost within `cost_tolerance`) or "grid" (the
     paper's, of `step`, within `tolerance`). seeds: paired seeds in a rung, at most; final_seeds: of finalists.
     reduction, keep: the best 1/reduction of a rung go on, `keep` at least. probe: candidates on which the first rung is
-    checked; trust: the rank correlation that it needs
-    (-1 trusts it whatever comes). budget: the share of the full grid's training cost that the
-    search may take; seeds, cut and finalists give way to it, and it to
-    a start at the last length, where no shorter one can be trusted. seed: the first seed, and of every draw.
+    checked, down to four where more would take too much of the budget; trust: the rank correlation that it needs (-1
+    trusts it whatever comes). budget: the share of the full grid's training cost that the search may take; seeds, cut
+    and finalists give way to it, and it to a start at the last length, where no shorter one can be trusted. seed: the
+    first seed, and of every draw.
     """
 
     lengths: Sequence[int]

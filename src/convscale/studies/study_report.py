@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 from convscale.search import CANNOT_TELL
 from convscale.studies.paper import QUOTED
@@ -38,9 +39,9 @@ def report(result: StudyResult) -> list[str]:
     held = "all" if data.test_images is None else f"{data.test_images:,}"
     lines = [f"# {spec.name}", "", *([spec.question, ""] if spec.question else [])]
     lines.append(
-        f"{images} training images and {held} held-out ones, recipe `{spec.recipe}`, {_listed(spec.lengths)} epochs, "
-        f"{spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours. Intervals are 95 %, by Student's t over "
-        "the seeds; differences are of pairs of the same seed."
+        f"{Path(data.source).name}: {images} training images and {held} held-out ones, recipe `{spec.recipe}`, "
+        f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours. "
+        "Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."
     )
     lines += ["", "`convscale study run study.toml -o DIR` gives it again."]
     lines += ["", "## What can be told", "", *conclusions(result)]

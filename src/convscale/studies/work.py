@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from convscale.data import Dataset, ImageCollection, open_dataset
-from convscale.data.images import Stream, Subset
+from convscale.data.images import Kept, Stream, Subset
 from convscale.errors import DataError
 from convscale.runs import Run
 from convscale.studies.trial import DataChoice, Trial, TrialResult
 from convscale.training import resume, train
+
+KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
 
 
 def train_trial(trial: Trial, run: Path) -> TrialResult:
@@ -47,8 +49,8 @@ def choose_images(choice: DataChoice) -> Dataset:
     dataset = open_dataset(choice.source, seed=choice.seed, label_column=choice.label_column)
     return replace(
         dataset,
-        train=_draw(dataset.train, choice.train_images, choice, "training"),
-        test=_draw(dataset.test, choice.test_images, choice, "held-out"),
+        train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),
+        test=_kept(_draw(dataset.test, choice.test_images, choice, "held-out")),
     )
 
 
@@ -63,3 +65,8 @@ def _draw(
         raise DataError(f"{choice.source} has {len(images):,} {kind} images, not {count:,}", hint="ask for fewer")
     chance = np.random.default_rng([choice.seed, kind == "training"])
     return Subset(images, np.sort(chance.permutation(len(images))[:count]))
+
+
+def _kept(images: ImageCollection | Stream) -> ImageCollection | Stream:
+    """Remembered from one training of this process to the next."""
+    return images if isinstance(images, Stream) else Kept(images, KEPT_BYTES)

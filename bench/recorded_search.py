@@ -1,6 +1,6 @@
 """Hold the search for alpha, beta and gamma against the full grid of real trainings that is kept in the repository.
 
-    python bench/recorded_search.py
+    python bench/recorded_search.py --picture docs/results/cifar10-shares.png
 
 Prints the grid (means over the seeds at both lengths) and, over 20 repetitions that draw other seeds and probes, what
 the search picks, how far it is from the best of the full grid, and what it costs. Trains nothing: a few seconds.
@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import mean
 
 import convscale as cs
+from convscale.figures import draw_ternary
 from convscale.search import candidates_at_cost, find_coefficients, mean_interval, paired_difference
 
 TABLE = Path(__file__).parent.parent / "tests" / "data" / "recorded_grid.json"
@@ -25,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--picture", type=Path, help="draw the grid here, after the longest training")
     options = parser.parse_args()
     table = json.loads(options.table.read_text())
     baseline = cs.network(table["baseline"]).at_resolution(table["resolution"])
@@ -46,6 +48,10 @@ def main() -> None:
         shares = "  ".join(f"{share:5.2f}" for share in one.actual)
         told = f"{100 * beside.mean:+.2f} ({low:+.2f} to {high:+.2f})"
         print(f"{shares}       {one.network.resolution}  {means}  {told}")
+    if options.picture:
+        draw_ternary(
+            [(one.actual, mean(full[one.network].values())) for one in order], order[0].actual, options.picture
+        )
     seeds, picked, costs, regrets = sorted(best), Counter[str](), [], []
     for repetition in range(options.repetitions):
         drawn = random.Random(repetition).sample(seeds, len(seeds))

@@ -81,11 +81,11 @@ def draw_ternary(
     for (px, py), value in zip(zip(x, y, strict=True), values, strict=True):
         axes.annotate(f"{value:.1f}", (px, py), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
     for name, (px, py), (dx, dy) in zip(
-        ("depth", "width", "resolution"), CORNERS, ((-14, -14), (14, -14), (0, 12)), strict=True
+        ("depth", "width", "resolution"), CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True
     ):
         axes.annotate(name, (px, py), xytext=(dx, dy), textcoords="offset points", ha="center", weight="bold")
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
-    axes.set_title("shares of the extra cost; the best is ringed", pad=18)
+    axes.set_title("shares of the extra cost; the best is ringed", pad=24)
     save_figure(figure, path)
 
 

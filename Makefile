@@ -37,7 +37,7 @@ demo: setup     ## a budget and real images to a trained, evaluated network, and
 test: setup-dev ## all tests
 	$(BIN)/python -m pytest -n 2
 
-# The table of docs/reliability.md, as often as it says; about 20 minutes.
+# The table of docs/reliability.md, as often as it says; more than 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/test_checkpoints.py tests/test_resume.py \
 	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py \

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +18,7 @@ import pytest
 from convscale.errors import ConfigError, RunError
 from convscale.studies.cluster import ClusterExecutor
 from convscale.studies.coordinator import run_trials
+from convscale.studies.folder import TrialFolder
 from convscale.studies.local import LocalExecutor
 from convscale.studies.trial import DataChoice, Trial
 from tests import works
@@ -99,6 +102,52 @@ def test_what_a_killed_node_ran_goes_on_elsewhere(cluster: Any, tmp_path: Path) 
     assert lost.number == int(killed[0]) and lost.attempts == 2
     assert lost.result is not None and 0 < lost.result.steps < works.TICKS  # it went on, it did not begin anew
     assert len(records_of(tmp_path)) == 6 == len(stored(tmp_path))
+
+
+COORDINATOR = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from convscale.studies.cluster import ClusterExecutor
+from convscale.studies.coordinator import run_trials
+from tests.test_trials import trials
+from tests.works import ticking
+with closing(ClusterExecutor(sys.argv[1], work=ticking)) as executor:
+    run_trials(Path(sys.argv[2]), trials(3), executor, quiet=True)
+"""
+
+
+def test_a_killed_coordinator_leaves_nothing_running_on_the_cluster(cluster: Any, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", COORDINATOR, cluster.address, str(tmp_path)])
+    ticks = tmp_path / "trials/0000/attempt-1/ticks"
+    wait_for(lambda: (ticks.exists() and int(ticks.read_text()) > 3) or process.poll() is not None, 120)
+    process.kill()
+    process.wait()
+    orphan = int(ticks.with_name("pid").read_text())
+    wait_for(lambda: not Path(f"/proc/{orphan}").exists(), 30)
+    with closing(ClusterExecutor(cluster.address, work=works.ticking)) as executor:
+        records = run_trials(tmp_path, trials(3), executor, quiet=True)
+    assert accuracies(records) == [0.5, 0.501, 0.502]
+    first = records[0]
+    assert first.attempts == 2 and first.result is not None and first.result.steps < works.TICKS  # it went on
+
+
+def test_a_node_that_cannot_see_the_folder_ends_the_study(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is recorded as a trial's failure; the study goes on where the folder can be seen."""
+    attempt = TrialFolder.attempt
+    monkeypatch.setattr(TrialFolder, "attempt", lambda self, number: Path("/elsewhere") / attempt(self, number).name)
+    monkeypatch.setattr(TrialFolder, "next_attempt", lambda self: 1)
+    with (
+        closing(ClusterExecutor(cluster.address, work=works.quick)) as executor,
+        pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere is not there on"),
+    ):
+        run_trials(tmp_path, trials(2), executor, quiet=True)
+    assert not records_of(tmp_path)
+    monkeypatch.undo()
+    with closing(ClusterExecutor(cluster.address, work=works.quick)) as executor:
+        assert accuracies(run_trials(tmp_path, trials(2), executor, quiet=True)) == [0.5, 0.501]
 
 
 def test_failures_and_no_numbers_are_recorded(cluster: Any, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 assert process.pid is not None
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
+                time.sleep(0.3)  # it is dead, and this process has heard, before the step begins
         return take(self, batch)
 
     monkeypatch.setattr(Stepper, "take", kill_a_worker)

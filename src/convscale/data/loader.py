@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -115,6 +116,7 @@ def _load(
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
     batches = iter(loader)
+    _deaths.hold_back()
     try:
         while (loaded := _next(batches, views)) is not None:
             yield loaded
@@ -123,12 +125,46 @@ def _load(
             batches._shutdown_workers()
 
 
+class _Deaths:
+    """Deaths of workers are told while a batch is waited for: PyTorch's handler of SIGCHLD raises wherever the main
+    thread is, in the middle of a step too."""
+
+    def __init__(self) -> None:
+        self._raise: Callable[[int, Any], Any] | None = None
+        self._waiting = False
+
+    def hold_back(self) -> None:
+        """Stand before PyTorch's handler, which comes with the first workers."""
+        handler = signal.getsignal(signal.SIGCHLD)
+        if callable(handler) and handler != self._hear and threading.current_thread() is threading.main_thread():
+            self._raise = handler
+            signal.signal(signal.SIGCHLD, self._hear)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self._waiting and self._raise:
+            self._raise(number, frame)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Raise RuntimeError, as PyTorch does, if a worker died since the last batch or dies now."""
+        self._waiting = True
+        try:
+            self._hear(signal.SIGCHLD, None)
+            yield
+        finally:
+            self._waiting = False
+
+
+_deaths = _Deaths()
+
+
 def _next(batches: Iterator[Batch], views: Views) -> Batch | None:
     """The next batch, None after the last. Raises as `_load`."""
     looked = None
     while True:
         try:
-            return next(batches, None)
+            with _deaths.told():
+                return next(batches, None)
         except RuntimeError as error:
             if "timed out" in str(error):
                 if looked is not None and looked.equal(views.busy):

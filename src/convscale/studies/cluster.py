@@ -63,7 +63,10 @@ class ClusterExecutor:
         self._running[reference] = attempt
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
-        """The attempts that ended since the last call; returns after the timeout where none did."""
+        """The attempts that ended since the last call; returns after the timeout where none did.
+
+        Raises RunError where a node cannot run trials.
+        """
         if not self._running:
             time.sleep(timeout_seconds)  # no node has room: one may join
             return []
@@ -75,8 +78,11 @@ class ClusterExecutor:
     def _ended(self, attempt: Attempt, reference: Any) -> Ended:
         try:
             answer: Answer = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            return Ended(attempt, "failed", reason=f"{type(error.cause).__name__}: {error.cause}")
+        except self._ray.exceptions.RayTaskError as error:  # not the trial's fault: its own errors are answers
+            raise RunError(
+                f"a node of the cluster cannot run trials: {type(error.cause).__name__}: {error.cause}",
+                hint="every node needs this convscale and the study's folder under the same path; then run it again",
+            ) from None
         except self._ray.exceptions.RayError as error:  # worker, node or memory went away
             return Ended(attempt, "lost", reason=f"{type(error).__name__}: {str(error).splitlines()[0]}")
         return Ended(attempt, *answer)
@@ -115,5 +121,5 @@ def _carry_out(work: Work, trial: Trial, run: str) -> Answer:
     """In a worker of the cluster."""
     folder = Path(run)
     if not folder.parent.is_dir():
-        raise RunError(f"{folder.parent} is not there on this node", hint="the study's folder must be on a shared disk")
+        raise FileNotFoundError(f"{folder.parent} is not there on {socket.gethostname()}")
     return carry_out(work, trial, folder)

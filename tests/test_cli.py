@@ -51,6 +51,11 @@ OPTIONS = {
         "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column",
         "--images", "--test-images", "--recipe", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
     ],
+    "convert": [
+        "source", "-o", "--output", "--from", "--network", "--padding", "--bn-eps", "--mean", "--std", "--crop",
+        "--resolution", "--classes", "--to", "--verify", "--json",
+    ],
+    "weights": ["list", "get", "network", "--json", "name", "-o", "--output", "--hub-cache", "--json"],
     "coefficients": [
         "baseline", "--data", "--label-column", "--cost", "--resolution", "--images", "--test-images", "--recipe",
         "--set", "--lengths", "--method", "--share-step", "--step", "--tolerance", "--seeds", "--final-seeds",
@@ -105,12 +110,12 @@ def test_options_are_pinned(name: str) -> None:
 
 def test_the_public_names_are_pinned() -> None:
     assert cs.__all__ == [
-        "Budget", "CoefficientSearch", "ConvNet", "ConvscaleError", "Cost", "Dataset", "Evaluation", "Family", "Fit",
-        "InputError", "LayerGraph", "LocalExecutor", "Model", "Plan", "Prediction", "Recipe", "Scaling", "ScalingLaw",
-        "StudyResult", "StudySpec", "__version__", "build", "compound", "compound_law", "cost", "evaluate", "family",
-        "find_coefficients", "fit", "law", "load_weights", "network", "open_dataset", "plan", "predict", "published",
-        "read_study", "recipe", "resolve", "resume", "run_study", "save_weights", "scale", "shares_law", "train",
-        "write_network",
+        "Budget", "CoefficientSearch", "ConvNet", "Conversion", "ConvscaleError", "Cost", "Dataset", "Evaluation",
+        "Family", "Fit", "InputError", "LayerGraph", "LocalExecutor", "Model", "Plan", "Prediction", "Recipe",
+        "Scaling", "ScalingLaw", "StudyResult", "StudySpec", "__version__", "build", "compound", "compound_law",
+        "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "law", "load",
+        "load_weights", "network", "open_dataset", "plan", "predict", "pretrained", "published", "read_study",
+        "recipe", "resolve", "resume", "run_study", "save_weights", "scale", "shares_law", "train", "write_network",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

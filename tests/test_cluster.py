@@ -33,7 +33,7 @@ pytest.importorskip("optuna")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(280)]
 
 SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000,
-        "health_check_failure_threshold": 4}  # fmt: skip
+        "health_check_failure_threshold": 4, "worker_niceness": 0}  # fmt: skip
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 

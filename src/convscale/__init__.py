@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from convscale.catalog import network, write_network
     from convscale.costs import Cost, cost
     from convscale.data import Dataset, open_dataset
+    from convscale.dialects import Conversion, convert, pretrained
     from convscale.errors import ConvscaleError, InputError
-    from convscale.evaluation import evaluate, predict
+    from convscale.evaluation import evaluate, features, predict
     from convscale.fitting import Fit, fit
     from convscale.layers import LayerGraph, resolve
     from convscale.networks import ConvNet
-    from convscale.nn import Model, build, load_weights, save_weights
+    from convscale.nn import Model, build, load, load_weights, save_weights
     from convscale.planning import Budget, Family, Plan, family, plan
     from convscale.recipes import Recipe, recipe
     from convscale.records import Evaluation, Prediction
@@ -50,12 +51,13 @@ _HOMES = {
     "catalog": ("network", "write_network"),
     "costs": ("Cost", "cost"),
     "data": ("Dataset", "open_dataset"),
+    "dialects": ("Conversion", "convert", "pretrained"),
     "errors": ("ConvscaleError", "InputError"),
-    "evaluation": ("evaluate", "predict"),
+    "evaluation": ("evaluate", "features", "predict"),
     "fitting": ("Fit", "fit"),
     "layers": ("LayerGraph", "resolve"),
     "networks": ("ConvNet",),
-    "nn": ("Model", "build", "load_weights", "save_weights"),
+    "nn": ("Model", "build", "load", "load_weights", "save_weights"),
     "planning": ("Budget", "Family", "Plan", "family", "plan"),
     "recipes": ("Recipe", "recipe"),
     "records": ("Evaluation", "Prediction"),
@@ -75,6 +77,7 @@ __all__ = [
     "Budget",
     "CoefficientSearch",
     "ConvNet",
+    "Conversion",
     "ConvscaleError",
     "Cost",
     "Dataset",
@@ -96,17 +99,21 @@ __all__ = [
     "build",
     "compound",
     "compound_law",
+    "convert",
     "cost",
     "evaluate",
     "family",
+    "features",
     "find_coefficients",
     "fit",
     "law",
+    "load",
     "load_weights",
     "network",
     "open_dataset",
     "plan",
     "predict",
+    "pretrained",
     "published",
     "read_study",
     "recipe",

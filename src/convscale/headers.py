@@ -19,12 +19,25 @@ _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where converted weights come from: the file's name or the hub's, its sha256, the dialect that it was in, the
+    licence where one is known, and what the conversion had to note."""
+
+    source: str
+    sha256: str
+    dialect: str
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WeightsHeader:
     """What a weights file says about itself: enough to predict, evaluate, explain and export."""
 
     network: ConvNet
     preprocessing: Preprocessing
     classes: tuple[str, ...]
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         if self.preprocessing.channels != self.network.input_channels:
@@ -37,13 +50,24 @@ class WeightsHeader:
 
     def as_metadata(self) -> dict[str, str]:
         """The header as the strings that safetensors keeps."""
-        return {
+        metadata = {
             "format_version": str(FORMAT_VERSION),
             "convscale": __version__,
             "network": json.dumps(to_table(self.network)),
             "preprocessing": json.dumps(to_table(self.preprocessing)),
             "classes": json.dumps(self.classes, ensure_ascii=False),
         }
+        if self.provenance is not None:
+            metadata["provenance"] = json.dumps(to_table(self.provenance), ensure_ascii=False)
+        return metadata
+
+
+def has_header(path: Path) -> bool:
+    """Whether a file is a weights file of Convscale, damaged or not."""
+    try:
+        return "format_version" in _metadata(path)
+    except RunError:
+        return False
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -51,6 +75,27 @@ def read_header(path: Path) -> WeightsHeader:
 
     Raises RunError for a file that is missing, damaged, not Convscale's, or from a newer version.
     """
+    metadata = _metadata(path)
+    if "format_version" not in metadata:
+        raise RunError(
+            f"{path}: weights without Convscale's header", hint=f"another library's: convscale convert {path} -o OUT"
+        )
+    require_version(path, metadata["format_version"])
+    try:
+        return WeightsHeader(
+            from_table(ConvNet, parse_json(metadata["network"], "network"), "network"),
+            from_table(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
+            from_table(tuple[str, ...], parse_json(metadata["classes"], "classes"), "classes"),
+            from_table(Provenance, parse_json(metadata["provenance"], "provenance"), "provenance")
+            if "provenance" in metadata
+            else None,
+        )
+    except (KeyError, ValueError) as error:
+        raise RunError(f"{path}: the header is damaged: {error}") from None
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file. Raises RunError."""
     try:
         with path.open("rb") as file:
             prefix = file.read(8)
@@ -58,22 +103,11 @@ def read_header(path: Path) -> WeightsHeader:
             if length > min(_HEADER_LIMIT, path.stat().st_size):
                 raise RunError(f"{path}: not a safetensors file, or cut short")
             text = file.read(length).decode("utf-8")
-        metadata = from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))
+        return from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, ConfigError, AttributeError):
         raise RunError(f"{path}: the header is damaged") from None
-    if "format_version" not in metadata:
-        raise RunError(f"{path}: weights without Convscale's header", hint="train with convscale to make such a file")
-    require_version(path, metadata["format_version"])
-    try:
-        return WeightsHeader(
-            from_table(ConvNet, parse_json(metadata["network"], "network"), "network"),
-            from_table(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
-            from_table(tuple[str, ...], parse_json(metadata["classes"], "classes"), "classes"),
-        )
-    except (KeyError, ValueError) as error:
-        raise RunError(f"{path}: the header is damaged: {error}") from None
 
 
 def require_version(path: Path, found: str | int) -> None:

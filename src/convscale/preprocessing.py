@@ -15,8 +15,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the shorter side to size / crop, cut the central size x size pixels, scale values to 0..1,
-    subtract `mean`, divide by `std`. One mean and std a channel: one channel is grey, three are RGB.
+    """Resize the shorter side to size / crop, cut the central size x size pixels, scale values from 0..255 to
+    `value_range`, subtract `mean`, divide by `std`. One mean and std a channel: one channel is grey, three are RGB.
 
     Raises ConfigError for values that make no sense.
     """
@@ -26,6 +26,7 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     crop: float = 1.0
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    value_range: tuple[float, ...] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 16_384:
@@ -36,6 +37,9 @@ class Preprocessing:
             raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
         if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):
             raise ConfigError("mean must be finite and std above 0")
+        values = self.value_range
+        if len(values) != 2 or not all(map(math.isfinite, values)) or values[0] >= values[1]:
+            raise ConfigError(f"value_range {list(values)} is not allowed", hint="what 0 and 255 become, as 0 and 1")
 
     @property
     def channels(self) -> int:
@@ -46,6 +50,15 @@ class Preprocessing:
     def resize(self) -> int:
         """The shorter side after resizing and before the crop, in pixels."""
         return round(self.size / self.crop)
+
+    def in_words(self) -> str:
+        """224 px, crop 0.875, bicubic, values 0 to 1, mean 0.485/0.456/0.406, std 0.229/0.224/0.225."""
+        mean, std = ("/".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        low, high = self.value_range
+        return (
+            f"{self.size} px, crop {self.crop:.4g}, {self.interpolation}, values {low:g} to {high:g}, mean {mean}, "
+            f"std {std}"
+        )
 
 
 def default_preprocessing(size: int, channels: int) -> Preprocessing:

@@ -35,6 +35,8 @@ COMMANDS = {
     "resume": "Go on with a training that was interrupted.",
     "eval": "Accuracy of a trained network on images.",
     "predict": "Classes of single images.",
+    "convert": "Weights of other libraries to a Convscale file, and back.",
+    "weights": "Published weights: which there are, and getting them.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",
     "study": "Run, watch and go on with studies: many trainings, one question.",
     "doctor": "This machine and this installation: what would go wrong.",

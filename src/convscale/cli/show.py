@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import click
 
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
 from convscale.costs import CostRow, stage_rows
+from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
-from convscale.units import format_count
+from convscale.units import format_count, printable
+
+SHOWN_CLASSES = 10
 
 
 @click.command()
@@ -18,7 +23,7 @@ from convscale.units import format_count
 @click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """The stages of NETWORK (a name or a file), as table 1 of the paper.
+    """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries.
 
     The receptive field is the side in input pixels that one output value sees: where it outgrows the input,
     more depth sees nothing more, which is why resolution must follow depth.
@@ -26,11 +31,42 @@ def command(network: str, classes: int | None, resolution: int | None, as_json: 
     net = load_network(network, classes, resolution)
     rows = stage_rows(net)
     operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
+    header = read_header(Path(network)) if network.endswith(".safetensors") else None
     if as_json:
         stages = [{"operator": text} | asdict(row) for text, row in zip(operators, rows, strict=True)]
-        print_json({"name": net.name, "resolution": net.resolution, "stages": stages})
+        weights = {} if header is None else {"weights": _weights(header)}
+        print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights)
         return
     _print(net, operators, rows)
+    if header is not None:
+        _print_header(header)
+
+
+def _weights(header: WeightsHeader) -> dict[str, Any]:
+    """What a weights file carries beside its tensors."""
+    origin = header.provenance
+    return {
+        "format_version": FORMAT_VERSION,
+        "preprocessing": asdict(header.preprocessing),
+        "padding": header.network.padding,
+        "norm_eps": header.network.norm_eps,
+        "classes": header.classes,
+        "provenance": None if origin is None else asdict(origin),
+    }
+
+
+def _print_header(header: WeightsHeader) -> None:
+    network, origin = header.network, header.provenance
+    names = ", ".join(map(printable, header.classes[:SHOWN_CLASSES]))
+    more = f" and {len(header.classes) - SHOWN_CLASSES:,} more" if len(header.classes) > SHOWN_CLASSES else ""
+    print(f"\nweights        format version {FORMAT_VERSION}, padding {network.padding}, BN eps {network.norm_eps:g}")
+    print(f"preprocessing  {header.preprocessing.in_words()}")
+    print(f"classes        {names}{more}")
+    if origin is not None:
+        print(f"from           {printable(origin.source)}, {origin.dialect}, licence {origin.licence or 'unknown'}")
+        print(f"sha256         {origin.sha256}")
+        for note in origin.notes:
+            print(f"note           {printable(note)}")
 
 
 def _print(net: ConvNet, operators: list[str], rows: list[CostRow]) -> None:

@@ -227,8 +227,9 @@ class Normalise:
     def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
         shape = (1, preprocessing.channels, 1, 1)
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-        self.scale = (1 / (255 * std)).view(shape).to(device)
-        self.shift = (-mean / std).view(shape).to(device)
+        low, high = preprocessing.value_range
+        self.scale = ((high - low) / (255 * std)).view(shape).to(device)
+        self.shift = ((low - mean) / std).view(shape).to(device)
         self.device = device
 
     def __call__(self, pixels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from convscale.layers import BLOCK_INPUT, BlockGraph, resolve
 from convscale.networks import ConvNet
 from convscale.nn.init import initialise
 from convscale.nn.layers import build_layer
+from convscale.preprocessing import Preprocessing
 
 # TensorFlow's momentum 0.99 (efficientnet_builder.py:187) in PyTorch's convention.
 NORM_MOMENTUM = 0.01
@@ -58,6 +59,8 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
+        self.preprocessing: Preprocessing | None = None  # of a model that was loaded, as its class names
+        self.classes: tuple[str, ...] = ()
         graph = resolve(network)
         count = network.num_blocks
         index = 0
@@ -78,12 +81,25 @@ class Model(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, input_channels, h, w) -> logits (n, num_classes)."""
-        x = self.stem(images)
+        logits: Tensor = self.head(self._trunk(images))
+        return logits
+
+    def _trunk(self, images: Tensor) -> Tensor:
+        """Stem and stages."""
+        x: Tensor = self.stem(images)
         for stage in self.stages:
             for block in stage.children():  # not `stage(x)`, which would hold on to the stage's input
                 x = block(x)
-        logits: Tensor = self.head(x)
-        return logits
+        return x
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """(n, input_channels, h, w) -> the means that the classifier (or the hidden layer) sees, (n, channels)."""
+        x = self._trunk(images)
+        for name, layer in self.head.named_children():
+            x = layer(x)
+            if name == "pool":
+                break
+        return x.flatten(1)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """The outputs of the stem and of each stage by name, "stem", "stages.0", ...; `strides` says how many

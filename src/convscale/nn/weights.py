@@ -13,6 +13,7 @@ from convscale.errors import RunError
 from convscale.files import write_atomic
 from convscale.headers import WeightsHeader, read_header
 from convscale.nn.model import Model, build
+from convscale.runs import weights_file
 
 # Counters that PyTorch keeps beside BN statistics; unused when the momentum is fixed.
 _NOT_STORED = "num_batches_tracked"
@@ -65,4 +66,14 @@ def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
             raise RunError(f"{path}: {name} holds NaN or infinite values")
     counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)}
     model.load_state_dict(tensors | counters, assign=True)
+    model.preprocessing, model.classes = header.preprocessing, header.classes
     return model.eval(), header
+
+
+def load(run_or_file: str | Path) -> Model:
+    """The network of a run or a weights file, in eval mode, with its `preprocessing` and `classes`.
+
+    Raises RunError as `load_weights` does.
+    """
+    model, _ = load_weights(weights_file(Path(run_or_file)))
+    return model

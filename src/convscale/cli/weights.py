@@ -1,0 +1,80 @@
+"""convscale weights"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convscale.cli.shared import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from convscale.dialects.published import Published
+
+
+@click.group("weights")
+def command() -> None:
+    """Published weights: which there are, and getting them."""
+
+
+@command.command("list")
+@click.argument("network", required=False)
+@json_option
+def list_weights(network: str | None, as_json: bool) -> None:
+    """What is published on the Hugging Face hub, all or of NETWORK."""
+    from convscale.catalog import network as find
+    from convscale.dialects.hub_weights import hub_rows
+
+    if network is not None:
+        find(network)  # refuses a name that does not exist
+    rows = [row for row in hub_rows() if network in (None, row.network)]
+    if as_json:
+        print_json({"weights": [_as_dict(row) for row in rows]})
+        return
+    from rich.table import Table
+
+    table = Table("weights", "network", box=None)
+    for heading in ("px", "crop", "classes"):
+        table.add_column(heading, justify="right")
+    table.add_column("padding")
+    table.add_column("licence")
+    for row in rows:
+        one = row.preprocessing
+        table.add_row(
+            row.name, row.network, str(one.size), f"{one.crop:g}", f"{row.classes:,}", row.padding, row.licence
+        )
+    print_table(table)
+
+
+def _as_dict(row: Published) -> dict[str, Any]:
+    one = row.preprocessing
+    return {
+        "name": row.name, "network": row.network, "repository": row.repository, "resolution": one.size,
+        "crop": one.crop, "interpolation": one.interpolation, "mean": one.mean, "std": one.std,
+        "padding": row.padding, "norm_eps": row.norm_eps, "classes": row.classes, "licence": row.licence,
+    }  # fmt: skip
+
+
+@command.command("get")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Copy the file there.")
+@click.option("--hub-cache", type=click.Path(path_type=Path), metavar="DIR", help="Of huggingface_hub [its own].")
+@json_option
+def get_weights(name: str, output: Path | None, hub_cache: Path | None, as_json: bool) -> None:
+    """Fetch, convert and keep the weights NAME: of `weights list`, or a network's usual ones."""
+    from convscale.dialects import get_weights as get
+    from convscale.headers import read_header
+
+    path = get(name, hub_cache=hub_cache)
+    header = read_header(path)
+    if output is not None:
+        path = Path(shutil.copyfile(path, output))
+    notes = header.provenance.notes if header.provenance else ()
+    if as_json:
+        print_json({"file": str(path), "network": header.network.name, "notes": notes})
+        return
+    print(f"{path}: {header.network.name}, {len(header.classes):,} classes")
+    for note in notes:
+        print(f"  {note}")

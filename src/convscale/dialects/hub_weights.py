@@ -1,0 +1,108 @@
+"""pretrained: weights that are published on the Hugging Face hub, fetched once, converted, checked and kept.
+
+What is fetched lies in the hub's own cache; what is made of it in ~/.cache/convscale/weights (XDG_CACHE_HOME moves it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from convscale.catalog import CATALOG
+from convscale.dialects.convert import convert
+from convscale.dialects.meaning import Choices
+from convscale.dialects.published import Published, published
+from convscale.errors import MissingExtraError, RunError, UnknownNameError
+from convscale.nn import Model, load
+
+FILE = "model.safetensors"
+
+
+def pretrained(name: str, *, hub_cache: str | Path | None = None) -> Model:
+    """A network with published weights, in eval mode, with its `preprocessing` and `classes`.
+
+    name: a network of the catalog, for its usual weights, or of published ones, as tf_efficientnet_b0.ns_jft_in1k.
+    hub_cache: the hub's cache, where it is not in its usual place. Raises as `get_weights` does.
+    """
+    return load(get_weights(name, hub_cache=hub_cache))
+
+
+def get_weights(name: str, *, hub_cache: str | Path | None = None) -> Path:
+    """The Convscale file of published weights: the one that is kept, or one made from what is in the hub's cache or
+    is fetched.
+
+    Raises UnknownNameError for a name that nothing is published under, RunError where the file cannot be had or is
+    not what the hub says, MissingExtraError without huggingface_hub.
+    """
+    row = find_weights(name)
+    kept = cache_folder() / f"{row.name}.safetensors"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        convert(_fetch(row, hub_cache), kept, dialect=row.dialect, choices=Choices(network=row.name))
+    return kept
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "convscale" / "weights"
+
+
+def find_weights(name: str) -> Published:
+    """The row of published weights that are on the hub. Raises UnknownNameError."""
+    rows = hub_rows()
+    for row in rows:
+        if name in (row.name, row.architecture, row.network):
+            return row
+    known = {row.name for row in rows} | {row.network for row in rows}
+    hint = "nothing is published of it; convscale weights list shows all" if name in CATALOG else ""
+    raise UnknownNameError("weights", name, known, hint=hint)
+
+
+def hub_rows() -> list[Published]:
+    """What is on the hub: what timm publishes there."""
+    return [row for row in published() if row.dialect == "timm"]
+
+
+def _fetch(row: Published, hub_cache: str | Path | None) -> Path:
+    """The file as it is published. The name of a blob in the hub's cache is its sha256, which is compared."""
+    hub = _hub()
+    options: dict[str, Any] = {"repo_id": row.repository, "filename": FILE, "cache_dir": hub_cache}
+    try:
+        path = hub.hf_hub_download(**options, local_files_only=True)
+    except (FileNotFoundError, ValueError):  # not there yet
+        path = _download(hub, row, options)
+    blob = Path(path).resolve()
+    if len(blob.name) == 64 and (found := _sha256(blob)) != blob.name:
+        raise RunError(f"{blob}: its sha256 is {found}, not its name: damaged", hint="delete it and fetch it again")
+    return Path(path)
+
+
+def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
+    from huggingface_hub import constants
+
+    try:
+        return str(hub.hf_hub_download(**options))
+    except (OSError, ValueError) as error:  # no network, no such repository, offline mode
+        cache = Path(options["cache_dir"] or constants.HF_HUB_CACHE)
+        place = cache / f"models--{row.repository.replace('/', '--')}" / "snapshots" / "main" / FILE
+        raise RunError(
+            f"{row.name} cannot be fetched: {str(error).splitlines()[0]}",
+            hint=f"with a network: {hub.hf_hub_url(row.repository, FILE)}; put it at {place}, "
+            f"or convert it: convscale convert {FILE} --network {row.name} -o FILE",
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise MissingExtraError("huggingface_hub", "hub", "fetching published weights") from None
+    return huggingface_hub

@@ -463,3 +463,20 @@ def test_a_zip_that_grows_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     with pytest.raises(RunError, match="would unpack to 67,108,864: refused"):
         read_foreign(file)
+
+
+def test_a_network_of_ones_own_goes_out_and_comes_back(tmp_path: Path) -> None:
+    """Padding, BN eps and size are those of the network's own table where nothing is published of it."""
+    network = replace(
+        cs.network("small-mbconv").at_resolution(40), padding="symmetric", norm_eps=0.01, num_classes=3, name="mine"
+    )
+    cs.write_network(network, tmp_path / "mine.toml")
+    file = write(network, tmp_path / "ours.safetensors")
+    convert(file, tmp_path / "timm.safetensors", to="timm")
+    done = convert(
+        tmp_path / "timm.safetensors", tmp_path / "back.safetensors", choices=Choices(network=str(tmp_path / "mine.toml"))
+    )
+    model, header = load_weights(tmp_path / "back.safetensors")
+    assert header.network == network and header.preprocessing == default_preprocessing(40, 3)
+    assert any("mine's own table" in note for note in done.notes)
+    assert difference(cs.load(file), model, 40) == 0

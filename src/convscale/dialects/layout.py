@@ -48,12 +48,14 @@ class Dialect:
     """A library's way to name and lay out weights.
 
     signs: what names begin with in its files alone. keras: kernels are stored height, width, in, out.
+    follows_reference: its weights are those of the reference code, padded and normed as there.
     """
 
     name: str
     names: Callable[[LayerGraph], Iterator[Names]]
     signs: tuple[str, ...]
     keras: bool = False
+    follows_reference: bool = False
 
     def entries(self, graph: LayerGraph) -> list[Entry]:
         """Every tensor of a network. Raises ConfigError where the dialect has no names for it."""
@@ -111,11 +113,16 @@ def _kernel(name: str, layer: ConvLayer | LinearLayer) -> tuple[str, Shape, bool
 _KNOWN = (
     Dialect("timm", timm_names, ("conv_stem.weight",)),
     Dialect("torchvision", torchvision_names, ("features.0.0.weight", "layers.0.weight", "layer1.0.conv1.weight")),
-    Dialect("lukemelas", lukemelas_names, ("_conv_stem.weight",)),
-    Dialect("transformers", transformers_names, ("efficientnet.embeddings.", "embeddings.convolution.")),
-    Dialect("keras", keras_names, ("stem_conv/",), keras=True),
-    Dialect("keras", keras_numbered_names, ("depthwise_conv2d/",), keras=True),
-    Dialect("tf", tensorflow_names, ("stem/conv2d/",), keras=True),
+    Dialect("lukemelas", lukemelas_names, ("_conv_stem.weight",), follows_reference=True),
+    Dialect(
+        "transformers",
+        transformers_names,
+        ("efficientnet.embeddings.", "embeddings.convolution."),
+        follows_reference=True,
+    ),
+    Dialect("keras", keras_names, ("stem_conv/",), keras=True, follows_reference=True),
+    Dialect("keras", keras_numbered_names, ("depthwise_conv2d/",), keras=True, follows_reference=True),
+    Dialect("tf", tensorflow_names, ("stem/conv2d/",), keras=True, follows_reference=True),
 )
 DIALECTS = tuple(dict.fromkeys(known.name for known in _KNOWN))
 

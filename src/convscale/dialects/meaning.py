@@ -11,7 +11,7 @@ from convscale.dialects.layout import Dialect
 from convscale.dialects.published import Published, find_published, reference_preprocessing, rows_of
 from convscale.dialects.reading import Foreign
 from convscale.networks import ConvNet, Padding
-from convscale.preprocessing import Preprocessing
+from convscale.preprocessing import Preprocessing, default_preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,13 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     """What is given counts, then what is published under the file's name, then what is usual. Raises ConfigError for
     values that make no sense."""
     row, why, doubts = _row(dialect, fit.network, foreign, choices.network)
-    network = row.apply_to(fit.network) if row else replace(fit.network, padding="same", norm_eps=1e-3)
-    preprocessing = row.preprocessing if row else reference_preprocessing(network.resolution)
+    if row is not None:
+        network, preprocessing = row.apply_to(fit.network), row.preprocessing
+    elif dialect.follows_reference:
+        network = replace(fit.network, padding="same", norm_eps=1e-3)
+        preprocessing = reference_preprocessing(network.resolution)
+    else:
+        network, preprocessing = fit.network, default_preprocessing(fit.network.resolution, 3)
     notes = [why, *doubts]
     if dialect.name == "keras":
         preprocessing, inside = _keras_statistics(fit.tensors, preprocessing)
@@ -77,8 +82,10 @@ def _row(
 ) -> tuple[Published | None, str, list[str]]:
     """The published weights that these are or are nearest to, how that is known, and what stays in doubt."""
     rows = rows_of(dialect.name, network.name)
-    if not rows:
+    if dialect.follows_reference:
         return None, f"the file does not say: as the reference code has it, which {dialect.name} follows", []
+    if not rows:
+        return None, f"the file does not say: as {network.name}'s own table has it, which {dialect.name} has not", []
     for text, source in (
         (wanted, "--network"), (foreign.path.name, "the file's name"), (foreign.path.parent.name, "the folder's name"),
     ):  # fmt: skip

@@ -4,9 +4,9 @@
 
 Ours is `measure`: JPEG files to top-1, top-5, confusion and calibration. theirs is the loop of timm's validate.py, with
 its loader and its accuracy: JPEG files to loss, top-1 and top-5; `plain` with the model as it comes, `tuned` with the
-model channels last, as ours. All take turns in one process, so that a busy machine slows all; a ratio is the median
-over rounds of ours / theirs, in images a second and, for what a busy machine cannot change much, in images a second of
-CPU time. Where the networks do not agree on a batch of theirs, nothing is measured.
+model channels last, as ours. All run in one process, each first in its turn, so that a busy machine slows all; a ratio
+is the median over rounds of ours / theirs, in images a second and, for what a busy machine cannot change much, in
+images a second of CPU time. Where the networks do not agree on a batch of noise, nothing is measured.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def compare(sides: dict[str, Callable[[], object]], images: int, rounds: int) ->
     clocks = time.perf_counter, time.process_time
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for done in range(rounds + 1):
-        for name, run in sides.items():
+        turn = done % len(sides)
+        for name, run in [*sides.items()][turn:] + [*sides.items()][:turn]:
             started = [clock() for clock in clocks]
             run()
             wall, cpu = (images / (clock() - start) for clock, start in zip(clocks, started, strict=True))

@@ -53,11 +53,12 @@ lint: setup-dev ## style, floors, types
 types: setup-dev ## types only
 	$(BIN)/mypy
 
-bench: setup-dev ## speed beside timm: costs, planning, loading images, training; how much of a budget is spent
+bench: setup-dev ## speed beside timm: costs, planning, loading images, training, evaluation; how much of a budget is spent
 	$(BIN)/python bench/costs.py
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/loading.py
 	$(BIN)/python bench/training.py
+	$(BIN)/python bench/evaluation.py
 
 docs: setup-dev ## check that every block of the docs runs
 	$(BIN)/python -m pytest tests/test_docs.py

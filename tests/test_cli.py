@@ -71,7 +71,10 @@ OPTIONS = {
         "folder", *EXECUTOR, "--json",
         "folder", "-o", "--output",
     ],
-    "eval": ["run", "--data", "--batch", "--workers", "--label-column", "--json"],
+    "eval": [
+        "run", "--data", "--batch", "--workers", "--label-column", "--resolution", "--crop", "--predictions",
+        "--pictures", "--json",
+    ],
     "predict": ["run", "images", "--top", "--json"],
 }  # fmt: skip
 COST_KEYS = [
@@ -221,6 +224,11 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["fit", "digits", "--macs", "1M", "--baseline", "resnet50"], "unknown network", "'resnet-50'"),
         (["train", "resnet-50", "--data", "digits"], "Missing option '-o'", "--help"),
         (["eval", "nowhere", "--data", "digits"], "nowhere: no such run folder or weights file", ""),
+        (["eval", "x", "--data", "y", "--resolution", "224,x"], "'--resolution': 'x' is not a whole number", "--help"),
+        (["eval", "x", "--data", "y", "--resolution", "0"], "'0' is not a whole number from 1 to 16384", "--help"),
+        (["eval", "x", "--data", "y", "--crop", "0.9,nan"], "'--crop': 'nan' is not a number from 0.1 to 1", "--help"),
+        (["eval", "x", "--data", "y", "--crop", "1,"], "'' is not a number from 0.1 to 1", "--help"),
+        (["eval", "x", "--data", "y", "--crop", "1,.5", "--predictions", "p"], "are of one --resolution", "--help"),
         (["predict", "nowhere", "x.png"], "nowhere: no such run folder", ""),
     ],
 )
@@ -244,10 +252,15 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     trained = run_json(capsys, *arguments)
     assert trained["epochs"] == 1
     evaluation = run_json(capsys, "eval", tmp_path / "run", "--data", "digits")
-    assert list(evaluation) == ["top1", "top5", "n", "interval95", "per_class", "unreadable"]
+    assert list(evaluation) == EVALUATION
+    swept = run_json(capsys, "eval", tmp_path / "run", "--data", "digits", "--resolution", "8,16", "--crop", "1,0.8")
+    assert [list(row) for row in swept["rows"]] == [["resolution", "crop", *EVALUATION]] * 4
+    assert [(row["resolution"], row["crop"]) for row in swept["rows"]] == [(8, 1), (8, 0.8), (16, 1), (16, 0.8)]
+    code, out, _ = run(capsys, "eval", tmp_path / "run", "--data", "digits", "--resolution", "8, 16")
+    assert code == 0 and "calibration error" in out and f"{swept['rows'][0]['top1']:.4f}" in out
     assert evaluation["n"] == 359 and evaluation["top1"] == pytest.approx(trained["evaluation"]["top1"], abs=0.01)
     code, out, _ = run(capsys, "eval", tmp_path / "run" / "weights.safetensors", "--data", "digits")
-    assert code == 0 and "on 1,797 images" in out
+    assert code == 0 and "on 1,797 images" in out and "mean per class" in out and "images a second" in out
     image = tmp_path / "digit.png"
     cs.open_dataset("digits").test.image(0).save(image)
     predictions = run_json(capsys, "predict", tmp_path / "run", image, image)["predictions"]
@@ -261,6 +274,10 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert code == 2 and "not empty" in err
 
 
+EVALUATION = [
+    "top1", "top5", "n", "interval95", "per_class", "unreadable", "mean_per_class", "ece", "images_per_second",
+    "top5_interval95", "mean_per_class_interval95",
+]  # fmt: skip
 RECORD = [
     "top1", "epochs", "steps", "seconds", "images_per_second", "best_top1", "best_epoch", "predicted_seconds",
     "unreadable", "processes", "state_sha256",

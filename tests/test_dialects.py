@@ -474,7 +474,9 @@ def test_a_network_of_ones_own_goes_out_and_comes_back(tmp_path: Path) -> None:
     file = write(network, tmp_path / "ours.safetensors")
     convert(file, tmp_path / "timm.safetensors", to="timm")
     done = convert(
-        tmp_path / "timm.safetensors", tmp_path / "back.safetensors", choices=Choices(network=str(tmp_path / "mine.toml"))
+        tmp_path / "timm.safetensors",
+        tmp_path / "back.safetensors",
+        choices=Choices(network=str(tmp_path / "mine.toml")),
     )
     model, header = load_weights(tmp_path / "back.safetensors")
     assert header.network == network and header.preprocessing == default_preprocessing(40, 3)

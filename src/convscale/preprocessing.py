@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from convscale.errors import ConfigError
@@ -11,6 +11,9 @@ from convscale.errors import ConfigError
 # Mean and standard deviation of ImageNet's training images, channels in RGB order, values 0 to 1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+MAX_SIZE = 16_384  # pixels
+MIN_CROP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,10 @@ class Preprocessing:
     value_range: tuple[float, ...] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= 16_384:
-            raise ConfigError(f"size {self.size} is not allowed", hint="1 to 16384 pixels")
-        if not 0.1 <= self.crop <= 1:
-            raise ConfigError(f"crop {self.crop} is not allowed", hint="0.1 to 1")
+        if not 1 <= self.size <= MAX_SIZE:
+            raise ConfigError(f"size {self.size} is not allowed", hint=f"1 to {MAX_SIZE} pixels")
+        if not MIN_CROP <= self.crop <= 1:
+            raise ConfigError(f"crop {self.crop} is not allowed", hint=f"{MIN_CROP} to 1")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
         if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):
@@ -59,6 +62,17 @@ class Preprocessing:
             f"{self.size} px, crop {self.crop:.4g}, {self.interpolation}, values {low:g} to {high:g}, mean {mean}, "
             f"std {std}"
         )
+
+    def at(self, resolution: int | None = None, crop: float | None = None) -> Preprocessing:
+        """The same for images of another size in pixels or another central crop, None for its own.
+
+        Raises ConfigError for values outside 1 to 16384 and 0.1 to 1.
+        """
+        if resolution is not None and (type(resolution) is not int or not 1 <= resolution <= MAX_SIZE):
+            raise ConfigError(
+                f"resolution {resolution!r} is not allowed", hint=f"a whole number of pixels, 1 to {MAX_SIZE}"
+            )
+        return replace(self, size=resolution or self.size, crop=self.crop if crop is None else crop)
 
 
 def default_preprocessing(size: int, channels: int) -> Preprocessing:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 
@@ -86,7 +87,12 @@ class ClassRecord:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count."""
+    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
+
+    mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
+    None where a probability was not finite. images_per_second: with loading and all, None in trainings, and no part
+    of equality. Files of before have none of the fields from mean_per_class on.
+    """
 
     top1: float
     top5: float
@@ -94,9 +100,38 @@ class Evaluation:
     interval95: tuple[float, float]
     per_class: tuple[ClassRecord, ...]
     unreadable: tuple[str, ...] = ()
+    mean_per_class: float | None = None
+    ece: float | None = None
+    images_per_second: float | None = field(default=None, compare=False)
+    top5_interval95: tuple[float, float] | None = None
+    mean_per_class_interval95: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One evaluation of a sweep: on images of `resolution` pixels a side, cut from `resolution / crop`."""
+
+    resolution: int
+    crop: float
+    evaluation: Evaluation
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"resolution": self.resolution, "crop": self.crop, **self.evaluation.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """The `n` images whose predicted class had a probability above `low` and up to `high`: the mean of these
+    probabilities, and the share that was right. Both 0 where n is."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +146,7 @@ class Prediction:
         return {"image": self.image, "classes": ranked}
 
 
-def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927); stays within 0 and 1 near the ends."""
     if n == 0:
         return 0.0, 1.0
@@ -119,3 +154,23 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_per_class(per_class: Sequence[ClassRecord]) -> tuple[float, tuple[float, float]]:
+    """The mean of the classes' top-1, each counted once however many images it has, and its 95 % interval.
+
+    Classes without images are left out; one at least must have some. The interval is Wilson's for as many images as
+    k classes of equal size would need to tell the mean as well, k^2 / sum(1 / n): that of top-1 where all are equally
+    large, wider where some are small. It takes the classes as they are, not as a sample of other classes.
+    """
+    counted = [(row.top1, row.n) for row in per_class if row.top1 is not None]
+    mean = sum(top1 for top1, _ in counted) / len(counted)
+    images = len(counted) ** 2 / sum(1 / n for _, n in counted)
+    return mean, wilson_interval(mean * images, images)
+
+
+def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """How far probabilities are from the share that is right: |accuracy - confidence|, a mean over the images of all
+    bins (Guo et al. 2017, equation 3). One image at least must have been counted."""
+    images = sum(one.n for one in bins)
+    return sum(one.n * abs(one.accuracy - one.confidence) for one in bins) / images

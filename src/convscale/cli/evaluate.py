@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, workers_option
+from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.runs import Run, weights_file
 from convscale.units import printable
+
+if TYPE_CHECKING:
+    from convscale.records import Evaluation, SweepRow
+
+
+def _several(kind: type[int] | type[float], low: float, high: float) -> Callable[..., Any]:
+    """Reads one number or several, comma separated, each from `low` to `high`."""
+
+    def read(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
+        return [] if value is None else [number(part.strip()) for part in value.split(",")]
+
+    def number(part: str) -> float:
+        try:
+            found = kind(part)
+        except ValueError:
+            found = kind(0)
+        if not low <= found <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise click.BadParameter(f"{part!r} is not {what} from {low} to {high}; a comma stands between several")
+        return found
+
+    return read
+
+
+resolution_option = click.option(
+    "--resolution", "resolutions", callback=_several(int, 1, MAX_SIZE), metavar="R[,R...]",
+    help="Pixels a side [the network's]; several make a sweep.",
+)  # fmt: skip
+crop_option = click.option(
+    "--crop", "crops", callback=_several(float, MIN_CROP, 1), metavar="F[,F...]",
+    help="Share of the shorter side that the central crop keeps [the network's]; several make a sweep.",
+)  # fmt: skip
 
 
 @click.command("eval")
@@ -17,35 +52,81 @@ from convscale.units import printable
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
 @workers_option
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
+@resolution_option
+@crop_option
+@click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")
+@click.option("--pictures", metavar="DIR", help="Write reliability.png, confusion.png and confusion.csv there.")
 @json_option
-def command(run: str, data: str, batch: int, workers: int, label_column: str | None, as_json: bool) -> None:
+def command(
+    run: str, data: str, resolutions: list[int], crops: list[float], predictions: str | None, pictures: str | None,
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Accuracy of RUN (a run folder or a weights file) on images: the test split where there is one.
 
     On the data that a run was trained on, only images that it held out count.
     """
+    sweeps = len(resolutions) > 1 or len(crops) > 1
+    if sweeps and (predictions or pictures):
+        raise click.UsageError("--predictions and --pictures are of one --resolution and one --crop; give one of each")
     weights = weights_file(Path(run))
     if weights == Path(run):
         click.echo("note: a weights file does not know its training images; all that are found count", err=True)
     else:
         _note_other_data(Run(Path(run)), data)
-    from convscale.evaluation import evaluate
+    from convscale.evaluation import evaluate, sweep
 
-    result = evaluate(run, data, batch=batch, workers=workers, label_column=label_column)
-    if as_json:
-        print_json(result.as_dict())
+    if sweeps:
+        rows = sweep(run, data, resolutions=resolutions, crops=crops, **options)
+        print_json({"rows": [row.as_dict() for row in rows]}) if as_json else _print_sweep(rows)
         return
+    result = evaluate(
+        run, data, resolution=next(iter(resolutions), None), crop=next(iter(crops), None), predictions=predictions,
+        pictures=pictures, **options,
+    )  # fmt: skip
+    print_json(result.as_dict()) if as_json else _print_evaluation(result)
+
+
+def _print_evaluation(result: Evaluation) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     low, high = result.interval95
     print(f"top-1 {result.top1:.4f} (95% interval {low:.4f} to {high:.4f}) on {result.n:,} images")
-    print(f"top-5 {result.top5:.4f}")
+    print(f"top-5 {result.top5:.4f}{_interval(result.top5_interval95)}")
+    print(f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}")
+    print(f"calibration error {_number(result.ece)} (15 bins)")
+    print(f"{result.images_per_second:,.0f} images a second, loading included")
     table = Table("class", box=None)
     for heading in ("images", "top-1"):
         table.add_column(heading, justify="right")
     for row in result.per_class:
         table.add_row(escape(printable(row.name)), str(row.n), "" if row.top1 is None else f"{row.top1:.4f}")
     print_table(table)
+
+
+def _print_sweep(rows: Sequence[SweepRow]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in ("px", "crop", "top-1", "95% interval", "top-5", "mean per class", "calibration error", "images/s"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        found = row.evaluation
+        low, high = found.interval95
+        table.add_row(
+            str(row.resolution), f"{row.crop:g}", f"{found.top1:.4f}", f"{low:.4f} to {high:.4f}", f"{found.top5:.4f}",
+            f"{found.mean_per_class:.4f}", _number(found.ece), f"{found.images_per_second:,.0f}",
+        )  # fmt: skip
+    print(f"{rows[0].evaluation.n:,} images")
+    print_table(table)
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"
 
 
 def _note_other_data(run: Run, data: str) -> None:

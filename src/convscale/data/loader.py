@@ -26,11 +26,12 @@ RESTARTS = 3
 
 class Batch(NamedTuple):
     """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
-    images that could not be read, as (name, reason)."""
+    images that could not be read, as (name, reason); `names` those of the others, where they were asked for."""
 
     pixels: Tensor
     labels: Tensor
     missing: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def training_batches(
@@ -82,12 +83,14 @@ def evaluation_batches(
     *,
     rank: int = 0,
     world: int = 1,
+    named: bool = False,
 ) -> Generator[Batch, None, None]:
     """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
-    pixels and labels and named in `missing`."""
+    pixels and labels and named in `missing`. Where `named`, the others have their `names`."""
     source = source_for(images, rank, world)
     try:
-        yield from _load(Views(source, preprocessing), _chunks(source.in_order(), batch), workers, _collate)
+        views = Views(source, preprocessing, named=named)
+        yield from _load(views, _chunks(source.in_order(), batch), workers, _collate)
     except _WorkerDied as error:
         raise TrainingError(f"a worker that loads images died: {error}", hint="--workers 0") from None
 
@@ -201,7 +204,8 @@ def _collate(views: list[View]) -> Batch:
     if not good:
         return Batch(torch.empty(0), torch.empty(0, dtype=torch.int64), missing)
     pixels = torch.stack([view.pixels for view in good if view.pixels is not None])
-    return Batch(pixels, torch.tensor([view.label for view in good]), missing)
+    names = tuple(view.name for view in good if view.name)
+    return Batch(pixels, torch.tensor([view.label for view in good]), missing, names)
 
 
 def _collate_filled(views: list[View]) -> Batch:

@@ -107,6 +107,7 @@ class Views(torch_data.Dataset[View]):
     """One view of each image, or why there is none. Random views depend on (seed, epoch, index) alone, so neither
     the number of workers nor the order of the images changes them.
 
+    named: views carry the names of their images too, not only where one cannot be read.
     `busy`, (workers,) int64 shared between processes, holds the index of the image that each worker is at, or -1,
     so that a hanging one can be named.
     """
@@ -118,8 +119,9 @@ class Views(torch_data.Dataset[View]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         epoch: int = 0,
+        named: bool = False,
     ) -> None:
-        self.source, self.preprocessing = source, preprocessing
+        self.source, self.preprocessing, self.named = source, preprocessing, named
         self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
         self.busy = torch.full((0,), -1)
 
@@ -129,7 +131,7 @@ class Views(torch_data.Dataset[View]):
             self.busy[worker.id] = self.source.key(item)
         label = self.source.label(item)
         try:
-            return View(torch.from_numpy(self.view(item)), label)
+            return View(torch.from_numpy(self.view(item)), label, self.source.name(item) if self.named else "")
         except DataError as error:  # told by the main process: a worker would wrap it in its traceback
             return View(None, label, self.source.name(item), error.message)
         finally:

@@ -44,7 +44,7 @@ def compare(
     peer.load_state_dict(tensors, strict=False)
     files = FileImages(paths := _image_files(Path(images)), np.zeros(len(paths), dtype=np.int64))
     normalise, worst, scale = Normalise(header.preprocessing, torch.device("cpu")), 0.0, 0.0
-    for pixels, _, missing in evaluation_batches(files, header.preprocessing, batch):
+    for pixels, _, missing, _ in evaluation_batches(files, header.preprocessing, batch):
         if missing:
             raise DataError(missing[0][1], hint="remove it or replace it")
         inputs = normalise(pixels)

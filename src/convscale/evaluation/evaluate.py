@@ -1,33 +1,29 @@
-"""evaluate: a run or a weights file, and images, to accuracies."""
+"""evaluate and sweep: a run or a weights file, and images, to accuracies."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
-from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
+from convscale.evaluation.measure import EachImage, measure
+from convscale.evaluation.pictures import Pictures
+from convscale.evaluation.predictions import Predictions
+from convscale.evaluation.tally import Measured
+from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, place
 from convscale.preprocessing import Preprocessing
-from convscale.processes import Processes
 from convscale.progress import Progress
-from convscale.records import ClassRecord, Evaluation, wilson_interval
+from convscale.records import Evaluation, SweepRow
 from convscale.runs import WEIGHTS, Run, weights_file
-
-MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
-CONFUSION_CLASSES = 1000
-NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
 
 def evaluate(
@@ -37,36 +33,96 @@ def evaluate(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    resolution: int | None = None,
+    crop: float | None = None,
+    predictions: str | Path | None = None,
+    pictures: str | Path | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
 
     Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts; a
     weights file does not know what it was trained on. `label_column` is the run's, or "label". Classes are matched
-    by name, or by number where the data numbers them and the network does not. Raises RunError and DataError.
+    by name, or by number where the data numbers them and the network does not.
+
+    resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
+    predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
+    confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
     """
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    preprocessing = job.header.preprocessing.at(resolution, crop)
+    rows = None if predictions is None else Predictions(predictions, job.header.classes)
+    drawn = None if pictures is None else Pictures(pictures, job.header.classes)
+    measured = job.measure(preprocessing, None if rows is None else rows.add)
+    if rows is not None:
+        rows.write()
+    if drawn is not None:
+        drawn.draw(measured)
+    return measured.evaluation
+
+
+def sweep(
+    run_or_file: str | Path,
+    data: str | Path,
+    *,
+    resolutions: Sequence[int] = (),
+    crops: Sequence[float] = (),
+    batch: int = 64,
+    workers: int = 0,
+    label_column: str | None = None,
+    quiet: bool = False,
+) -> list[SweepRow]:
+    """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    own = job.header.preprocessing
+    ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
+    return [SweepRow(way.size, way.crop, job.measure(way).evaluation) for way in ways]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A network, images, and the network's class of each class of the images."""
+
+    model: Model
+    header: WeightsHeader
+    images: ImageCollection | Stream
+    positions: Labels
+    batch: int
+    workers: int
+    quiet: bool
+
+    def measure(self, preprocessing: Preprocessing, each_image: EachImage | None = None) -> Measured:
+        """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
+        progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
+        started = time.perf_counter()
+        measured = measure(
+            self.model,
+            self.images,
+            preprocessing,
+            self.header.classes,
+            positions=self.positions,
+            batch=self.batch,
+            workers=self.workers,
+            each_batch=lambda: progress.step(
+                f"evaluated {min(progress.done_steps * self.batch, len(self.images)):,} images"
+            ),
+            each_image=each_image,
+        )
+        seconds = time.perf_counter() - started
+        for reason in measured.evaluation.unreadable:
+            progress.note(f"skipped: {reason}")
+        evaluation = replace(measured.evaluation, images_per_second=measured.evaluation.n / max(seconds, 1e-9))
+        return measured._replace(evaluation=evaluation)
+
+
+def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Job:
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
-    path = Path(run_or_file)
     keep_memory()
     model, header = load_weights(weights_file(path))
     held_out = _held_out_of(path, data, label_column)
     images, classes = held_out or open_images(data, label_column=label_column or "label")
-    positions = match_classes(classes, header.classes)
-    progress = Progress(math.ceil(len(images) / batch), quiet=quiet)
-    measured = measure(
-        place(model),
-        images,
-        header.preprocessing,
-        header.classes,
-        positions=positions,
-        batch=batch,
-        workers=workers,
-        each_batch=lambda: progress.step(f"evaluated {min(progress.done_steps * batch, len(images)):,} images"),
-    )
-    for reason in measured.evaluation.unreadable:
-        progress.note(f"skipped: {reason}")
-    return measured.evaluation
+    return _Job(place(model), header, images, match_classes(classes, header.classes), batch, workers, quiet)
 
 
 def _held_out_of(
@@ -106,81 +162,4 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
     raise DataError(
         f"the data has a class {strange!r} that the network does not know",
         hint=f"the network's {len(known)} classes begin with {', '.join(known[:5])}",
-    )
-
-
-class Measured(NamedTuple):
-    """An evaluation, and how often images of class row were taken for class column, where classes are few."""
-
-    evaluation: Evaluation
-    confusion: NDArray[np.int64] | None
-
-
-@torch.inference_mode()
-def measure(
-    model: Model,
-    images: ImageCollection | Stream,
-    preprocessing: Preprocessing,
-    classes: tuple[str, ...],
-    *,
-    positions: Labels | None = None,
-    batch: int = 64,
-    workers: int = 0,
-    processes: Processes | None = None,
-    max_unreadable: float = MAX_UNREADABLE,
-    each_batch: Callable[[], None] = lambda: None,
-) -> Measured:
-    """Accuracy and confusion of `model` on `images`, shared out over `processes`.
-
-    positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
-    named; raises DataError where they are more than their allowed share. `each_batch` is called after each.
-    """
-    group = processes or Processes()
-    device = next(model.parameters()).device
-    normalise = Normalise(preprocessing, device)
-    was_training = model.training
-    model.eval()
-    count = len(classes)
-    pairs = torch.zeros((count, count if count <= CONFUSION_CLASSES else 1), dtype=torch.int64)
-    hits = torch.zeros((3, count), dtype=torch.int64)  # images, right at once, right among five; by class
-    missing: list[str] = []
-    loading = evaluation_batches(images, preprocessing, batch, workers, rank=group.rank, world=group.world)
-    with closing(loading) as batches:
-        while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
-            pixels, labels, unread = loaded or NOTHING  # another process may have more of them
-            missing += [reason for _, reason in group.gather(unread)]
-            if len(missing) > max_unreadable * len(images):
-                raise DataError(
-                    f"{len(missing)} of {len(images):,} images cannot be read; the last: {missing[-1]}",
-                    hint="convscale data check lists them all",
-                )
-            if len(labels):
-                truth = labels if positions is None else torch.from_numpy(positions)[labels]
-                ranked = model(normalise(pixels)).topk(min(5, count)).indices.cpu()
-                right = ranked == truth[:, None]
-                for row, counted in enumerate((torch.ones_like(truth), right[:, 0], right.any(1))):
-                    hits[row].index_add_(0, truth, counted.long())
-                if count <= CONFUSION_CLASSES:
-                    pairs.view(-1).index_add_(0, truth * count + ranked[:, 0], torch.ones_like(truth))
-            each_batch()
-    model.train(was_training)
-    hits, pairs = group.sum(hits), group.sum(pairs)
-    confusion = pairs.numpy() if count <= CONFUSION_CLASSES else None
-    return Measured(_evaluation(hits, classes, tuple(missing)), confusion)
-
-
-def _evaluation(hits: Tensor, classes: tuple[str, ...], missing: tuple[str, ...]) -> Evaluation:
-    n, first, top = hits.sum(1).tolist()
-    if not n:
-        raise DataError("no image to evaluate on could be read")
-    return Evaluation(
-        top1=first / n,
-        top5=top / n,
-        n=n,
-        interval95=wilson_interval(first, n),
-        per_class=tuple(
-            ClassRecord(name, mine, right / mine if mine else None)
-            for name, mine, right in zip(classes, hits[0].tolist(), hits[1].tolist(), strict=True)
-        ),
-        unreadable=missing,
     )

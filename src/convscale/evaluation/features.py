@@ -46,7 +46,7 @@ def features(
     was_training, model = model.training, place(model).eval()
     normalise, found = Normalise(preprocessing, next(model.parameters()).device), []
     try:
-        for pixels, _, missing in evaluation_batches(images, preprocessing, batch, workers):
+        for pixels, _, missing, _ in evaluation_batches(images, preprocessing, batch, workers):
             if missing:
                 raise DataError(missing[0][1], hint="remove it or replace it")
             found.append(model.pooled(normalise(pixels)).cpu())

@@ -38,10 +38,10 @@ def predict(
     normalise = Normalise(header.preprocessing, pick_device())
     files = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
     best = []
-    for pixels, _, missing in evaluation_batches(files, header.preprocessing, batch):
-        if missing:
-            raise DataError(missing[0][1], hint="remove it or replace it")
-        ranked = model(normalise(pixels)).softmax(1).topk(min(top, len(header.classes)))
+    for loaded in evaluation_batches(files, header.preprocessing, batch):
+        if loaded.missing:
+            raise DataError(loaded.missing[0][1], hint="remove it or replace it")
+        ranked = model(normalise(loaded.pixels)).softmax(1).topk(min(top, len(header.classes)))
         best += list(zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True))
     return [
         Prediction(

@@ -1,6 +1,16 @@
 """Pictures from records, as PNG files."""
 
+from convscale.figures.evaluation import draw_reliability
 from convscale.figures.studies import Curve, draw_lines, draw_ternary
 from convscale.figures.training import SHEET_IMAGES, draw_confusion, draw_curves, draw_sheet
 
-__all__ = ["SHEET_IMAGES", "Curve", "draw_confusion", "draw_curves", "draw_lines", "draw_sheet", "draw_ternary"]
+__all__ = [
+    "SHEET_IMAGES",
+    "Curve",
+    "draw_confusion",
+    "draw_curves",
+    "draw_lines",
+    "draw_reliability",
+    "draw_sheet",
+    "draw_ternary",
+]

@@ -116,9 +116,9 @@ def _evaluation_seconds(job: Any, model: Any, stepper: Stepper) -> float:
     model.eval()
     batch = max(64, job.recipe.batch)
     started, images = time.perf_counter(), 0
-    for pixels, _, _ in itertools.islice(
+    for loaded in itertools.islice(
         evaluation_batches(job.dataset.test, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
     ):
-        model(stepper.normalise(pixels)).sum().item()
-        images += len(pixels)
+        model(stepper.normalise(loaded.pixels)).sum().item()
+        images += len(loaded.pixels)
     return (time.perf_counter() - started) * len(job.dataset.test) / max(images, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
 import pickle
 import subprocess
@@ -17,10 +19,12 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import convscale as cs
 from convscale.data.loader import Normalise
+from convscale.data.transforms import evaluation_view_of
 from convscale.dialects import Choices, convert
 from convscale.dialects.convert import imagenet_classes
 from convscale.dialects.published import find_published, published
@@ -350,11 +354,28 @@ def test_the_published_table_is_sound() -> None:
         cs.network(row.network)
         if row.dialect == "timm":
             theirs = timm.models.get_pretrained_cfg(row.name)
-            assert (theirs.input_size[1], theirs.crop_pct) == (row.preprocessing.size, row.preprocessing.crop), row.name
+            assert theirs.input_size[1] == row.preprocessing.size, row.name
+            assert math.floor(theirs.input_size[1] / theirs.crop_pct) == row.preprocessing.resize, row.name
             assert (tuple(theirs.mean), tuple(theirs.std)) == (row.preprocessing.mean, row.preprocessing.std), row.name
             assert (theirs.num_classes, theirs.hf_hub_id) == (row.classes, row.repository), row.name
     assert find_published("tf_efficientnet_b0_ns-c0e6a31c.pth") is find_published("tf_efficientnet_b0")
     assert find_published("efficientnet_b01") is None
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_b3.in1k", "efficientnet_b0.ra_in1k", "resnet18.tv_in1k"])
+@pytest.mark.parametrize("size", [(427, 320), (320, 481), (500, 375), (300, 300), (97, 640)])
+def test_images_are_prepared_as_timm_prepares_them(name: str, size: tuple[int, int]) -> None:
+    """To the last bit."""
+    timm, row = peers.timm(), find_published(name)
+    assert row is not None
+    cfg = timm.data.resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
+    theirs = timm.data.create_transform(**cfg, is_training=False)
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    image, file = Image.fromarray(noise), io.BytesIO()
+    image.save(file, "PNG")
+    pixels = torch.from_numpy(evaluation_view_of(file.getvalue(), "x", row.preprocessing))[None]
+    ours = Normalise(row.preprocessing, torch.device("cpu"))(pixels)
+    assert torch.allclose(ours[0], theirs(image), atol=1e-5)
 
 
 # Bad input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,18 @@ def test_the_same_command_and_resume_train_nothing_again(searched: tuple[Path, d
     found = resume_search(folder, idle, quiet=True)
     assert not idle.started and list(found.coefficients) == [told[name] for name in ("alpha", "beta", "gamma")]
     assert len(records_of(folder)) == told["trainings"]
+
+
+def test_the_reports_command_is_of_the_same_search(
+    searched: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given for the same folder it goes on there: other settings would be refused."""
+    folder, told = searched
+    lines = (folder / "report.md").read_text().splitlines()
+    words = shlex.split(next(line for line in lines if line.startswith("convscale coefficients")))
+    assert words[2] == "small-mbconv" and "recipe.toml" in words
+    monkeypatch.chdir(folder)
+    assert json_of(coefficients_command, *words[2:-1], folder, "-q") == told
 
 
 def test_another_search_in_the_same_folder_is_refused(searched: tuple[Path, dict[str, Any]], baseline: Path) -> None:

@@ -7,6 +7,7 @@ tables say (timm's pretrained_cfg, torchvision's WeightsEnum).
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -60,11 +61,14 @@ def published() -> tuple[Published, ...]:
 
 def _row(row: dict[str, str]) -> Published:
     mean, std = _STATISTICS[row["statistics"]]
+    size, crop = int(row["size"]), float(row["crop"])
+    if row["dialect"] == "timm":  # which rounds the resized side down, where `Preprocessing` rounds
+        crop = size / math.floor(size / crop)
     preprocessing = Preprocessing(
-        int(row["size"]),
+        size,
         mean=mean,
         std=std,
-        crop=float(row["crop"]),
+        crop=crop,
         interpolation="bilinear" if row["interpolation"] == "bilinear" else "bicubic",
     )
     return Published(

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from convscale.catalog import CATALOG, write_network
+from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
 from convscale.data.loader import steps_per_epoch
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.figures import draw_ternary
-from convscale.files import read_json, write_json, write_text
+from convscale.files import read_json, write_json, write_text, write_toml
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
@@ -26,6 +28,7 @@ from convscale.studies.trial import DataChoice, Trial, TrialRecord
 from convscale.studies.work import choose_images
 
 KIND = "coefficients"
+RECIPE, BASELINE = "recipe.toml", "baseline.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,16 +175,20 @@ def search_as_dict(search: TrainingSearch, found: CoefficientSearch) -> dict[str
 
 
 def command_of(search: TrainingSearch) -> str:
-    """The command that searches this again, but for changed values of the recipe and baselines from files."""
+    """The command that searches this again in the study's folder, where recipe.toml and baseline.toml are."""
+    net = search.baseline
+    listed = net.name in CATALOG and find_network(net.name).at_resolution(net.resolution) == net
+    baseline = net.name if listed else BASELINE
     data = {
+        "--recipe": RECIPE,
         "--data": search.data.source,
         "--images": search.data.train_images,
         "--test-images": search.data.test_images,
     }
-    lengths = {"--resolution": search.baseline.resolution, "--lengths": ",".join(map(str, search.epochs))}
+    lengths = {"--resolution": net.resolution, "--lengths": ",".join(map(str, search.epochs))}
     options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
-    return f"convscale coefficients {search.baseline.name} {' '.join(given)} -o DIR"
+    return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 
 
 def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
@@ -204,6 +211,8 @@ def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
 
 def _write(study: StudyFolder, search: TrainingSearch, found: CoefficientSearch) -> None:
     table = to_plain(search_as_dict(search, found))
+    write_toml(study.path / RECIPE, to_table(search.recipe))
+    write_network(search.baseline, study.path / BASELINE)
     rows = ["depth,width,resolution,macs,steps,accuracy,low,high,seeds,state"]
     for one in found.candidates:
         low, high = one.interval95 or ("", "")

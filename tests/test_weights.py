@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from convscale.errors import ConfigError, DataError, RunError, UnknownNameError
 from convscale.headers import Provenance, WeightsHeader, read_header
 from convscale.layers import LinearLayer
 from convscale.preprocessing import Preprocessing, default_preprocessing
+from convscale.training.setup import make_job
 from tests import peers
 from tests.test_cli import run_json
 
@@ -180,3 +182,24 @@ def test_show_explains_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for text in ("32 px, crop 1, bicubic", "cat, dog", "a.pt", "timm", "mit", "a note", "format version 1"):
         assert text in said
     assert "weights" not in json.loads(json.dumps(run_json(capsys, "show", "small-mbconv")))
+
+
+def test_a_training_from_weights_prepares_images_as_they_were(tmp_path: Path) -> None:
+    """And so does what goes on with it, where the weights are gone by then."""
+    network = cs.network("small-mbconv").at_resolution(16).with_classes(10)
+    network = replace(network, input_channels=1)
+    preprocessing = Preprocessing(12, mean=(0.3,), std=(0.4,), crop=0.9, interpolation="bilinear")
+    weights = tmp_path / "net.safetensors"
+    header = WeightsHeader(network, preprocessing, tuple("0123456789"))
+    cs.save_weights(weights, cs.build(network, seed=0), header)
+    recipe = cs.recipe("digits").with_changes(epochs=1)
+    run, _ = cs.train(network, "digits", recipe, tmp_path / "run", weights=str(weights), quiet=True)
+    assert read_header(run.weights).preprocessing == run.preprocessing() == preprocessing.at(16)
+    (run.path / "result.json").unlink()
+    weights.unlink()
+    (run.path / "weights.safetensors").unlink()
+    assert make_job(
+        run.network(), cs.open_dataset("digits"), recipe, run, run.settings(), preprocessing=run.preprocessing()
+    ).preprocessing == preprocessing.at(16)
+    (run.path / "preprocessing.toml").unlink()
+    assert run.preprocessing() == default_preprocessing(16, 1)  # of a run from before there was the file

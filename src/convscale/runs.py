@@ -4,6 +4,7 @@ weights.safetensors   weights; the header holds network, preprocessing, class na
 best.safetensors      the same of the epoch that was best on the held-out images, which therefore chose it
 network.toml          the network
 recipe.toml           how it was trained
+preprocessing.toml    how images are prepared for it
 settings.json         seed, workers and what else `resume` needs
 data.json             the data: where from, which split was held out, seed
 exclude.json          the images of it that were left out, by split and position
@@ -32,10 +33,11 @@ from typing import Any
 
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
-from convscale.files import parse_json, read_json, write_json, write_text, write_toml
+from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
 from convscale.headers import FORMAT_VERSION, require_version
 from convscale.machine import environment
 from convscale.networks import ConvNet
+from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as read_recipe
 from convscale.records import DataRecord, EpochRecord, Evaluation, TrainRecord
@@ -44,8 +46,8 @@ from convscale.schema import from_table, to_table
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
-    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "settings.json", "data.json", "exclude.json", "metrics.jsonl",
-    "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
+    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
+    "exclude.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard")
 
@@ -111,6 +113,15 @@ class Run:
     def network(self) -> ConvNet:
         """The network. Raises ConfigError where it is damaged."""
         return read_network(self.path / "network.toml")
+
+    def preprocessing(self) -> Preprocessing:
+        """How its images are prepared; of a run older than the file, as was usual. Raises ConfigError where it is
+        damaged."""
+        file = self.path / "preprocessing.toml"
+        if not file.exists():
+            network = self.network()
+            return default_preprocessing(network.resolution, network.input_channels)
+        return from_table(Preprocessing, read_toml(file), str(file))
 
     def settings(self) -> Settings:
         """Seed, workers and the rest. Raises ConfigError where they are damaged."""
@@ -212,6 +223,7 @@ def create_run(
     settings: Settings,
     facts: dict[str, Any],
     excluded: Mapping[str, tuple[int, ...]],
+    preprocessing: Preprocessing,
 ) -> Run:
     """Make a run folder and write what is known before training; `facts` (threads, device) join the environment.
 
@@ -222,6 +234,7 @@ def create_run(
         path.mkdir(parents=True, exist_ok=True)
         write_toml(path / "network.toml", to_table(network))
         write_toml(path / "recipe.toml", to_table(recipe))
+        write_toml(path / "preprocessing.toml", to_table(preprocessing))
         write_json(path / "settings.json", to_table(settings))
         write_json(path / "data.json", data.as_dict())
         if excluded:

@@ -7,9 +7,10 @@ from pathlib import Path
 from convscale.costs import cost
 from convscale.data import Dataset
 from convscale.errors import ConfigError, DataError, RunError
+from convscale.headers import read_header
 from convscale.networks import ConvNet
 from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, synchronise_norms
-from convscale.preprocessing import default_preprocessing
+from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import Recipe
@@ -33,10 +34,12 @@ def make_job(
     run: Run,
     settings: Settings,
     *,
+    preprocessing: Preprocessing | None = None,
     world: int = 1,
     quiet: bool = False,
 ) -> Job:
-    """A job whose parts fit each other. Raises ConfigError and DataError where they do not."""
+    """A job whose parts fit each other. Images are prepared as `preprocessing` says, else as those were that the
+    weights to start from were trained on, else as is usual. Raises ConfigError and DataError where they do not fit."""
     if network.input_channels not in (1, 3):
         raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
     images = len(dataset.train)
@@ -49,8 +52,16 @@ def make_job(
             hint="the batch counts the images of all processes: --batch with a multiple of their number",
         )
     network = network.with_classes(len(dataset.classes))
-    preprocessing = default_preprocessing(network.resolution, network.input_channels)
+    preprocessing = preprocessing or _preprocessing(network, settings)
     return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, quiet)
+
+
+def _preprocessing(network: ConvNet, settings: Settings) -> Preprocessing:
+    if settings.weights is not None:
+        found = read_header(weights_file(Path(settings.weights))).preprocessing
+        if found.channels == network.input_channels:
+            return found.at(network.resolution)
+    return default_preprocessing(network.resolution, network.input_channels)
 
 
 def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> TrainingState:

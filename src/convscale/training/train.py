@@ -82,8 +82,9 @@ def _create(job: Job, processes: Processes) -> None:
         facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device()), "processes": processes.world}
         dataset = job.dataset
         create_run(
-            job.run.path, job.network, job.recipe, dataset.record(), job.settings, facts, excluded=dataset.excluded
-        )
+            job.run.path, job.network, job.recipe, dataset.record(), job.settings, facts, excluded=dataset.excluded,
+            preprocessing=job.preprocessing,
+        )  # fmt: skip
 
 
 def resume(
@@ -112,8 +113,8 @@ def _resume(
         return run, run.evaluation()
     dataset = _same_data(run, data)
     job = make_job(
-        run.network(), dataset, run.recipe().with_settings(changes), run, run.settings(), world=processes.world,
-        quiet=quiet,
+        run.network(), dataset, run.recipe().with_settings(changes), run, run.settings(),
+        preprocessing=run.preprocessing(), world=processes.world, quiet=quiet,
     )  # fmt: skip
     return _carry_out(job, processes, fresh=False)
 

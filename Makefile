@@ -41,7 +41,7 @@ test: setup-dev ## all tests
 faults: setup-dev ## kills, full disks and hostile files, many times over
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/test_checkpoints.py tests/test_resume.py \
 	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py \
-	    tests/test_trials.py tests/test_cluster.py
+	    tests/test_trials.py tests/test_cluster.py tests/test_dialects.py
 	$(BIN)/python bench/oversubscribed.py
 
 lint: setup-dev ## style, floors, types

@@ -17,6 +17,8 @@ from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from torch.profiler import ProfilerActivity, profile
+
 import convscale as cs
 from convscale.data import fit_to_images
 from convscale.recipes import recipe
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="what a trial's time goes to, by PyTorch's profiler")
     options = parser.parse_args()
     choice = DataChoice(source=options.data, train_images=options.images, test_images=options.images // 2)
     network = fit_to_images(cs.network("small-mbconv").at_resolution(16), work.choose_images(choice))
@@ -48,6 +51,11 @@ def main() -> None:
     )
     kept_bytes = work.KEPT_BYTES
     timed(trial, kept_bytes)  # loads what is loaded once
+    if options.profile:
+        with profile(activities=[ProfilerActivity.CPU]) as found:
+            timed(trial, kept_bytes)
+        print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40))
+        return
     ratios = []
     for _ in range(options.rounds):
         without, plain = timed(trial, 0)

@@ -1,4 +1,4 @@
-"""timm as an oracle. The CPU build of PyTorch lacks two operators that torchvision declares when imported."""
+"""timm as an oracle."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from typing import Any
 
 import torch
 
-_DECLARED = None
+from convscale.dialects.verify import library
 
 
 def timm() -> Any:
     """The timm package, imported so that torchvision's missing operators do no harm."""
-    global _DECLARED
-    if _DECLARED is None and not hasattr(torch.ops.torchvision, "nms"):
-        _DECLARED = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            _DECLARED.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import timm
-
-    return timm
+        return library("timm")
 
 
 # Catalog name -> timm's name for the same network.

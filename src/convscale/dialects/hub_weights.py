@@ -5,7 +5,6 @@ What is fetched lies in the hub's own cache; what is made of it in ~/.cache/conv
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from convscale.catalog import CATALOG
 from convscale.dialects.convert import convert
 from convscale.dialects.meaning import Choices
 from convscale.dialects.published import Published, published
+from convscale.dialects.reading import sha256_of
 from convscale.errors import MissingExtraError, RunError, UnknownNameError
 from convscale.nn import Model, load
 
@@ -75,7 +75,7 @@ def _fetch(row: Published, hub_cache: str | Path | None) -> Path:
     except (FileNotFoundError, ValueError):  # not there yet
         path = _download(hub, row, options)
     blob = Path(path).resolve()
-    if len(blob.name) == 64 and (found := _sha256(blob)) != blob.name:
+    if len(blob.name) == 64 and (found := sha256_of(blob)) != blob.name:
         raise RunError(f"{blob}: its sha256 is {found}, not its name: damaged", hint="delete it and fetch it again")
     return Path(path)
 
@@ -93,11 +93,6 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
             hint=f"with a network: {hub.hf_hub_url(row.repository, FILE)}; put it at {place}, "
             f"or convert it: convscale convert {FILE} --network {row.name} -o FILE",
         ) from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hub() -> Any:

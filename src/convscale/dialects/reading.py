@@ -48,12 +48,12 @@ def read_foreign(path: str | Path) -> Foreign:
     index = path.with_name(f"{path.name}.index")
     if not path.is_file() and index.is_file():
         tensors, notes = _tensorflow(path)
-        return Foreign(path, _checked(path, tensors), _sha256(*sorted(path.parent.glob(f"{path.name}.*"))), notes)
+        return Foreign(path, _checked(path, tensors), sha256_of(*sorted(path.parent.glob(f"{path.name}.*"))), notes)
     if not path.is_file():
         raise RunError(f"{path}: no such file", hint="a weights file, or the prefix of a TensorFlow checkpoint")
     read = _reader(path)
     tensors, notes = read(path)
-    return Foreign(path, _checked(path, tensors), _sha256(path), notes)
+    return Foreign(path, _checked(path, tensors), sha256_of(path), notes)
 
 
 Read = tuple[dict[str, Tensor], tuple[str, ...]]
@@ -220,7 +220,7 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _sha256(*paths: Path) -> str:
+def sha256_of(*paths: Path) -> str:
     """Of the files one after the other."""
     digest = hashlib.sha256()
     for path in paths:

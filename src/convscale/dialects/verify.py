@@ -89,35 +89,35 @@ def _timm(network: ConvNet) -> Any:
     padded = {} if name.startswith(("resn", "wide", "regnet")) else {
         "pad_type": "same" if network.padding == "same" else ""
     }  # fmt: skip
-    return _library("timm").create_model(
+    return library("timm").create_model(
         name, num_classes=network.num_classes, in_chans=network.input_channels, **padded
     )
 
 
 def _torchvision(network: ConvNet) -> Any:
-    models = _library("torchvision.models")
+    models = library("torchvision.models")
     return models.get_model(_architecture("torchvision", network), num_classes=network.num_classes)
 
 
 def _lukemelas(network: ConvNet) -> Any:
-    return _library("efficientnet_pytorch").EfficientNet.from_name(
+    return library("efficientnet_pytorch").EfficientNet.from_name(
         network.name, image_size=network.resolution, num_classes=network.num_classes
     )
 
 
 def _transformers(network: ConvNet) -> Any:
-    library, scaling = _library("transformers"), published(network.name.removeprefix("efficientnet-"))
+    transformers, scaling = library("transformers"), published(network.name.removeprefix("efficientnet-"))
     graph = resolve(network)
     blocks = [block for stage in graph.stages for block in stage]
     even = [  # blocks whose stride meets an odd side: padded evenly, which transformers has to be told
         index for index, block in enumerate(blocks) for layer in block.layers
         if isinstance(layer, ConvLayer) and layer.stride == 2 and layer.padding[0] == layer.padding[1]
     ]  # fmt: skip
-    config = library.EfficientNetConfig(
+    config = transformers.EfficientNetConfig(
         image_size=network.resolution, width_coefficient=scaling.width, depth_coefficient=scaling.depth,
         hidden_dim=graph.head.layers[0].out_channels, num_labels=network.num_classes, depthwise_padding=even,
     )  # fmt: skip
-    return library.EfficientNetForImageClassification(config)
+    return transformers.EfficientNetForImageClassification(config)
 
 
 def _architecture(dialect: str, network: ConvNet) -> str:
@@ -127,7 +127,7 @@ def _architecture(dialect: str, network: ConvNet) -> str:
     return rows[0].architecture
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
     """An installed library, imported; torchvision's operators are declared first where its build lacks them."""
     try:
         _declare_operators()

@@ -83,6 +83,8 @@ def conclusions(result: StudyResult) -> list[str]:
             continue
         where = change.baseline, change.asked, last
         told = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
+        if not told:
+            continue  # a single network of this cost
         sure = [_sentence(one) for one in told if one.interval95 and one.told != CANNOT_TELL]
         order = change.change
         line = f"- {change.baseline} at {change.asked:g} times its MACs: "
@@ -94,7 +96,7 @@ def conclusions(result: StudyResult) -> list[str]:
             f"epochs {order.swapped} of {order.pairs} pairs change their order, {order.told} of them beyond the noise; "
         )
         lines.append(line + f"the best {'changes' if order.best_changes else 'stays'}.")
-    return lines or ["- Networks by explicit factors do not cost the same: read the pictures and the rows."]
+    return lines or ["- No two networks of one baseline have one cost: read the pictures and the rows."]
 
 
 def _sentence(one: PairedDifference) -> str:

@@ -43,6 +43,12 @@ CLOSE = 1e-4
 EFFICIENTNETS = ("efficientnet-b0", "efficientnet-b1", "efficientnet-b4")
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Peers draw their weights from PyTorch's own generator."""
+    torch.manual_seed(0)
+
+
 @torch.inference_mode()
 def difference(theirs: nn.Module, ours: nn.Module, size: int) -> float:
     """Of logits, over the largest, on random pixels."""
@@ -126,7 +132,7 @@ def test_libraries_that_pad_for_one_size(tmp_path: Path, dialect: str, name: str
         sized = build_peer(dialect, network.at_resolution(size))
         sized.load_state_dict(theirs.state_dict())
         assert difference(sized, ours, size) < CLOSE
-    assert difference(theirs, ours, 161) > CLOSE  # which is why
+    assert difference(theirs, ours, 161) > CLOSE / 10  # which is why; where padding agrees it is below 1e-6
 
 
 @pytest.fixture(scope="module")

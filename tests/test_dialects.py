@@ -23,14 +23,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 import convscale as cs
+from convscale.cli import convert as cli_convert
 from convscale.data.loader import Normalise
 from convscale.data.transforms import evaluation_view_of
-from convscale.dialects import Choices, convert
-from convscale.dialects.convert import imagenet_classes
+from convscale.dialects import DIALECTS, Choices, convert
+from convscale.dialects.convert import WRITTEN, imagenet_classes
 from convscale.dialects.published import find_published, published
 from convscale.dialects.reading import read_foreign
 from convscale.dialects.verify import build_peer
-from convscale.errors import ConfigError, RunError, UnknownNameError
+from convscale.errors import ConfigError, DataError, RunError, UnknownNameError
 from convscale.headers import WeightsHeader, read_header
 from convscale.nn import load_weights
 from convscale.preprocessing import Preprocessing, default_preprocessing
@@ -295,6 +296,44 @@ def write(network: cs.ConvNet, file: Path) -> Path:
     return file
 
 
+# Verified
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three images."""
+    folder = tmp_path_factory.mktemp("noise")
+    for index in range(3):
+        Image.effect_noise((90 + index, 80), 60).convert("RGB").save(folder / f"{index}.png")
+    return folder
+
+
+def test_verify_compares_with_the_library_itself(tmp_path: Path, noise: Path) -> None:
+    theirs = peers.timm().create_model("tf_efficientnet_b0", num_classes=4)
+    file, out = saved(theirs, tmp_path / "tf_efficientnet_b0.pt"), tmp_path / "ours.safetensors"
+    done = convert(file, out, verify=noise, choices=Choices(resolution=64))
+    assert done.max_relative_difference is not None and 0 <= done.max_relative_difference < CLOSE
+    back = convert(out, tmp_path / "back.safetensors", to="torchvision", verify=noise)
+    assert back.max_relative_difference is not None and back.max_relative_difference > CLOSE  # it pads otherwise
+
+
+def test_verify_leaves_the_background_out(tmp_path: Path, noise: Path) -> None:
+    theirs = peers.timm().create_model("mobilenetv1_100", num_classes=1001)
+    done = convert(saved(theirs, tmp_path / "a.pt"), tmp_path / "ours.safetensors", verify=noise)
+    assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
+    assert len(read_header(tmp_path / "ours.safetensors").classes) == 1000
+
+
+def test_what_cannot_be_verified_writes_nothing(tmp_path: Path, noise: Path) -> None:
+    out, model = tmp_path / "ours.safetensors", peers.timm().create_model
+    trunk = saved(model("tf_efficientnet_lite0", num_classes=0), tmp_path / "trunk.pt")
+    with pytest.raises(ConfigError, match="no classifier whose logits"):
+        convert(trunk, out, verify=noise)
+    with pytest.raises(DataError, match="no image file"):
+        convert(saved(model("mobilenetv1_100"), tmp_path / "a.pt"), out, verify=tmp_path / "absent")
+    assert not out.exists()
+
+
 # What the file does not say
 
 
@@ -320,6 +359,35 @@ def test_choices_count_more_than_what_is_published(tmp_path: Path) -> None:
     convert(file, tmp_path / "plain.safetensors")
     plain, _ = load_weights(tmp_path / "plain.safetensors")
     assert difference(theirs, plain, 96) > CLOSE  # the same tensors, wrongly padded: what the notes are for
+
+
+def test_ones_own_table_counts_more_than_what_is_published(tmp_path: Path) -> None:
+    """Whatever the file of the table is called."""
+    network = replace(cs.network("efficientnet-b0"), padding="symmetric", norm_eps=0.01, num_classes=2)
+    cs.write_network(network, tmp_path / "tf_efficientnet_b0.toml")
+    theirs = peers.timm().create_model("tf_efficientnet_b0", num_classes=2)
+    choices = Choices(network=str(tmp_path / "tf_efficientnet_b0.toml"))
+    convert(saved(theirs, tmp_path / "tf_efficientnet_b0.pt"), tmp_path / "ours.safetensors", choices=choices)
+    assert read_header(tmp_path / "ours.safetensors").network == network
+
+
+def test_weights_judged_on_squashed_images_say_so(tmp_path: Path) -> None:
+    theirs = peers.timm().create_model("efficientnet_b5", num_classes=2)
+    name = "efficientnet_b5.sw_in12k_ft_in1k"
+    done = convert(saved(theirs, tmp_path / f"{name}.pt"), tmp_path / "ours.safetensors")
+    assert any("squashed to a square" in note for note in done.notes)
+
+
+def test_one_mean_is_of_every_channel(tmp_path: Path) -> None:
+    theirs = peers.timm().create_model("mobilenetv1_100", num_classes=2, in_chans=1)
+    choices = Choices(mean=(0.5,), std=(0.25,))
+    convert(saved(theirs, tmp_path / "grey.pt"), tmp_path / "ours.safetensors", choices=choices)
+    found = read_header(tmp_path / "ours.safetensors").preprocessing
+    assert (found.mean, found.std) == ((0.5,), (0.25,))
+
+
+def test_the_command_knows_every_dialect() -> None:
+    assert (cli_convert.FROM, cli_convert.TO) == (DIALECTS, WRITTEN)
 
 
 def test_equal_tensors_of_other_meaning_are_named(tmp_path: Path) -> None:

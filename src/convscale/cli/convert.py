@@ -62,22 +62,18 @@ def command(
         raise click.UsageError(f"-o {output} is IN itself: name another file")
     from convscale.dialects import Choices, convert
 
-    names = tuple(classes.read_text("utf-8").split("\n")) if classes else None
+    names = classes.read_text("utf-8").splitlines() if classes else []
     done = convert(
         source, output, dialect=dialect, to=to, verify=verify,
         choices=Choices(
-            network=network, padding=padding, norm_eps=bn_eps, mean=_each(mean), std=_each(std), crop=crop,  # type: ignore[arg-type]
-            resolution=resolution, classes=tuple(name for name in names if name) if names else None,
+            network=network, padding=padding, norm_eps=bn_eps, mean=mean, std=std, crop=crop,  # type: ignore[arg-type]
+            resolution=resolution, classes=tuple(name for name in names if name.strip()) or None,
         ),
     )  # fmt: skip
     if as_json:
         print_json(done.as_dict())
     else:
         _tell(done, output)
-
-
-def _each(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    return values * 3 if values and len(values) == 1 else values
 
 
 def _tell(done: Conversion, output: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 from torch import Tensor
@@ -66,25 +66,25 @@ def convert(
     number, RunError for a file that is damaged, holds code, or whose tensors fit no network; with `verify` as
     `compare` does too.
     """
+    if to is not None:
+        require_written(to)
     loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices())
-    model, header, done = loaded.model, loaded.header, loaded.done
-    tensors = loaded.tensors
+    model, header, tensors, done = loaded
+    if to is not None:
+        tensors = _exported(model, header, to)
+        done = replace(done, dialect=to, tensors=len(tensors), notes=(*done.notes, *_lost(header, to)))
+    if verify is not None:
+        difference = compare(dialect_of(done.dialect), tensors, model, header, verify)
+        done = replace(done, max_relative_difference=difference)
     if to is None:
         save_weights(output, model, header)
     else:
-        require_written(to)
-        tensors = _exported(model, header, to)
         data = safetensors.torch.save(tensors, {"format": "pt"})
-        done = replace(done, dialect=to, tensors=len(tensors), notes=(*done.notes, *_lost(header, to)))
         write_atomic(Path(output), lambda file: file.write(data))
-    if verify is not None:
-        difference = compare(done.dialect, tensors, model, header, verify)
-        done = replace(done, max_relative_difference=difference)
     return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
+class _Loaded(NamedTuple):
     """A network with weights, the tensors as its file has them, and what reading it did."""
 
     model: Model

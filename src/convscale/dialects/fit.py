@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ from convscale.networks import ConvNet
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A network whose tensors are those of a file."""
+    """A network whose tensors are those of a file. own_table: it was read from a file of the caller's."""
 
     network: ConvNet
+    own_table: bool
     entries: list[Entry]
     tensors: dict[str, Tensor]
     unused: tuple[str, ...]
@@ -44,12 +46,13 @@ def fit(known: Dialect, foreign: Foreign, wanted: str | None) -> Fit:
     that one left over is a sign of another network. Raises RunError where none fits, ConfigError where the dialect
     has no names for the one that is wanted.
     """
-    row = find_published(wanted) if wanted and wanted not in CATALOG else None
+    own_table = wanted is not None and (wanted.endswith(".toml") or Path(wanted).exists())
+    row = None if own_table or wanted in CATALOG else find_published(wanted or "")
     names = [row.network if row else wanted] if wanted else [*CATALOG]
     nearest: tuple[str, list[str]] | None = None
     for name in names:
         try:
-            found = _match(known, find_network(name), foreign)
+            found = _match(known, find_network(name), foreign, own_table)
         except ConfigError:  # the dialect has no names for it
             if wanted:
                 raise
@@ -67,7 +70,7 @@ def fit(known: Dialect, foreign: Foreign, wanted: str | None) -> Fit:
     )
 
 
-def _match(known: Dialect, network: ConvNet, foreign: Foreign) -> Fit | list[str]:
+def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool) -> Fit | list[str]:
     """The fit of one network, or what does not fit."""
     tensors, notes = _with_prefix(known, foreign.tensors)
     network = _sized(known, network, tensors)
@@ -90,7 +93,7 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign) -> Fit | list[str
     ]
     if missing:
         notes.append("the file has no classifier: features and transfer learning only, its logits are zeros")
-    return wrong or Fit(network, entries, tensors, unused, missing, tuple(notes))
+    return wrong or Fit(network, own_table, entries, tensors, unused, missing, tuple(notes))
 
 
 _KNOWN_EXTRAS = ("normalization/", "global_step", "rescaling/")

@@ -18,7 +18,8 @@ from convscale.preprocessing import Preprocessing, default_preprocessing
 class Choices:
     """What the caller says of a file, in the place of what is known or usual; None: not said.
 
-    network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k.
+    network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k. mean,
+    std: of values of 0 to 1, one for each channel, or one for all.
     """
 
     network: str | None = None
@@ -44,10 +45,10 @@ class Meaning:
 def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -> Meaning:
     """What is given counts, then what is published under the file's name, then what is usual. Raises ConfigError for
     values that make no sense."""
-    row, why, doubts = _row(dialect, fit.network, foreign, choices.network)
+    row, why, doubts = _row(dialect, fit, foreign, choices.network)
     if row is not None:
         network, preprocessing = row.apply_to(fit.network), row.preprocessing
-    elif dialect.follows_reference:
+    elif dialect.follows_reference and not fit.own_table:
         network = replace(fit.network, padding="same", norm_eps=1e-3)
         preprocessing = reference_preprocessing(network.resolution)
     else:
@@ -67,22 +68,27 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     preprocessing = replace(
         preprocessing,
         size=network.resolution,
-        mean=choices.mean or preprocessing.mean,
-        std=choices.std or preprocessing.std,
+        mean=_each(choices.mean, network) or preprocessing.mean,
+        std=_each(choices.std, network) or preprocessing.std,
         crop=preprocessing.crop if choices.crop is None else choices.crop,
     )
+    if row is not None and row.squashed:
+        notes.append(f"{dialect.name} evaluates them on whole images squashed to a square: here the centre is cut out")
     notes.append(f"taken: padding {network.padding}, BN eps {network.norm_eps:g}, {preprocessing.in_words()}")
     if dialect.name == "transformers":
         notes.append("transformers pads as at the native size whatever the size: at others its logits differ")
     return Meaning(network, preprocessing, row.licence if row else "", tuple(notes))
 
 
-def _row(
-    dialect: Dialect, network: ConvNet, foreign: Foreign, wanted: str | None
-) -> tuple[Published | None, str, list[str]]:
+def _each(values: tuple[float, ...] | None, network: ConvNet) -> tuple[float, ...] | None:
+    return values * network.input_channels if values and len(values) == 1 else values
+
+
+def _row(dialect: Dialect, fit: Fit, foreign: Foreign, wanted: str | None) -> tuple[Published | None, str, list[str]]:
     """The published weights that these are or are nearest to, how that is known, and what stays in doubt."""
-    rows = rows_of(dialect.name, network.name)
-    if dialect.follows_reference:
+    network = fit.network
+    rows = [] if fit.own_table else rows_of(dialect.name, network.name)
+    if dialect.follows_reference and not fit.own_table:
         return None, f"the file does not say: as the reference code has it, which {dialect.name} follows", []
     if not rows:
         return None, f"the file does not say: as {network.name}'s own table has it, which {dialect.name} has not", []

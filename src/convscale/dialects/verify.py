@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convscale.data import FileImages
 from convscale.data.loader import Normalise, evaluation_batches
+from convscale.dialects.layout import Dialect
 from convscale.dialects.published import rows_of
 from convscale.errors import ConfigError, DataError, MissingExtraError
 from convscale.headers import WeightsHeader
@@ -27,7 +28,7 @@ COMPARED_IMAGES = 64
 
 @torch.inference_mode()
 def compare(
-    dialect: str,
+    dialect: Dialect,
     tensors: dict[str, Tensor],
     model: nn.Module,
     header: WeightsHeader,
@@ -37,10 +38,13 @@ def compare(
     """The largest difference of logits, over the largest logit, between the library's own network with `tensors`, the
     state that it loads, and `model`, on up to 64 image files.
 
-    Raises MissingExtraError where the library is not installed, ConfigError where it cannot build the network,
-    DataError for images that cannot be read.
+    Raises MissingExtraError where the library is not installed, ConfigError where it cannot build the network or the
+    state has no classifier, DataError for images that cannot be read.
     """
-    peer = build_peer(dialect, header.network)
+    bias = tensors.get(dialect.entries(resolve(header.network))[-1].theirs)  # the classifier's: perhaps 1,001
+    if bias is None:
+        raise ConfigError("there is no classifier whose logits could be compared", hint="leave --verify out")
+    peer = build_peer(dialect.name, header.network.with_classes(bias.numel()))
     peer.load_state_dict(tensors, strict=False)
     files = FileImages(paths := _image_files(Path(images)), np.zeros(len(paths), dtype=np.int64))
     normalise, worst, scale = Normalise(header.preprocessing, torch.device("cpu")), 0.0, 0.0

@@ -9,6 +9,7 @@
     │   ├── DataError                      images or labels that cannot be used
     │   └── RunError                       a run folder or weights file that cannot be used
     ├── TrainingError                      training itself went wrong: exit code 1
+    │   ├── NotFiniteError                 loss or gradients became NaN or infinite
     │   └── TrainingStopped                a signal ended it, its state is saved: exit code 128 + signal
     └── MissingExtraError (ImportError)    an optional dependency is not installed: exit code 1
 
@@ -70,6 +71,10 @@ class RunError(InputError):
 
 class TrainingError(ConvscaleError):
     """Training itself went wrong."""
+
+
+class NotFiniteError(TrainingError):
+    """Loss or gradients became NaN or infinite, and the recipe had no other way left."""
 
 
 class TrainingStopped(TrainingError):

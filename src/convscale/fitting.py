@@ -9,11 +9,13 @@ from pathlib import Path
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
+from convscale.errors import ConfigError
+from convscale.headers import read_header
 from convscale.networks import ConvNet
-from convscale.planning import Budget, Plan, format_limit, plan
+from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
 from convscale.recipes import Recipe, recipe
 from convscale.records import Evaluation
-from convscale.runs import Run, next_run_path, require_free
+from convscale.runs import Run, next_run_path, require_free, weights_file
 from convscale.scaling import ScalingLaw
 from convscale.units import format_count, format_seconds
 
@@ -46,6 +48,12 @@ class Fit:
     training_seconds: float
     dataset: Dataset
 
+    @property
+    def epochs(self) -> int:
+        """How many were trained: fewer than the recipe's where training stopped early."""
+        record = self.run.result()
+        return self.recipe.epochs if record is None else record.epochs
+
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
         chosen, data = self.plan.chosen, self.dataset
@@ -68,7 +76,7 @@ class Fit:
             f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
             f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
             f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
-            f"training   {self.recipe.epochs} epochs of recipe {self.choice.recipe_name} in "
+            f"training   {self.epochs} epochs of recipe {self.choice.recipe_name} in "
             f"{format_seconds(self.training_seconds)}",
             f"accuracy   top-1 {self.evaluation.top1:.4f} on {self.evaluation.n:,} held-out images "
             f"(95% interval {low:.4f} to {high:.4f})",
@@ -83,10 +91,12 @@ def fit(
     budget: Budget,
     *,
     baseline: str | ConvNet | None = None,
+    weights: str | Path | None = None,
     law: ScalingLaw | None = None,
     recipe_name: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
+    search: tuple[int, int] | None = None,
     output: str | Path | None = None,
     seed: int = 0,
     workers: int = 0,
@@ -98,17 +108,23 @@ def fit(
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
     The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. `changes` are settings
-    of the recipe, KEY=VALUE; `exclude` lists images to leave out. Raises the errors of `open_dataset`, `plan` and
-    `train`; what can be known beforehand is told before training starts.
+    of the recipe, KEY=VALUE; `search` says how many learning rates and weight decays to try (`Recipe.searching`);
+    `exclude` lists images to leave out. With `weights`, a run or weights file, its network is trained on from there,
+    by recipe finetune unless another is named, at the largest resolution up to its own that keeps the budget.
+
+    Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
+    starts.
     """
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude)
-    choice = choose(dataset, baseline)
+    choice = choose(dataset, baseline) if weights is None else _chosen_by_weights(dataset, Path(weights), baseline, law)
     if recipe_name is not None:
         choice = replace(choice, recipe_name=recipe_name)
     named = recipe(choice.recipe_name)
     chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings(list(changes))
+    if search is not None:
+        chosen_recipe = chosen_recipe.searching(*search)
     chosen_recipe = chosen_recipe.for_images(len(dataset.train))
-    planned = plan(choice.baseline, budget, law)
+    planned = plan(choice.baseline, budget, law) if weights is None else plan_resolution(choice.baseline, budget)
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
     require_free(path)
     from convscale.training import train  # PyTorch is loaded once everything else is known to be right
@@ -122,11 +138,21 @@ def fit(
         quiet=quiet,
         seed=seed,
         workers=workers,
+        weights=None if weights is None else str(Path(weights).absolute()),
         exclude=None if exclude is None else str(Path(exclude).absolute()),
         changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
     )
     seconds = time.monotonic() - started
     return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+
+
+def _chosen_by_weights(
+    dataset: Dataset, weights: Path, baseline: str | ConvNet | None, law: ScalingLaw | None
+) -> Choice:
+    if baseline is not None or law is not None:
+        raise ConfigError("weights decide the network: no baseline and no law goes with them", hint="leave one out")
+    network = read_header(weights_file(weights)).network
+    return Choice(network.with_classes(len(dataset.classes)), "finetune", "the network of its weights")
 
 
 def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:

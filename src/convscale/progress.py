@@ -20,9 +20,14 @@ class Progress:
         self.done_steps = self.steps_before = done_steps
         self.started = self.told = time.monotonic()
 
-    def step(self, text: str) -> None:
-        """Count a step; show `text` with the time left when it is time to."""
-        self.done_steps += 1
+    def skip(self, steps: int) -> None:
+        """Count steps that were done before."""
+        self.done_steps += steps
+        self.steps_before += steps
+
+    def step(self, text: str, steps: int = 1) -> None:
+        """Count a step, or several; show `text` with the time left when it is time to."""
+        self.done_steps += steps
         now = time.monotonic()
         if now - self.told >= (0.2 if self.live else SECONDS_BETWEEN_LINES):
             self.told = now

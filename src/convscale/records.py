@@ -30,8 +30,8 @@ class DataRecord:
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none
-    where all were left out; `top1` is of the
-    held-out images, `seconds` are those of training alone and the four that follow are parts of them."""
+    where all were left out; `top1` is of the held-out images, or of the validation images where early stopping has
+    some; `seconds` are those of training alone and the four that follow are parts of them."""
 
     epoch: int
     steps: int
@@ -54,8 +54,9 @@ class EpochRecord:
 class TrainRecord:
     """How a training ended: result.json.
 
-    top1: of the weights that were kept, the last epoch's. best_top1, best_epoch: of best.safetensors, which the
-    held-out images chose. seconds: of all of it, interruptions left out. images_per_second: of training alone.
+    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
+    best_epoch: of best.safetensors, which the held-out images chose, or with early stopping the validation images.
+    seconds: of all of it, interruptions left out. images_per_second: of training alone.
     predicted_seconds: from the first steps, none for a short run. unreadable: images that were skipped.
     processes: how many trained. state_sha256: of weights, EMA, optimizer, position of the sampler and random state.
     """
@@ -71,6 +72,22 @@ class TrainRecord:
     unreadable: int
     processes: int
     state_sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """What a search found for one pair of values: the accuracy on `n` training images that were held out for it, None
+    where it failed, and why."""
+
+    learning_rate: float
+    weight_decay: float
+    accuracy: float | None
+    n: int
+    seconds: float
+    failure: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -7,6 +7,9 @@ recipe.toml           how it was trained
 preprocessing.toml    how images are prepared for it
 settings.json         seed, workers and what else `resume` needs
 data.json             the data: where from, which split was held out, seed
+search.json           learning rates and weight decays that were tried, and what came of each
+search/               the trainings of the search, without their weights
+features/             what a linear probe computed of the images, until it is done
 exclude.json          the images of it that were left out, by split and position
 metrics.jsonl         one line an epoch
 events.jsonl          what else happened: resumed, skipped, fell back
@@ -25,7 +28,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,16 +43,17 @@ from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as read_recipe
-from convscale.records import DataRecord, EpochRecord, Evaluation, TrainRecord
+from convscale.records import DataRecord, EpochRecord, Evaluation, SearchRow, TrainRecord
 from convscale.schema import from_table, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
-    "exclude.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json", "environment.json", "lock",
+    "exclude.json", "search.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json",
+    "environment.json", "lock",
 )  # fmt: skip
-_FOLDERS = ("checkpoints", "pictures", "tensorboard")
+_FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,11 @@ class Run:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def features(self) -> Path:
+        """The folder of features that a linear probe computed."""
+        return self.path / "features"
 
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
@@ -206,9 +215,24 @@ class Run:
         """Write recipe.toml."""
         write_toml(self.path / "recipe.toml", to_table(recipe))
 
+    def searched(self) -> tuple[SearchRow, ...]:
+        """What the search has found so far. Raises ConfigError where the file is damaged."""
+        path = self.path / "search.json"
+        return from_table(tuple[SearchRow, ...], read_json(path), str(path)) if path.exists() else ()
+
+    def write_searched(self, rows: Sequence[SearchRow]) -> None:
+        """Write search.json."""
+        write_json(self.path / "search.json", [row.as_dict() for row in rows])
+
+    def remove_weights(self) -> None:
+        """Remove the weights of a run whose accuracy alone was wanted."""
+        for name in (WEIGHTS, BEST_WEIGHTS):
+            (self.path / name).unlink(missing_ok=True)
+
     def remove_checkpoints(self) -> None:
-        """Remove the checkpoints of a run that is done."""
+        """Remove the checkpoints, and what else was kept to go on with, of a run that is done."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+        shutil.rmtree(self.features, ignore_errors=True)
 
     def write_result(self, record: TrainRecord) -> None:
         """Write result.json: training is done."""

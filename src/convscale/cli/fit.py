@@ -16,6 +16,7 @@ from convscale.cli.shared import (
     print_json,
     recipe_from_options,
     scaling_as_dict,
+    search_option,
     seed_option,
     set_option,
     workers_option,
@@ -27,10 +28,12 @@ from convscale.planning import Budget
 @click.argument("data")
 @budget_options
 @click.option("--baseline", metavar="NETWORK", help="A name or a file [chosen by the images' size].")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights whose network is trained on.")
 @click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
 @epochs_option
 @batch_option
 @set_option
+@search_option
 @seed_option
 @workers_option
 @label_column_option
@@ -38,23 +41,26 @@ from convscale.planning import Budget
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(
-    data: str, baseline: str | None, recipe_name: str | None, epochs: int | None, batch: int | None,
-    settings: tuple[str, ...], seed: int, workers: int, label_column: str, exclude: Path | None, output: Path | None,
-    as_json: bool, **limits: str | None,
+    data: str, baseline: str | None, weights: Path | None, recipe_name: str | None, epochs: int | None,
+    batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
+    label_column: str, exclude: Path | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
+
+    With --weights their network stays as it is, at a resolution that keeps the budget.
 
     DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, or parquet.
     """
     budget = Budget(**limits)
     network = None if baseline is None else load_network(baseline)
     if recipe_name is not None:
-        recipe_from_options(recipe_name, epochs, batch, settings)  # a mistyped one is told before any work
+        recipe_from_options(recipe_name, epochs, batch, settings, search)  # a mistyped one is told before any work
     from convscale.fitting import fit
 
     result = fit(
-        data, budget, baseline=network, recipe_name=recipe_name, epochs=epochs, batch=batch, output=output,
-        seed=seed, workers=workers, label_column=label_column, changes=settings, exclude=exclude,
+        data, budget, baseline=network, weights=weights, recipe_name=recipe_name, epochs=epochs, batch=batch,
+        search=search, output=output, seed=seed, workers=workers, label_column=label_column, changes=settings,
+        exclude=exclude,
     )  # fmt: skip
     if not as_json:
         print("\n".join(result.summary()))

@@ -55,6 +55,21 @@ batch_or_auto_option = click.option(
     "--batch", callback=_batch, metavar="N|auto",
     help="Images a step [recipe's]; auto: the recipe's, in as many parts as memory asks for.",
 )  # fmt: skip
+
+
+def _grid(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None or value == "off":
+        return None if value is None else (1, 1)
+    rates, _, decays = value.partition("x")
+    if not (rates.isdecimal() and decays.isdecimal() and 1 <= int(rates) <= 100 and 1 <= int(decays) <= 100):
+        raise click.BadParameter(f"{value!r} is neither off nor like 3x2: learning rates x weight decays, 1 to 100")
+    return int(rates), int(decays)
+
+
+search_option = click.option(
+    "--search", callback=_grid, metavar="RxD|off",
+    help="Choose of R learning rates and D weight decays by trainings on a part of the training images [recipe's].",
+)  # fmt: skip
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, as optimizer.eps=1e-3."
 )
@@ -95,13 +110,18 @@ def running_options(command: F) -> F:
 
 
 def recipe_from_options(
-    name_or_file: str, epochs: int | None, batch: int | Literal["auto"] | None, settings: Sequence[str]
+    name_or_file: str,
+    epochs: int | None,
+    batch: int | Literal["auto"] | None,
+    settings: Sequence[str],
+    search: tuple[int, int] | None = None,
 ) -> Recipe:
     """The recipe as the options change it."""
     from convscale.recipes import recipe
 
     count = None if batch == "auto" else batch
-    return recipe(name_or_file).with_changes(epochs=epochs, batch=count).with_settings(list(settings))
+    changed = recipe(name_or_file).with_changes(epochs=epochs, batch=count).with_settings(list(settings))
+    return changed if search is None else changed.searching(*search)
 
 
 def budget_options(command: F) -> F:

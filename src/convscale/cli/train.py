@@ -18,11 +18,13 @@ from convscale.cli.shared import (
     print_training,
     recipe_from_options,
     running_options,
+    search_option,
     seed_option,
     set_option,
     workers_option,
 )
 from convscale.machine import launched_processes, speaks
+from convscale.preprocessing import MAX_SIZE
 from convscale.recipes import recipe
 from convscale.runs import require_writable
 
@@ -34,10 +36,12 @@ from convscale.runs import require_writable
 @epochs_option
 @batch_or_auto_option
 @set_option
+@search_option
 @seed_option
 @workers_option
 @label_column_option
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
+@click.option("--resolution", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @running_options
 @click.option("--dry-run", is_flag=True, help="Measure a few steps and predict time and memory; train nothing.")
@@ -45,15 +49,18 @@ from convscale.runs import require_writable
 @json_option
 def command(
     network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
-    settings: tuple[str, ...], label_column: str, dry_run: bool, output: Path | None, as_json: bool,
-    weights: Path | None, exclude: Path | None, **running: Any,
+    settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, dry_run: bool,
+    output: Path | None, as_json: bool, weights: Path | None, resolution: int | None, exclude: Path | None,
+    **running: Any,
 ) -> None:  # fmt: skip
     """Train NETWORK (a name or a file) on images and leave a run folder.
 
     Interrupted, it saves; `convscale resume RUN` goes on.
     """
-    net = load_network(network)
-    chosen = recipe_from_options(recipe_name, epochs, batch, settings)
+    net = load_network(network, resolution=resolution)
+    chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
+    if weights is None and network.endswith(".safetensors") and speaks():
+        click.echo(f"note: the network of {network} with new weights; --weights starts from its own", err=True)
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:

@@ -58,7 +58,7 @@ def measure(
         while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
             pixels, labels, unread, names = loaded or NOTHING  # another process may have more of them
             missing += [reason for _, reason in group.gather(unread)]
-            _require_readable(missing, len(images), max_unreadable)
+            require_readable(missing, len(images), max_unreadable)
             if len(labels):
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
                 logits = model(normalise(pixels))
@@ -71,7 +71,8 @@ def measure(
     return tally.measured(classes, tuple(missing))
 
 
-def _require_readable(missing: list[str], images: int, share: float) -> None:
+def require_readable(missing: list[str], images: int, share: float) -> None:
+    """Raise DataError where more than a share of the images could not be read, for the reasons in `missing`."""
     if len(missing) > share * images:
         raise DataError(
             f"{len(missing)} of {images:,} images cannot be read; the last: {missing[-1]}",

@@ -2,6 +2,7 @@
 
 from convscale.nn.allocator import keep_memory, release_memory
 from convscale.nn.device import Precision, autocast, pick_device, place, prepare
+from convscale.nn.folding import folded
 from convscale.nn.model import NORM_MOMENTUM, Model, build
 from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
 from convscale.nn.weights import load, load_weights, save_weights
@@ -13,6 +14,7 @@ __all__ = [
     "SyncBatchNorm",
     "autocast",
     "build",
+    "folded",
     "keep_memory",
     "load",
     "load_weights",

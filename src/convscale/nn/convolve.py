@@ -1,7 +1,7 @@
 """Convolution for training, where PyTorch's CPU kernels are slow: maps of few pixels, and sides padded unequally.
 
-The values are those of a plain convolution. Without gradients the plain one runs: it is what exporters know, and
-what counters of MACs count.
+The values are those of a plain convolution. Without gradients the plain one runs, and outside inference mode the
+plain padding too: they are what exporters know, and what counters of MACs count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def split_padding(x: Tensor, sides: Sides, value: float) -> tuple[Tensor, tuple[
     left, right, top, bottom = sides
     if left == right and top == bottom:
         return x, (top, left)
-    if value == 0 and torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling():
+    eager = torch.is_grad_enabled() or torch.is_inference_mode_enabled()
+    if value == 0 and eager and x.device.type == "cpu" and not torch.compiler.is_compiling():
         padded: Tensor = ZeroPad.apply(x, sides)  # type: ignore[no-untyped-call]
         return padded, (0, 0)
     return F.pad(x, sides, value=value), (0, 0)

@@ -101,6 +101,15 @@ class Model(nn.Module):
                 break
         return x.flatten(1)
 
+    def classified(self, images: Tensor) -> Tensor:
+        """(n, input_channels, h, w) -> what the classifier sees, (n, features): `pooled`, or the hidden layer's values
+        where the head has one."""
+        x = self._trunk(images)
+        for name, layer in self.head.named_children():
+            if name != "classifier":
+                x = layer(x)
+        return x.flatten(1)
+
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """The outputs of the stem and of each stage by name, "stem", "stages.0", ...; `strides` says how many
         input pixels a step of each spans."""

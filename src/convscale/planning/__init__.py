@@ -3,5 +3,17 @@
 from convscale.planning.budget import Budget, format_limit
 from convscale.planning.family import Family, FamilyMember, family, parse_phis
 from convscale.planning.planner import Plan, Proposal, plan
+from convscale.planning.resolution import plan_resolution
 
-__all__ = ["Budget", "Family", "FamilyMember", "Plan", "Proposal", "family", "format_limit", "parse_phis", "plan"]
+__all__ = [
+    "Budget",
+    "Family",
+    "FamilyMember",
+    "Plan",
+    "Proposal",
+    "family",
+    "format_limit",
+    "parse_phis",
+    "plan",
+    "plan_resolution",
+]

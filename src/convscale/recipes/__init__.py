@@ -8,6 +8,7 @@ from pathlib import Path
 from convscale.errors import ConfigError, UnknownNameError
 from convscale.files import read_toml
 from convscale.recipes.parts import (
+    LBFGS,
     SGD,
     AdamW,
     Augmentation,
@@ -16,6 +17,7 @@ from convscale.recipes.parts import (
     Optimizer,
     RMSProp,
     Schedule,
+    Search,
     Staircase,
     Steps,
 )
@@ -23,6 +25,7 @@ from convscale.recipes.recipe import NetworkValues, Recipe
 from convscale.schema import from_table
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "AdamW",
     "Augmentation",
@@ -33,6 +36,7 @@ __all__ = [
     "RMSProp",
     "Recipe",
     "Schedule",
+    "Search",
     "Staircase",
     "Steps",
     "recipe",

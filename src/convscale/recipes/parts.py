@@ -182,5 +182,38 @@ class Constant:
         return self
 
 
-Optimizer = SGD | RMSProp | AdamW
+@dataclass(frozen=True, slots=True)
+class LBFGS:
+    """L-BFGS (Liu & Nocedal 1989) on all images at once: a logistic regression on features that are computed once,
+    for the classifier alone. `max_iterations` of them at most."""
+
+    TYPE: ClassVar[str] = "lbfgs"
+    max_iterations: int = 500
+
+    def __post_init__(self) -> None:
+        require_between("max_iterations", self.max_iterations, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Values to choose from by trainings on all but `share` of the training images and the accuracy on that share;
+    then all of them are trained on. Of two that are equally good the earlier one is taken.
+
+    learning_rates, weight_decays: every pair is tried; where one is empty, the recipe's own value. decay_over_rate:
+    the weight decays are divided by the learning rate that they are tried with, as Kornblith et al. (2019) do.
+    """
+
+    learning_rates: tuple[float, ...] = ()
+    weight_decays: tuple[float, ...] = ()
+    decay_over_rate: bool = False
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_between("share", self.share, 0.01, 0.9)
+
+    def __bool__(self) -> bool:
+        return bool(self.learning_rates or self.weight_decays)
+
+
+Optimizer = SGD | RMSProp | AdamW | LBFGS
 Schedule = Cosine | Staircase | Steps | Constant

@@ -11,7 +11,17 @@ from convscale.costs import cost
 from convscale.errors import ConfigError
 from convscale.files import read_toml_text
 from convscale.networks import ConvNet
-from convscale.recipes.parts import SGD, Augmentation, Cosine, Optimizer, Schedule, require_between, require_share
+from convscale.recipes.parts import (
+    LBFGS,
+    SGD,
+    Augmentation,
+    Cosine,
+    Optimizer,
+    Schedule,
+    Search,
+    require_between,
+    require_share,
+)
 from convscale.schema import from_table, to_table
 
 LARGEST_PHI = 7.0
@@ -34,11 +44,23 @@ class Recipe:
     in so many parts, one after the other. ema_decay: of the moving average of weights and BN statistics that is
     evaluated and kept, 0 for none. dropout: before the classifier; with `dropout_phi7` it rises to that along
     phi = log2(MACs / MACs of EfficientNet-B0), 0 to 7, and `networks` names exceptions. drop_path: the rate that
-    the last block nears. norm_momentum: the share of a new batch in the running statistics of batch norm.
-    trainable: "head" leaves everything before the classifier as it is. precision: "auto" is bf16 on GPUs that
+    the last block nears. precision: "auto" is bf16 on GPUs that
     have it, else fp32. max_unreadable: the share of training images that may turn out unreadable; they are skipped
     and listed. on_nonfinite: what a loss or gradient that is NaN or infinite leads to: "stop", "skip" the step, or
-    "rollback" to the last checkpoint, at most three times. Raises ConfigError for values out of range.
+    "rollback" to the last checkpoint, at most three times.
+
+    norm_momentum: the share of a new batch in the running statistics of batch norm; at most `norm_momentum_per_epoch`
+    over an epoch's steps where that is given. norm_statistics: "frozen" normalises with the statistics that the
+    weights came with, as evaluation does, and leaves them as they are.
+
+    trainable: "head" leaves everything before the classifier as it is. head_epochs: so many epochs at first do, at
+    the full learning rate; what `schedule` and `warmup_epochs` say begins after them. layer_decay: the learning rate
+    of each stage is that of the next one times this; the stem's is the smallest, the head has all of it. steps: as
+    many epochs as come nearest to it, in place of `epochs`. patience: stop after so many epochs without a better
+    accuracy and keep the best epoch's weights, by images that are held out for it: `validation_share` of the training
+    images. search: learning rates and weight decays to choose from.
+
+    Raises ConfigError for values that are out of range or do not go together.
     """
 
     note: str
@@ -55,13 +77,21 @@ class Recipe:
     dropout_phi7: float | None = None
     drop_path: float = 0.0
     norm_momentum: float = 0.1
+    norm_momentum_per_epoch: float | None = None
+    norm_statistics: Literal["batch", "frozen"] = "batch"
     trainable: Literal["all", "head"] = "all"
+    head_epochs: int = 0
+    layer_decay: float = 1.0
+    steps: int | None = None
+    patience: int = 0
+    validation_share: float = 0.1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     max_unreadable: float = 0.05
     on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     optimizer: Optimizer = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    search: Search = field(default_factory=Search)
     networks: dict[str, NetworkValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,8 +105,39 @@ class Recipe:
         require_between("norm_momentum", self.norm_momentum, 0, 1)
         require_between("max_unreadable", self.max_unreadable, 0, 1)
         require_share(self, "label_smoothing", "ema_decay", "dropout", "drop_path")
+        require_between("head_epochs", self.head_epochs, 0, self.epochs)
+        require_between("warmup_epochs", self.warmup_epochs, 0, self.epochs - self.head_epochs)
+        require_between("layer_decay", self.layer_decay, 1e-6, 1)
+        require_between("patience", self.patience, 0, 1_000_000)
+        require_between("validation_share", self.validation_share, 0.01, 0.9)
         if self.dropout_phi7 is not None:
             require_share(self, "dropout_phi7")
+        if self.steps is not None:
+            require_between("steps", self.steps, 1, 1_000_000_000)
+        if self.norm_momentum_per_epoch is not None:
+            require_between("norm_momentum_per_epoch", self.norm_momentum_per_epoch, 0, math.inf)
+        for rate in self.search.learning_rates:
+            require_between("search.learning_rates", rate, 1e-12, 1000)
+        for decay in self.search.weight_decays:
+            require_between("search.weight_decays", decay, 0, 1000)
+        if isinstance(self.optimizer, LBFGS):
+            self._require_features_alone()
+
+    def _require_features_alone(self) -> None:
+        """Raise ConfigError for what has no meaning where the classifier is fitted to features computed once."""
+        wanted: dict[str, Any] = {
+            "trainable": "head", "epochs": 1, "steps": None, "patience": 0, "ema_decay": 0.0, "dropout": 0.0,
+            "augmentation": Augmentation(), "search.learning_rates": (),
+        }  # fmt: skip
+        for name, value in wanted.items():
+            owner, _, part = name.rpartition(".")
+            found = getattr(getattr(self, owner) if owner else self, part)
+            if found != value:
+                what = "none" if isinstance(value, Augmentation) or not value else value
+                raise ConfigError(
+                    f"{name} {found!r} does not go with optimizer.type lbfgs, which computes features once",
+                    hint=f"{name}: {what}, or another optimizer",
+                )
 
     def with_changes(self, **changes: Any) -> Recipe:
         """The same recipe with other values; None changes nothing.
@@ -90,14 +151,51 @@ class Recipe:
         if "batch" in given and "accumulation" not in given:
             given["accumulation"] = max(1, min(self.accumulation, given["batch"] // 2))
         if "epochs" in given:
-            ratio = given["epochs"] / self.epochs
+            given.setdefault("head_epochs", min(self.head_epochs, max(0, given["epochs"] - 1)))
+            ratio = (given["epochs"] - given["head_epochs"]) / max(self.epochs - self.head_epochs, 1)
             given.setdefault("warmup_epochs", self.warmup_epochs * ratio)
             given.setdefault("schedule", self.schedule.stretched(ratio))
+            given.setdefault("steps", None)
         return replace(self, **given)
 
     def for_images(self, images: int) -> Recipe:
-        """The recipe for so many training images: a batch larger than that is all of them."""
-        return self if self.batch <= images else self.with_changes(batch=max(2, images))
+        """The recipe for so many training images: a batch larger than that is all of them, `steps` have become
+        epochs, and `norm_momentum_per_epoch` a momentum."""
+        fitting = self if self.batch <= images else self.with_changes(batch=max(2, images))
+        per_epoch = max(1, images // fitting.batch)
+        if self.steps is not None:
+            fitting = fitting.with_changes(epochs=max(1, round(self.steps / per_epoch)))
+        if self.norm_momentum_per_epoch is not None:
+            momentum = min(self.norm_momentum, self.norm_momentum_per_epoch / per_epoch)
+            fitting = replace(fitting, norm_momentum=momentum, norm_momentum_per_epoch=None)
+        return fitting
+
+    def searching(self, rates: int, decays: int) -> Recipe:
+        """The recipe with a search of so many learning rates and weight decays: those that it names, thinned evenly,
+        or, where it names none, half decades around its own. 1 and 1 make no search. Raises ConfigError for fewer."""
+        require_between("learning rates to try", rates, 1, 100)
+        require_between("weight decays to try", decays, 1, 100)
+        fits = isinstance(self.optimizer, LBFGS)
+        chosen = replace(
+            self.search,
+            learning_rates=() if fits else _thinned(self.search.learning_rates, rates, self.learning_rate),
+            weight_decays=_thinned(self.search.weight_decays, decays, self.weight_decay or 1e-4),
+        )
+        return replace(self, search=chosen if rates * decays > 1 else Search())
+
+    def choices(self) -> list[Recipe]:
+        """The recipes that the search tries, each without a search, in its order; none where it is empty."""
+        search = self.search
+        if not search:
+            return []
+        return [
+            replace(
+                self, search=Search(), learning_rate=rate,
+                weight_decay=decay / rate if search.decay_over_rate and search.weight_decays else decay,
+            )
+            for rate in search.learning_rates or (self.learning_rate,)
+            for decay in search.weight_decays or (self.weight_decay,)
+        ]  # fmt: skip
 
     def with_settings(self, settings: list[str]) -> Recipe:
         """The same recipe with values written as KEY=VALUE, the value as in TOML, a word as a string, and a dot in
@@ -137,6 +235,19 @@ class Recipe:
         before, after = _flat(other), _flat(self)
         keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
         return [f"{key} {before.get(key, 'unset')} -> {after.get(key, 'unset')}" for key in keys]
+
+
+def _thinned(values: tuple[float, ...], count: int, around: float) -> tuple[float, ...]:
+    """`count` of the values, evenly spread over their order with both ends; where there are none, half decades from
+    below `around` to above it; a single one is that itself, or the middle value. No values for no choice."""
+    if not values:
+        exponents = [index - (count - 1) // 2 for index in range(count)]
+        return () if count == 1 else tuple(float(f"{around * 10 ** (exponent / 2):.3g}") for exponent in exponents)
+    if count >= len(values):
+        return values
+    if count == 1:
+        return (values[len(values) // 2],)
+    return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
 
 
 def _value(text: str) -> Any:

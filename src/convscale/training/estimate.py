@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from convscale.data import Dataset
-from convscale.data.loader import evaluation_batches, steps_per_epoch, training_batches
+from convscale.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
+from convscale.evaluation.features import look
 from convscale.networks import ConvNet
+from convscale.nn import Model, pick_device
 from convscale.processes import Processes
-from convscale.recipes import Recipe
+from convscale.recipes import LBFGS, Recipe
 from convscale.runs import Run, Settings
 from convscale.training.checkpoint import free_bytes
+from convscale.training.job import Job
 from convscale.training.memory import available_bytes, fitting_images, training_bytes
 from convscale.training.setup import disk_bytes, make_job, make_state
+from convscale.training.state import TrainingState
 from convscale.training.step import Stepper
 from convscale.units import format_bytes, format_seconds
 
 WARM_UP_STEPS, MEASURED_STEPS, MEASURED_BATCHES = 3, 8, 3
+LOOKED_AT_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +76,20 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(network, data, recipe, Run(Path(folder)), Settings(**settings), quiet=True)
         state = make_state(job, Processes())
-        per_epoch = steps_per_epoch(data.train, recipe.batch)
-        stepper = Stepper(job, state, per_epoch, Processes())
-        state.model.train()
-        seconds = []
-        batches = _endless(job, state.position.seed)
-        for _ in range(WARM_UP_STEPS + MEASURED_STEPS):
-            started = time.perf_counter()
-            stepper.take(next(batches))
-            seconds.append(time.perf_counter() - started)
-        step = statistics.median(seconds[WARM_UP_STEPS:])
-        evaluation = _evaluation_seconds(job, state.evaluated, stepper)
+        per_epoch = steps_per_epoch(job.train, recipe.batch)
+        if isinstance(recipe.optimizer, LBFGS):
+            step = _look_seconds(job, state.model)
+            evaluation = len(data.test) / recipe.batch * step
+        else:
+            stepper = Stepper(job, state, per_epoch, Processes())
+            step = _step_seconds(job, state, stepper)
+            evaluation = _evaluation_seconds(job, state.evaluated, stepper)
     steps = per_epoch * recipe.epochs
-    device = stepper.device
-    available = available_bytes(device)
+    seconds = steps * step + recipe.epochs * evaluation
+    if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
+        share = 1 - recipe.search.share
+        seconds += len(recipe.choices()) * (share * steps * step + recipe.epochs * evaluation)
+    available = available_bytes(pick_device())
     return Estimate(
         steps=steps,
         steps_per_epoch=per_epoch,
@@ -90,7 +97,7 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         accumulation=state.position.accumulation,
         step_seconds=step,
         evaluation_seconds=evaluation,
-        seconds=steps * step + recipe.epochs * evaluation,
+        seconds=seconds,
         memory_bytes=training_bytes(job.network, -(-recipe.batch // state.position.accumulation)),
         available_bytes=available,
         fitting_batch=None if available is None else fitting_images(job.network, available),
@@ -99,24 +106,45 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
     )
 
 
-def _endless(job: Any, seed: int) -> Any:
+def _step_seconds(job: Job, state: TrainingState, stepper: Stepper) -> float:
+    """Of a step, the median of a few."""
+    state.model.train()
+    seconds = []
+    batches = _endless(job, state.position.seed)
+    for _ in range(WARM_UP_STEPS + MEASURED_STEPS):
+        started = time.perf_counter()
+        stepper.take(next(batches))
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[WARM_UP_STEPS:])
+
+
+def _look_seconds(job: Job, model: Model) -> float:
+    """Of computing the features of a batch, from those of the first images."""
+    started, images = time.perf_counter(), 0
+    with closing(look(model, Model.classified, job.train, job.preprocessing, workers=job.settings.workers)) as looking:
+        for seen in islice(looking, LOOKED_AT_BATCHES):
+            images += len(seen.labels)
+    return (time.perf_counter() - started) * job.recipe.batch / max(images, 1)
+
+
+def _endless(job: Job, seed: int) -> Iterator[Batch]:
     recipe = job.recipe
-    return itertools.chain.from_iterable(
+    return chain.from_iterable(
         training_batches(
-            job.dataset.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=seed, epoch=epoch,
+            job.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=seed, epoch=epoch,
             workers=job.settings.workers,
         )
-        for epoch in itertools.count()
+        for epoch in count()
     )  # fmt: skip
 
 
 @torch.inference_mode()
-def _evaluation_seconds(job: Any, model: Any, stepper: Stepper) -> float:
+def _evaluation_seconds(job: Job, model: Model, stepper: Stepper) -> float:
     """Of all held-out images, from the first few batches."""
     model.eval()
     batch = max(64, job.recipe.batch)
     started, images = time.perf_counter(), 0
-    for loaded in itertools.islice(
+    for loaded in islice(
         evaluation_batches(job.dataset.test, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
     ):
         model(stepper.normalise(loaded.pixels)).sum().item()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convscale.data import Dataset
+from convscale.data import Dataset, ImageCollection
+from convscale.data.images import Stream
 from convscale.headers import WeightsHeader
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing
@@ -14,7 +15,9 @@ from convscale.runs import Run, Settings
 
 @dataclass(frozen=True)
 class Job:
-    """One training. `network` has the data's number of classes, `recipe` is the network's own."""
+    """One training. `network` has the data's number of classes, `recipe` is the network's own. `train` are the images
+    that it is trained on: the data set's, but for those that are held out of them for `validation`. `part_of` is the
+    run whose search it belongs to."""
 
     network: ConvNet
     dataset: Dataset
@@ -22,7 +25,20 @@ class Job:
     recipe: Recipe
     settings: Settings
     run: Run
+    train: ImageCollection | Stream
+    validation: ImageCollection | None = None
     quiet: bool = False
+    part_of: Run | None = None
+
+    @property
+    def resumed_by(self) -> str:
+        """The command that goes on with it: its own run, or the one whose search it is part of."""
+        return f"convscale resume {(self.part_of or self.run).path}"
+
+    @property
+    def watched(self) -> ImageCollection | Stream:
+        """The images whose accuracy is measured after each epoch."""
+        return self.dataset.test if self.validation is None else self.validation
 
     @property
     def header(self) -> WeightsHeader:

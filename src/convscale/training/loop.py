@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
+from convscale.data import ImageCollection
 from convscale.data.images import Stream
 from convscale.data.loader import Batch, steps_per_epoch, training_batches
-from convscale.errors import DataError, RunError, TrainingError
+from convscale.errors import DataError, NotFiniteError, RunError
 from convscale.evaluation import Measured, measure
-from convscale.nn import save_weights
+from convscale.nn import load_weights, save_weights
 from convscale.processes import Processes
 from convscale.progress import Progress
 from convscale.records import EpochRecord
@@ -28,6 +29,8 @@ from convscale.training.checkpoint import (
 )
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
+from convscale.training.optimizer import is_norm
+from convscale.training.setup import train_classifier_alone
 from convscale.training.state import TrainingState
 from convscale.training.step import Outcome, Stepper
 from convscale.units import format_count, format_seconds
@@ -48,7 +51,7 @@ class Loop:
 
     def __init__(self, job: Job, state: TrainingState, processes: Processes, interrupts: Interrupts) -> None:
         self.job, self.state, self.processes, self.interrupts = job, state, processes, interrupts
-        self.steps = steps_per_epoch(job.dataset.train, job.recipe.batch, processes.world)
+        self.steps = steps_per_epoch(job.train, job.recipe.batch, processes.world)
         self.stepper = Stepper(job, state, self.steps, processes)
         self.progress = Progress(
             self.steps * job.recipe.epochs,
@@ -66,27 +69,59 @@ class Loop:
     def run(self) -> Measured:
         """All epochs that are left; the evaluation after the last."""
         measured = None
-        while self.state.position.epoch < self.job.recipe.epochs:
+        while self.state.position.epoch < self.job.recipe.epochs and not self._enough():
             try:
                 self._train_epoch()
-                measured = self._evaluate()
+                measured = self._evaluate(self.job.watched)
                 self._finish_epoch(measured)
             except _RolledBack:
                 continue
-        return measured or self._evaluate()
+        if self.job.validation is None:
+            return measured or self._evaluate(self.job.dataset.test)
+        self._take_best()
+        return self._evaluate(self.job.dataset.test)
+
+    def _enough(self) -> bool:
+        """Whether `patience` epochs have passed without a better accuracy."""
+        position, patience = self.state.position, self.job.recipe.patience
+        return 0 < patience <= position.epoch - position.best_epoch
+
+    def _take_best(self) -> None:
+        """The weights of the best epoch, which the validation images chose, are those that are kept."""
+        position, epochs = self.state.position, self.job.recipe.epochs
+        best, _ = self.processes.together(lambda: load_weights(self.job.run.path / BEST_WEIGHTS))
+        self.state.evaluated.load_state_dict(best.state_dict())
+        stopped = f"stopped after {position.epoch} of {epochs} epochs; " if position.epoch < epochs else ""
+        self._event(f"{stopped}epoch {position.best_epoch} was best on the validation images", top1=position.best_top1)
 
     def _train_epoch(self) -> None:
         """The steps of the epoch that are left."""
-        self.state.model.train(self.job.recipe.trainable == "all")
-        if self.job.recipe.trainable == "head":
-            self.state.model.head.get_submodule("classifier").train()
+        self._begin_phase()
         with closing(self._batches()) as batches:
             for batch in batches:
                 self._take(batch)
 
+    def _begin_phase(self) -> None:
+        """Set what learns in this epoch: the classifier alone, or all, with batch norm as the recipe says."""
+        recipe, model = self.job.recipe, self.state.model
+        warming_up = self.state.position.epoch < recipe.head_epochs
+        if recipe.trainable == "all" and recipe.head_epochs:
+            learning = len(self.stepper.trainable)
+            model.requires_grad_(True)
+            if warming_up:
+                train_classifier_alone(model)
+            if sum(parameter.requires_grad for parameter in model.parameters()) != learning:
+                self.stepper = Stepper(self.job, self.state, self.steps, self.processes)
+        alone = warming_up or recipe.trainable == "head"
+        model.train(not alone)
+        model.head.get_submodule("classifier").train()
+        if recipe.norm_statistics == "frozen":
+            for module in filter(is_norm, model.modules()):
+                module.eval()
+
     def _take(self, batch: Batch) -> None:
         """One step on a batch, or what is done in its place; then what is due between two steps."""
-        self._note_unreadable(batch)
+        self.note_unreadable(batch.missing)
         position = self.state.position
         nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
         if nothing:
@@ -95,14 +130,15 @@ class Loop:
             self._step(batch)
         position.step += 1
         position.total_steps += 1
+        position.training_images += self.job.recipe.batch
         self._show_step()
-        self._pause()
+        self.pause()
 
     def _batches(self) -> Generator[Batch, None, None]:
         """The batches of the epoch from its next step on, with the time that each was waited for."""
         job, position = self.job, self.state.position
         loading = training_batches(
-            job.dataset.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
+            job.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
             seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
             rank=self.processes.rank, world=self.processes.world, state=position.stream,
         )  # fmt: skip
@@ -153,10 +189,10 @@ class Loop:
             self._roll_back()
         self.save()
         tried = {"stop": "", "skip": f", after {SKIPPED_IN_A_ROW} skipped in a row"}
-        raise TrainingError(
+        raise NotFiniteError(
             facts + tried.get(policy, f", after {ROLLBACKS} rollbacks"),
-            hint="lower the learning rate, or clip gradients; the state before it is kept: convscale resume "
-            f"{self.job.run.path} --set learning_rate=... or --set on_nonfinite=skip",
+            hint="lower the learning rate, or clip gradients; the state before it is kept: "
+            f"{self.job.resumed_by} --set learning_rate=... or --set on_nonfinite=skip",
         )
 
     def _roll_back(self) -> None:
@@ -182,10 +218,10 @@ class Loop:
             run.keep_metrics(self.state.position.epoch)
             remove_newer(found.path)
 
-    def _note_unreadable(self, batch: Batch) -> None:
+    def note_unreadable(self, missing: Sequence[tuple[str, str]]) -> None:
         """Count images that could not be read, list each once, and stop where they are too many."""
-        position, images = self.state.position, len(self.job.dataset.train)
-        for name, reason in self.processes.gather(batch.missing):
+        position, images = self.state.position, len(self.job.train)
+        for name, reason in self.processes.gather(missing):
             if name in position.unreadable:
                 continue
             position.unreadable[name] = reason
@@ -197,18 +233,18 @@ class Loop:
                     hint="convscale data check lists them all; or --set max_unreadable=...",
                 )
 
-    def _evaluate(self) -> Measured:
+    def _evaluate(self, images: ImageCollection | Stream) -> Measured:
         job = self.job
         return measure(
-            self.state.evaluated, job.dataset.test, job.preprocessing, job.dataset.classes,
+            self.state.evaluated, images, job.preprocessing, job.dataset.classes,
             batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,
             processes=self.processes,
-            max_unreadable=job.recipe.max_unreadable, each_batch=self._pause,
+            max_unreadable=job.recipe.max_unreadable, each_batch=self.pause,
         )  # fmt: skip
 
     def _finish_epoch(self, measured: Measured) -> None:
-        """Metrics, the best weights so far, a checkpoint, a line of progress."""
-        position, evaluation = self.state.position, measured.evaluation
+        """What the epoch came to."""
+        position = self.state.position
         seconds = {part: position.epoch_seconds.get(part, 0.0) for part in PARTS}
         training_seconds = sum(seconds.values())
         position.training_seconds += training_seconds
@@ -218,11 +254,17 @@ class Loop:
             epoch=position.epoch + 1, steps=position.total_steps, learning_rate=position.learning_rate,
             train_loss=position.loss_sum / counted if position.counted_steps else None,
             gradient_norm=position.gradient_norm_sum / counted if position.counted_steps else None,
-            top1=evaluation.top1, seconds=training_seconds, **{f"{part}_seconds": seconds[part] for part in PARTS},
+            top1=measured.evaluation.top1, seconds=training_seconds,
+            **{f"{part}_seconds": seconds[part] for part in PARTS},
             images_per_second=images / max(training_seconds, 1e-9),
         )  # fmt: skip
-        if evaluation.top1 > position.best_top1:
-            position.best_top1, position.best_epoch = evaluation.top1, record.epoch
+        self.keep_record(record)
+
+    def keep_record(self, record: EpochRecord) -> None:
+        """Write what an epoch came to; the best weights so far, a checkpoint, a line of progress."""
+        position = self.state.position
+        if record.top1 > position.best_top1:
+            position.best_top1, position.best_epoch = record.top1, record.epoch
             if self.processes.first:
                 save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
         position.next_epoch()
@@ -250,11 +292,12 @@ class Loop:
             )
         loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"
         self.progress.line(
-            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  held-out top-1 "
+            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  "
+            f"{'held-out' if self.job.validation is None else 'validation'} top-1 "
             f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
         )
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
         """Between two steps: predict, save when it is time, leave when a signal came."""
         self._count_seconds()
         self._predict()
@@ -267,12 +310,12 @@ class Loop:
             position = self.state.position
             raise self.interrupts.stopped(
                 f"in epoch {position.epoch + 1} after step {position.step} of {self.steps}",
-                f"convscale resume {self.job.run.path}",
+                self.job.resumed_by,
             )
 
     def _predict(self) -> None:
         """Predict the seconds of the whole run, once, after the first steps."""
-        position, recipe, images = self.state.position, self.job.recipe, len(self.job.dataset.test)
+        position, recipe, images = self.state.position, self.job.recipe, len(self.job.watched)
         wanted = min(PREDICTED_AFTER_STEPS, self.steps * recipe.epochs)
         left = self.steps * recipe.epochs - position.total_steps
         if position.predicted_seconds or position.total_steps < wanted or not self.recent_steps or not left:
@@ -288,7 +331,7 @@ class Loop:
 
     def save(self) -> None:
         """Write a checkpoint of the state as it is, unless it is written already."""
-        position, train = self.state.position, self.job.dataset.train
+        position, train = self.state.position, self.job.train
         name = checkpoint_name(position.total_steps, evaluated=position.step == 0)
         if isinstance(train, Stream):
             position.stream = train.state_at(position.step * self.job.recipe.batch // self.processes.world)

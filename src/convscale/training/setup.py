@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from convscale.costs import cost
-from convscale.data import Dataset
+from convscale.data import Dataset, ImageCollection
+from convscale.data.dataset import stratified_split
+from convscale.data.images import Stream, Subset
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.headers import read_header
 from convscale.networks import ConvNet
@@ -42,7 +44,8 @@ def make_job(
     weights to start from were trained on, else as is usual. Raises ConfigError and DataError where they do not fit."""
     if network.input_channels not in (1, 3):
         raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
-    images = len(dataset.train)
+    train, validation = _held_out(dataset, recipe, settings.seed)
+    images = len(train)
     if images < 2:
         raise DataError(f"{dataset.source}: {images} training images are too few")
     recipe = recipe.for_images(images)
@@ -53,7 +56,25 @@ def make_job(
         )
     network = network.with_classes(len(dataset.classes))
     preprocessing = preprocessing or _preprocessing(network, settings)
-    return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, quiet)
+    return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, train, validation, quiet)
+
+
+def _held_out(dataset: Dataset, recipe: Recipe, seed: int) -> tuple[ImageCollection | Stream, ImageCollection | None]:
+    """The images to train on, and those that early stopping watches, if it is asked for: a share of each class."""
+    if not recipe.patience:
+        return dataset.train, None
+    return split_training(dataset, recipe.validation_share, seed, "early stopping")
+
+
+def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple[ImageCollection, ImageCollection]:
+    """The training images but for `share` of each class, and those. Raises DataError where they cannot be drawn."""
+    if isinstance(dataset.train, Stream):
+        raise DataError(
+            f"{dataset.source}: {why} holds out training images, which a stream does not let one draw",
+            hint="read the data as hf:... or from a folder",
+        )
+    kept, held = stratified_split(dataset.train.labels, share, seed, dataset.classes)
+    return Subset(dataset.train, kept), Subset(dataset.train, held)
 
 
 def _preprocessing(network: ConvNet, settings: Settings) -> Preprocessing:
@@ -76,10 +97,15 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     if processes.world > 1:
         synchronise_norms(model)
     if recipe.trainable == "head":
-        model.requires_grad_(False).head.get_submodule("classifier").requires_grad_(True)
+        train_classifier_alone(model)
     ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
     position = Position(seed=settings.seed, accumulation=recipe.accumulation)
     return TrainingState(model, ema, make_optimizer(model, recipe), position)
+
+
+def train_classifier_alone(model: Model) -> None:
+    """Gradients for the classifier only."""
+    model.requires_grad_(False).head.get_submodule("classifier").requires_grad_(True)
 
 
 def start_from(model: Model, path: Path) -> None:

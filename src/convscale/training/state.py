@@ -26,8 +26,8 @@ class Position:
     evaluation is still to come. The sums are over the steps of this epoch, seconds over the whole run.
 
     skipped_steps: numbers of steps whose update was left out after a loss that was not finite. accumulation: parts
-    that a step's batch is computed in. unreadable: names of images that could not be read, and why. stream: where
-    the data's stream stands.
+    that a step's batch is computed in. training_images: how many training has gone through, each as often as it did.
+    unreadable: names of images that could not be read, and why. stream: where the data's stream stands.
     """
 
     seed: int = 0
@@ -45,6 +45,7 @@ class Position:
     best_epoch: int = 0
     epoch_seconds: dict[str, float] = field(default_factory=dict)
     run_seconds: float = 0.0
+    training_images: int = 0
     training_seconds: float = 0.0
     predicted_seconds: float = 0.0
     unreadable: dict[str, str] = field(default_factory=dict)

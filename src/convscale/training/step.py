@@ -84,7 +84,7 @@ class Stepper:
         self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
         rate = learning_rate(recipe, position.epoch + position.step / self.steps_per_epoch)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         statistics = [buffer.clone() for buffer in self.statistics]
         started = time.perf_counter()
         pixels, targets = self._inputs(batch)

@@ -19,7 +19,7 @@ from convscale.networks import ConvNet
 from convscale.nn import pick_device, save_weights
 from convscale.processes import Processes
 from convscale.progress import tell
-from convscale.recipes import Recipe
+from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
 from convscale.records import Evaluation, TrainRecord
 from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
@@ -28,8 +28,10 @@ from convscale.training.checkpoint import Checkpoint, list_checkpoints, load_new
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.loop import Loop
+from convscale.training.probe import fit_probe
 from convscale.training.setup import make_job, make_state, require_disk, warn_of_memory
 from convscale.training.state import TrainingState
+from convscale.training.tuning import with_choice
 from convscale.units import format_seconds
 
 
@@ -111,9 +113,12 @@ def _resume(
         if processes.first:
             run.remove_checkpoints()
         return run, run.evaluation()
+    recipe = run.recipe()
+    if changes and recipe.search:
+        raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
     dataset = _same_data(run, data)
     job = make_job(
-        run.network(), dataset, run.recipe().with_settings(changes), run, run.settings(),
+        run.network(), dataset, recipe.with_settings(changes), run, run.settings(),
         preprocessing=run.preprocessing(), world=processes.world, quiet=quiet,
     )  # fmt: skip
     return _carry_out(job, processes, fresh=False)
@@ -151,12 +156,24 @@ def _carry_out(job: Job, processes: Processes, *, fresh: bool) -> tuple[Run, Eva
     with Interrupts() as interrupts, ExitStack() as held:
         processes.together(lambda: held.enter_context(job.run.locked()) if processes.first else None)
         try:
-            return _train(job, processes, interrupts)
+            chosen = with_choice(job, processes, lambda trial: _try(trial, processes, interrupts))
+            return _train(chosen, processes, interrupts)
         except InputError:
             first = [path.name.endswith("-000000000-evaluated") for path in list_checkpoints(job.run.checkpoints)]
-            if fresh and processes.first and all(first):
+            if fresh and processes.first and all(first) and not job.run.searched():
                 job.run.discard()  # nothing to keep: leave the name free for the next try
             raise
+
+
+def _try(trial: Job, processes: Processes, interrupts: Interrupts) -> Evaluation:
+    """Carry out one training of a search, or what is left of it."""
+    if trial.run.result() is not None:
+        return trial.run.evaluation()
+    if not processes.any(processes.first and (trial.run.path / "environment.json").exists()):
+        if processes.first and trial.run.path.is_dir():
+            trial.run.discard()  # half made when a kill came
+        processes.together(lambda: _create(trial, processes))
+    return _train(trial, processes, interrupts)[1]
 
 
 def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run, Evaluation]:
@@ -183,7 +200,7 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
             _tell_resumed(job, state, found, changes, processes)
         _draw_first_batch(job)
     loop.save()
-    measured = loop.run()
+    measured = fit_probe(loop) if isinstance(job.recipe.optimizer, LBFGS) else loop.run()
     if processes.first:
         _finish(job, state, measured, processes)
     processes.barrier()
@@ -207,6 +224,9 @@ def _changes(job: Job, found: Checkpoint | None) -> list[str]:
         "optimizer.type": (before.optimizer.TYPE, job.recipe.optimizer.TYPE),
         "ema_decay, from or to none": (before.ema_decay > 0, job.recipe.ema_decay > 0),
         "trainable": (before.trainable, job.recipe.trainable),
+        "layer_decay, from or to 1": (before.layer_decay == 1, job.recipe.layer_decay == 1),
+        "patience, from or to 0": (before.patience > 0, job.recipe.patience > 0),
+        "validation_share": (before.validation_share, job.recipe.validation_share),
     }
     for name, (then, now) in kept.items():
         if then != now:
@@ -252,10 +272,10 @@ def _finish(job: Job, state: TrainingState, measured: Measured, processes: Proce
     run.write_evaluation(evaluation)
     record = TrainRecord(
         top1=evaluation.top1,
-        epochs=job.recipe.epochs,
+        epochs=position.epoch,
         steps=position.total_steps,
         seconds=position.run_seconds,
-        images_per_second=position.total_steps * job.recipe.batch / max(position.training_seconds, 1e-9),
+        images_per_second=position.training_images / max(position.training_seconds, 1e-9),
         best_top1=position.best_top1,
         best_epoch=position.best_epoch,
         predicted_seconds=position.predicted_seconds or None,
@@ -287,7 +307,7 @@ def _draw_first_batch(job: Job) -> None:
     path = job.run.path / "pictures" / "first-batch.png"
     if not path.exists():
         batches = training_batches(
-            job.dataset.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
+            job.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
             seed=job.settings.seed, epoch=0,
         )  # fmt: skip
         pixels = next(batches).pixels

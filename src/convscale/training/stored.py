@@ -1,0 +1,84 @@
+"""Features of many images, kept on the disk part by part while they are computed."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from convscale.data import ImageCollection
+from convscale.data.images import Stream, Subset
+from convscale.evaluation.features import Seen, look
+from convscale.files import write_atomic
+from convscale.nn import Model
+from convscale.progress import Progress
+from convscale.training.loop import Loop
+
+PART_IMAGES = 1024
+
+
+def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> tuple[Seen, float]:
+    """What the classifier of the loop's model sees of all `images`, and the seconds that looking took.
+
+    Parts of RUN/features/NAME-*.safetensors that are there and whole are taken as they are. A stream is one part.
+    Raises TrainingStopped at a signal.
+    """
+    folder, count = loop.job.run.features, len(images)
+    size = count if isinstance(images, Stream) else PART_IMAGES
+    progress = Progress(count, quiet=loop.job.quiet)
+    parts: list[Seen] = []
+    seconds = 0.0
+    for start in range(0, count, size):
+        path = folder / f"{name}-{start:09d}.safetensors"
+        found = _read(path)
+        if found is None:
+            started = time.perf_counter()
+            whole = images if isinstance(images, Stream) else Subset(images, np.arange(start, min(start + size, count)))
+            found = _look(loop, whole, progress, name), time.perf_counter() - started
+            _write(path, *found)
+        else:
+            progress.skip(len(found[0].labels) + len(found[0].missing))
+        parts.append(found[0])
+        seconds += found[1]
+    return _joined(parts), seconds
+
+
+def _look(loop: Loop, images: ImageCollection | Stream, progress: Progress, name: str) -> Seen:
+    job, parts = loop.job, []
+    for seen in look(
+        loop.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers
+    ):  # fmt: skip
+        parts.append(seen)
+        progress.step(f"features of the {name} images", len(seen.labels) + len(seen.missing))
+        loop.pause()
+    return _joined(parts)
+
+
+def _joined(parts: list[Seen]) -> Seen:
+    read = [part.features for part in parts if len(part.labels)]
+    features = torch.cat(read) if read else torch.empty(0, 0)
+    missing = tuple(entry for part in parts for entry in part.missing)
+    return Seen(features, torch.cat([part.labels for part in parts]), missing)
+
+
+def _write(path: Path, seen: Seen, seconds: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    metadata = {"missing": json.dumps(seen.missing), "seconds": repr(seconds)}
+    data = safetensors.torch.save({"features": seen.features, "labels": seen.labels}, metadata)
+    write_atomic(path, lambda file: file.write(data))
+
+
+def _read(path: Path) -> tuple[Seen, float] | None:
+    """A stored part, None where there is none or it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            missing = tuple((str(name), str(reason)) for name, reason in json.loads(metadata["missing"]))
+            return Seen(file.get_tensor("features"), file.get_tensor("labels"), missing), float(metadata["seconds"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None

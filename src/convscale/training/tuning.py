@@ -1,0 +1,102 @@
+"""The search for a learning rate and a weight decay: a training for each pair, on a part of the training images.
+
+Trainings are run folders in RUN/search, carried out one after the other by what trains anything else; so a search that
+was interrupted goes on where it was. Their weights are not kept. The images held out of the data set play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from convscale.errors import NotFiniteError, TrainingError
+from convscale.processes import Processes
+from convscale.progress import tell
+from convscale.recipes import LBFGS, Recipe
+from convscale.records import Evaluation, SearchRow
+from convscale.runs import Run
+from convscale.training.job import Job
+from convscale.training.setup import make_job, split_training
+
+
+def with_choice(job: Job, processes: Processes, carry_out: Callable[[Job], Evaluation]) -> Job:
+    """The job with the best of its recipe's choices, found by `carry_out`, which trains a job to its end.
+
+    The recipe that was chosen is written, without a search. A linear probe chooses by itself, on its features.
+    Raises TrainingError where every choice failed, and what `carry_out` raises but for losses that are not finite.
+    """
+    choices = job.recipe.choices()
+    if not choices or isinstance(job.recipe.optimizer, LBFGS):
+        return job
+    rows = list(job.run.searched())
+    tried = {(row.learning_rate, row.weight_decay) for row in rows}
+    for index, choice in enumerate(choices):
+        if (choice.learning_rate, choice.weight_decay) in tried:
+            continue
+        if processes.first and not job.quiet:
+            tell(
+                f"search {index + 1}/{len(choices)}: learning rate {choice.learning_rate:.3g}, weight decay "
+                f"{choice.weight_decay:.3g}, on all but {job.recipe.search.share:.0%} of the training images"
+            )
+        rows.append(_tried(job, choice, index, processes, carry_out))
+        if processes.first:
+            job.run.write_searched(rows)
+    return replace(job, recipe=settle(job, best_choice(choices, rows), rows, processes))
+
+
+def best_choice(choices: Sequence[Recipe], rows: Sequence[SearchRow]) -> Recipe:
+    """The choice whose row has the highest accuracy, the earliest of equal ones. Raises TrainingError where none has
+    any."""
+    found = {(row.learning_rate, row.weight_decay): row.accuracy for row in rows}
+    accuracies = [found.get((choice.learning_rate, choice.weight_decay)) for choice in choices]
+    worked = [accuracy for accuracy in accuracies if accuracy is not None]
+    if not worked:
+        raise TrainingError(
+            f"all {len(choices)} trainings of the search failed, at last: {rows[-1].failure}",
+            hint="smaller learning rates: --set search.learning_rates=[...]",
+        )
+    return choices[accuracies.index(max(worked))]
+
+
+def settle(job: Job, chosen: Recipe, rows: Sequence[SearchRow], processes: Processes) -> Recipe:
+    """Write the chosen recipe and say what it is."""
+    if processes.first:
+        job.run.write_recipe(chosen)
+        best = max(row.accuracy for row in rows if row.accuracy is not None)
+        facts = f"learning rate {chosen.learning_rate:.3g}, weight decay {chosen.weight_decay:.3g}"
+        if isinstance(chosen.optimizer, LBFGS):
+            facts = f"weight decay {chosen.weight_decay:.3g}"
+        note = f"chosen of {len(rows)}: {facts}, {best:.4f} on {rows[0].n:,} training images held out for it"
+        job.run.append_event(note)
+        if not job.quiet:
+            tell(note)
+    return chosen
+
+
+def _tried(
+    job: Job, choice: Recipe, index: int, processes: Processes, carry_out: Callable[[Job], Evaluation]
+) -> SearchRow:
+    """Train by one choice, or go on with it, and say what it came to."""
+    trial = _trial(job, choice, Run(job.run.path / "search" / f"{index + 1:03d}"), processes)
+    failure, accuracy = "", None
+    try:
+        accuracy = carry_out(trial).top1
+    except NotFiniteError as error:
+        failure = error.message
+    record = trial.run.result()
+    if processes.first:
+        trial.run.remove_weights()
+        trial.run.remove_checkpoints()
+    seconds = 0.0 if record is None else record.seconds
+    return SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(trial.dataset.test), seconds, failure)
+
+
+def _trial(job: Job, choice: Recipe, run: Run, processes: Processes) -> Job:
+    """The training of one choice: a part of the job's training images is what it is evaluated on."""
+    train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
+    dataset = replace(job.dataset, train=train, test=held)
+    trial = make_job(
+        job.network, dataset, choice, run, job.settings, preprocessing=job.preprocessing, world=processes.world,
+        quiet=job.quiet,
+    )  # fmt: skip
+    return replace(trial, part_of=job.run)

@@ -19,7 +19,7 @@ def plan_resolution(
 ) -> Plan:
     """`network` at the largest resolution that keeps the budget, at most its own; nothing else of it changes.
 
-    Raises BudgetError where a limit is broken even at one pixel, or where a latency limit has no prediction.
+    Raises BudgetError where a limit is broken even at the smallest, or where a latency limit has no prediction.
     """
     limits = budget.limits()
     if LATENCY in limits and predict_latency is None:
@@ -30,14 +30,16 @@ def plan_resolution(
         figures = measured(cost(smaller), predict_latency(smaller) if predict_latency and LATENCY in limits else None)
         return {key: figures[key] / limit for key, limit in limits.items()}
 
-    fitting = bisect_left(range(1, network.resolution + 1), True, key=lambda side: max(used(side).values()) > 1)
-    if not fitting:
-        over = ", ".join(f"{key} {limits[key]:,.10g}" for key, share in used(1).items() if share > 1)
+    sides = range(network.total_stride, network.resolution + 1)
+    count = bisect_left(sides, True, key=lambda side: max(used(side).values()) > 1)
+    if not count:
+        over = ", ".join(f"{key} {limits[key]:,.10g}" for key, share in used(sides[0]).items() if share > 1)
         raise BudgetError(
             f"{network.name} breaks the budget at any resolution: {over} is too little",
             hint="raise the limit, or start from smaller weights",
         )
-    chosen, shares, scaling_law = network.at_resolution(fitting), used(fitting), law("resolution")
+    fitting, scaling_law = sides[count - 1], law("resolution")
+    chosen, shares = network.at_resolution(fitting), used(fitting)
     scaling = Scaling(resolution=fitting / network.resolution)
     phi = math.log(scaling.resolution) / math.log(scaling_law.resolution)
     proposal = Proposal(phi, scaling, chosen, cost(chosen), shares, 0.0)

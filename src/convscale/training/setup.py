@@ -92,7 +92,7 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     recipe, settings = job.recipe, job.settings
     model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
     if settings.weights is not None and from_start:
-        start_from(model, weights_file(Path(settings.weights)))
+        start_from(model, weights_file(Path(settings.weights)), job.dataset.classes)
     model = place(model)
     if processes.world > 1:
         synchronise_norms(model)
@@ -108,8 +108,10 @@ def train_classifier_alone(model: Model) -> None:
     model.requires_grad_(False).head.get_submodule("classifier").requires_grad_(True)
 
 
-def start_from(model: Model, path: Path) -> None:
-    """Give `model` the weights of a file, all but the classifier's where the numbers of classes differ.
+def start_from(model: Model, path: Path, classes: tuple[str, ...]) -> None:
+    """Give `model` the weights of a file, all but the classifier's where the file's classes are others: that begins at
+    zero then, every class as probable as another. Values drawn as for a training from nothing would be confident in
+    something from the first step on, and what follows would spoil the weights.
 
     Raises RunError where the networks differ in anything else.
     """
@@ -117,9 +119,9 @@ def start_from(model: Model, path: Path) -> None:
     if header.network.with_classes(model.network.num_classes).at_resolution(model.network.resolution) != model.network:
         raise RunError(f"{path}: weights of another network, {header.network.name}", hint=f"train its own: {path}")
     weights = found.state_dict()
-    if header.network.num_classes != model.network.num_classes:
+    if header.classes != classes:
         fresh = model.state_dict()
-        weights |= {name: fresh[name] for name in weights if name.startswith("head.classifier.")}
+        weights |= {name: fresh[name].zero_() for name in weights if name.startswith("head.classifier.")}
     model.load_state_dict(weights)
 
 

@@ -44,7 +44,8 @@ def command(
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
-    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, or parquet.
+    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, parquet, or a
+    name of `convscale data sets`.
     """
     budget = Budget(**limits)
     network = None if baseline is None else load_network(baseline)
@@ -56,6 +57,8 @@ def command(
         data, budget, baseline=network, recipe_name=recipe_name, epochs=epochs, batch=batch, output=output,
         seed=seed, workers=workers, label_column=label_column, changes=settings, exclude=exclude,
     )  # fmt: skip
+    for note in result.dataset.notes:
+        click.echo(f"note: {note}", err=True)
     if not as_json:
         print("\n".join(result.summary()))
         return

@@ -45,7 +45,7 @@ OPTIONS = {
         "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
-    "data": ["check", "data", "--label-column", "-o", "--output", "--json"],
+    "data": ["check", "sets", "data", "--label-column", "-o", "--output", "--json", "--json"],
     "doctor": ["--json"],
     "family": [
         "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column",

@@ -57,7 +57,6 @@ class Fit:
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
         chosen, data = self.plan.chosen, self.dataset
-        low, high = self.evaluation.interval95
         used = ", ".join(
             f"{share:.1%} of {key} {format_limit(key, self.plan.budget.limits()[key])}"
             for key, share in chosen.used.items()
@@ -78,8 +77,8 @@ class Fit:
             f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
             f"training   {self.epochs} epochs of recipe {self.choice.recipe_name} in "
             f"{format_seconds(self.training_seconds)}",
-            f"accuracy   top-1 {self.evaluation.top1:.4f} on {self.evaluation.n:,} held-out images "
-            f"(95% interval {low:.4f} to {high:.4f})",
+            f"accuracy   {self.evaluation.in_words(data.metric, '95% interval ')} on {self.evaluation.n:,} held-out "
+            "images",
             f"run        {self.run.path}",
             f"next       convscale predict {self.run.path} IMAGE...",
             f"           convscale eval {self.run.path} --data {data.source}",

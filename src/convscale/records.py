@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+Metric = Literal["top1", "mean_per_class"]
+
 
 @dataclass(frozen=True, slots=True)
 class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
 
-    fingerprint: of class names, images' names below `source`, and labels, in their order.
+    fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
+    published data set, and metric what is reported of it; files of before have neither.
     """
 
     source: str
@@ -22,6 +25,8 @@ class DataRecord:
     train_images: int
     test_images: int
     fingerprint: str = ""
+    published: str | None = None
+    metric: Metric = "top1"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,6 +130,14 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def in_words(self, metric: Metric, interval: str = "") -> str:
+        """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always told."""
+        low, high = self.interval95
+        if metric == "top1" or self.mean_per_class is None or self.mean_per_class_interval95 is None:
+            return f"top-1 {self.top1:.4f} ({interval}{low:.4f} to {high:.4f})"
+        low, high = self.mean_per_class_interval95
+        return f"mean per class {self.mean_per_class:.4f} ({interval}{low:.4f} to {high:.4f}), top-1 {self.top1:.4f}"
 
 
 @dataclass(frozen=True, slots=True)

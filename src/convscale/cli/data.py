@@ -33,8 +33,9 @@ def command() -> None:
 def check(data: str, label_column: str, output: Path | None, as_json: bool) -> None:
     """Read every image of DATA in full: what is damaged, odd, double, or on both sides of a split.
 
-    DATA is digits, a folder of images, or parquet. No file of it is changed. FILE lists the unreadable images, the
-    copies of others, training's copies of images that are held out, and copies with labels that contradict.
+    DATA is digits, a folder of images, parquet, or a name of `convscale data sets`. No file of it is changed. FILE
+    lists the unreadable images, the copies of others, training's copies of images that are held out, and copies with
+    labels that contradict.
     """
     if output is not None and (not output.parent.is_dir() or output.is_dir()):
         raise click.UsageError(f"-o {output}: no file can be written there")
@@ -53,6 +54,29 @@ def check(data: str, label_column: str, output: Path | None, as_json: bool) -> N
     _print_findings("unusual", found.unusual)
     _print_groups("duplicates", found.duplicates)
     _print_groups("leaks", found.leaks)
+
+
+@command.command("sets")
+@json_option
+def list_sets(as_json: bool) -> None:
+    """The published data sets that have a name: NAME reads one from the Hugging Face hub, NAME@FOLDER a copy."""
+    from convscale.data.named import NAMED_SETS
+
+    if as_json:
+        print_json({"sets": [row.as_dict() for row in NAMED_SETS.values()]})
+        return
+    from rich.table import Table
+
+    table = Table("name", box=None)
+    for heading in ("classes", "training images", "test images"):
+        table.add_column(heading, justify="right")
+    table.add_column("metric")
+    table.add_column("on the hub")
+    words = {"top1": "top-1", "mean_per_class": "mean per class"}
+    for row in NAMED_SETS.values():
+        counts = (f"{count:,}" for count in (row.classes, row.train_images, row.test_images))
+        table.add_row(row.name, *counts, words[row.metric], row.hub or "no: a local copy alone")
+    print_table(table)
 
 
 def _write(found: DataCheck, output: Path) -> None:

@@ -83,17 +83,23 @@ def command(
         run, data, resolution=next(iter(resolutions), None), crop=next(iter(crops), None), predictions=predictions,
         pictures=pictures, **options,
     )  # fmt: skip
-    print_json(result.as_dict()) if as_json else _print_evaluation(result)
+    _note_other_size(data, result)
+    print_json(result.as_dict()) if as_json else _print_evaluation(result, data)
 
 
-def _print_evaluation(result: Evaluation) -> None:
+def _print_evaluation(result: Evaluation, data: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    low, high = result.interval95
-    print(f"top-1 {result.top1:.4f} (95% interval {low:.4f} to {high:.4f}) on {result.n:,} images")
+    from convscale.data.named import find_copy
+
+    top1 = f"top-1 {result.top1:.4f}{_interval(result.interval95)}"
+    mean = f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}"
+    copy = find_copy(data)
+    first, other = (mean, top1) if copy is not None and copy.of.metric == "mean_per_class" else (top1, mean)
+    print(f"{first} on {result.n:,} images")
     print(f"top-5 {result.top5:.4f}{_interval(result.top5_interval95)}")
-    print(f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}")
+    print(other)
     print(f"calibration error {_number(result.ece)} (15 bins)")
     print(f"{result.images_per_second:,.0f} images a second, loading included")
     table = Table("class", box=None)
@@ -140,3 +146,12 @@ def _note_other_data(run: Run, data: str) -> None:
             "same images, those of the training count too",
             err=True,
         )
+
+
+def _note_other_size(data: str, result: Evaluation) -> None:
+    """Say that not as many images were counted as a published data set has to test on."""
+    from convscale.data.named import find_copy
+
+    copy = find_copy(data)
+    for note in copy.of.notes({"test": result.n + len(result.unreadable)}) if copy else ():
+        click.echo(f"note: {note}", err=True)

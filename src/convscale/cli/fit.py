@@ -49,7 +49,8 @@ def command(
 
     With --weights their network stays as it is, at a resolution that keeps the budget.
 
-    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, or parquet.
+    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, parquet, or a
+    name of `convscale data sets`.
     """
     budget = Budget(**limits)
     network = None if baseline is None else load_network(baseline)
@@ -62,6 +63,8 @@ def command(
         search=search, output=output, seed=seed, workers=workers, label_column=label_column, changes=settings,
         exclude=exclude,
     )  # fmt: skip
+    for note in result.dataset.notes:
+        click.echo(f"note: {note}", err=True)
     if not as_json:
         print("\n".join(result.summary()))
         return

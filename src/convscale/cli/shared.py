@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from convscale.costs import Cost
+    from convscale.data import Dataset
     from convscale.recipes import Recipe
     from convscale.records import Evaluation
     from convscale.runs import Run
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DATA_HELP = "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME."
+DATA_HELP = (
+    "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "
+    "`convscale data sets`."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 classes_option = click.option("--classes", type=int, metavar="N", help="Number of classes.")
 output_option = click.option(
@@ -210,6 +214,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False, ensure_ascii=False))
 
 
+def print_notes(dataset: Dataset) -> None:
+    """What of the data is not used, and where it differs from what was published, on stderr."""
+    unused = [f"not used: {', '.join(dataset.skipped)}"] if dataset.skipped else []
+    for note in (*unused, *dataset.notes):
+        click.echo(f"note: {note}", err=True)
+
+
 def print_table(table: Table) -> None:
     """A table on stdout, as wide as it needs where stdout is not a terminal."""
     from rich.console import Console
@@ -225,8 +236,8 @@ def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path)} | (record.as_dict() if record else {}) | {"evaluation": evaluation.as_dict()})
         return
-    low, high = evaluation.interval95
-    print(f"top-1 {evaluation.top1:.4f} ({low:.4f} to {high:.4f}) on {evaluation.n:,} images; {run.path}")
+    data = run.data()
+    print(f"{evaluation.in_words(data.metric if data else 'top1')} on {evaluation.n:,} images; {run.path}")
 
 
 def print_cost(cost: Cost) -> None:

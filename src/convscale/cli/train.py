@@ -15,6 +15,7 @@ from convscale.cli.shared import (
     label_column_option,
     load_network,
     print_json,
+    print_notes,
     print_training,
     recipe_from_options,
     running_options,
@@ -71,8 +72,8 @@ def command(
         key: str(path.absolute()) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
     }
     dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
-    if dataset.skipped and speaks():
-        click.echo(f"note: not used: {', '.join(dataset.skipped)}", err=True)
+    if speaks():
+        print_notes(dataset)
     from convscale import training  # PyTorch, once everything else is known to be right
 
     net = net.with_classes(len(dataset.classes))

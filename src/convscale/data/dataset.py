@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +14,12 @@ from convscale.data.exclusions import leave_out
 from convscale.data.hub_source import STREAM_PREFIX, is_hub, parse_spec
 from convscale.data.images import ImageCollection, Labels, Stream, Subset
 from convscale.data.layouts import read_splits
+from convscale.data.named import find_copy
 from convscale.errors import DataError
-from convscale.records import DataRecord
+from convscale.records import DataRecord, Metric
 
 HELD_OUT_SHARE = 0.2
+HeldOut = Literal["test", "validation", "stratified"]
 
 
 @dataclass(frozen=True)
@@ -26,34 +28,42 @@ class Dataset:
 
     held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
     each class. skipped: files and folders beside the data that belong to no split. excluded: positions of
-    the images that a list left out, by split.
+    the images that a list left out, by split. published: the name of a published data set, metric: what is reported
+    of it, notes: where this copy differs from what was published.
     """
 
     source: str
     classes: tuple[str, ...]
     train: ImageCollection | Stream
     test: ImageCollection | Stream
-    held_out: Literal["test", "validation", "stratified"]
+    held_out: HeldOut
     seed: int
     label_column: str = "label"
     skipped: tuple[str, ...] = ()
     excluded: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    published: str | None = None
+    metric: Metric = "top1"
+    notes: tuple[str, ...] = ()
 
     def record(self) -> DataRecord:
         """What a run records about its data."""
         counts = len(self.train), len(self.test)
-        return DataRecord(self.source, self.held_out, self.seed, self.label_column, *counts, self._fingerprint())
+        return DataRecord(
+            self.source, self.held_out, self.seed, self.label_column, *counts, self._fingerprint(),
+            published=self.published, metric=self.metric,
+        )  # fmt: skip
 
     def _fingerprint(self) -> str:
         """sha256 of class names, and of the images' names and labels in their order; it moves with the data."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
+        place = self.source.removeprefix(f"{self.published}@")
         for images in (self.train, self.test):
             if isinstance(images, Stream):
                 digest.update(f"{len(images)} streamed\0".encode())
                 continue
             digest.update(images.labels.tobytes())
             for index in range(len(images)):
-                name = images.name(index).removeprefix(self.source)
+                name = images.name(index).removeprefix(place)
                 digest.update(f"{name}\0".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
@@ -65,7 +75,8 @@ def open_dataset(
     label_column: str = "label",
     exclude: str | Path | Mapping[str, Sequence[int]] | None = None,
 ) -> Dataset:
-    """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME` or `hf-stream:NAME`.
+    """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME`, `hf-stream:NAME`, or a set
+    of `convscale.data.named`, `cifar10` from the hub or `cifar10@FOLDER`.
 
     A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
     files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
@@ -77,9 +88,21 @@ def open_dataset(
     if str(data).startswith(STREAM_PREFIX):
         return _open_streams(str(data), seed, label_column, exclude)
     splits, classes, skipped = read_splits(data, label_column)
+    complete = splits
     excluded: Mapping[str, tuple[int, ...]] = {}
     if exclude:
         splits, excluded = leave_out(splits, Path(exclude) if isinstance(exclude, str | Path) else exclude)
+    _require_usable(splits, classes, data)
+    parts = _divide(splits, classes, seed)
+    dataset = Dataset(source_of(data), classes, *parts, seed, label_column, skipped, excluded)
+    copy = find_copy(data)
+    if copy is None:
+        return dataset
+    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=copy.of.notes(_sizes(complete)))
+
+
+def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, ...], data: str | Path) -> None:
+    """Raise DataError for splits that nothing can be trained on."""
     for name in classes:
         _require_text(name, data)
     for name, images in splits.items():
@@ -87,21 +110,39 @@ def open_dataset(
             raise DataError(f"{data}: the {name} split holds no image", hint="every split needs images")
     if not splits.keys() & {"train", "all"}:
         raise DataError(f"{data}: a split {', '.join(splits)} but no train", hint="training needs a train split")
-    whole = splits["train"] if "train" in splits else splits["all"]
-    present = [classes[label] for label in np.unique(whole.labels)]
+    present = [classes[label] for label in np.unique(_whole(splits).labels)]
     if len(present) < 2:
         raise DataError(f"{data}: one class only ({present[0]!r})", hint="a classifier needs two or more")
-    source = source_of(data)
-    for held_out in ("test", "validation"):
-        if held_out in splits:
-            return Dataset(source, classes, whole, splits[held_out], held_out, seed, label_column, skipped, excluded)
+
+
+def _whole(splits: Mapping[str, ImageCollection]) -> ImageCollection:
+    """What there is to train on."""
+    return splits["train"] if "train" in splits else splits["all"]
+
+
+def _divide(
+    splits: Mapping[str, ImageCollection], classes: tuple[str, ...], seed: int
+) -> tuple[ImageCollection, ImageCollection, HeldOut]:
+    """Images to train on, images held out, and how these were chosen."""
+    whole = _whole(splits)
+    if "test" in splits:
+        return whole, splits["test"], "test"
+    if "validation" in splits:
+        return whole, splits["validation"], "validation"
     train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed, classes)
-    parts = Subset(whole, train), Subset(whole, test)
-    return Dataset(source, classes, *parts, "stratified", seed, label_column, skipped, excluded)
+    return Subset(whole, train), Subset(whole, test), "stratified"
+
+
+def _sizes(splits: Mapping[str, ImageCollection]) -> dict[str, int]:
+    """How many images the data itself sets apart to train and to test on."""
+    held_out = splits.get("test", splits.get("validation", ()))
+    return {"train": len(_whole(splits)), "test": len(held_out)}
 
 
 def source_of(data: str | Path) -> str:
-    """How a run records where data comes from: a name as it is, a path from the root on."""
+    """How a run records where data comes from: a name as it is, a path from the root on, both for a named set."""
+    if (copy := find_copy(data)) is not None:
+        return copy.source
     if str(data) == "digits":
         return "digits"
     return parse_spec(str(data)).spec if is_hub(data) else str(Path(data).resolve())

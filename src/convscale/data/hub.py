@@ -14,7 +14,7 @@ from PIL import Image
 
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels, open_image
-from convscale.data.labels import SPLITS, derive_classes, label_indices
+from convscale.data.labels import SPLITS, Used, derive_classes, label_indices
 from convscale.errors import DataError
 
 _LAYOUT = "a column of images and one of labels; pick the label with --label-column"
@@ -71,9 +71,10 @@ def encoded(stored: Any, name: str) -> bytes:
 
 
 def read_hub(
-    spec: str, label_column: str, *, progress: bool = False
+    spec: str, label_column: str, *, used: Used = frozenset, progress: bool = False
 ) -> tuple[dict[str, ImageCollection], tuple[str, ...], tuple[str, ...]]:
-    """Splits by name, class names and skipped splits, as `layouts.read_splits`. `progress` shows downloads.
+    """Splits by name, class names and skipped splits, as `layouts.read_splits`. `progress` shows downloads;
+    `used` picks the splits to read from those found.
 
     The image column is the first of type Image. The label column is `label_column`, else the only one of type
     ClassLabel, else what WebDataset names `cls`, else `label_column` in its `json`. Raises DataError for data that
@@ -83,6 +84,8 @@ def read_hub(
     with loading(source, progress):
         loaded = saved_tables(source) if is_saved(source) else load(source, package.load_dataset)
     tables, skipped = standard_splits(loaded, spec)
+    skipped += tuple(name for name in tables if name not in used(tables))
+    tables = {name: table for name, table in tables.items() if name not in skipped}
     columns = {name: find_columns(table.features, label_column, spec) for name, table in tables.items()}
     values: dict[str, list[Any]] = {}
     for name, table in tables.items():

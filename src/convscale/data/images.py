@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -163,6 +163,36 @@ class Subset:
 
     def name(self, index: int) -> str:
         return self.whole.name(int(self.indices[index]))
+
+
+class Joined:
+    """Several collections as one, each after the other."""
+
+    def __init__(self, parts: Sequence[ImageCollection]) -> None:
+        self.parts = tuple(parts)
+        self.labels = np.concatenate([part.labels for part in parts])
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image.Image:
+        part, within = self._find(index)
+        return part.image(within)
+
+    def content(self, index: int) -> bytes | None:
+        part, within = self._find(index)
+        return part.content(within)
+
+    def name(self, index: int) -> str:
+        part, within = self._find(index)
+        return part.name(within)
+
+    def _find(self, index: int) -> tuple[ImageCollection, int]:
+        """The part that holds the image, and its position there."""
+        at = int(np.searchsorted(self._ends, index, side="right"))
+        part = self.parts[at]
+        return part, int(index - self._ends[at]) + len(part)
 
 
 class Kept:

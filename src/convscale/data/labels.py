@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ SPLITS = {
     "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+Used = Callable[[Collection[str]], Collection[str]]  # the splits to read of those found
 
 
 def derive_classes(values: list[Any], where: str) -> tuple[str, ...]:

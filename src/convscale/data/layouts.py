@@ -12,26 +12,33 @@ from typing import Any
 import numpy as np
 
 from convscale.data.hub_source import PREFIX
-from convscale.data.images import ArrayImages, FileImages, ImageCollection, ParquetImages
-from convscale.data.labels import SPLITS, derive_classes, label_indices
+from convscale.data.images import ArrayImages, FileImages, ImageCollection, Joined, ParquetImages
+from convscale.data.labels import SPLITS, Used, derive_classes, label_indices
+from convscale.data.named import Copy, find_copy
 from convscale.errors import DataError, MissingExtraError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 _Read = tuple[dict[str, ImageCollection], tuple[str, ...], tuple[str, ...]]
 
 
-def read_splits(data: str | Path, label_column: str) -> _Read:
-    """Splits by name ("all" where the data has none), class names, and what beside them was skipped."""
+def read_splits(data: str | Path, label_column: str, used: Used = frozenset) -> _Read:
+    """Splits by name ("all" where the data has none), class names, and what beside them was skipped.
+
+    `used` picks the splits to read from those found.
+    """
+    if (copy := find_copy(data)) is not None:
+        return _read_copy(copy, label_column)
     if str(data) == "digits":
         return _read_digits()
     if str(data).startswith(PREFIX):
         from convscale.data.hub import read_hub  # an optional extra, imported when asked for
 
-        return read_hub(str(data), label_column)
+        return read_hub(str(data), label_column, used=used)
     path = Path(data)
     if not str(data) or not path.exists():
         raise DataError(
-            f"{data}: no such file or folder", hint="data is 'digits', a folder of images, parquet, or hf:NAME"
+            f"{data}: no such file or folder",
+            hint="data is 'digits', a folder of images, parquet, hf:NAME, or one that `convscale data sets` lists",
         )
     if path.is_file():
         if path.suffix.lower() != ".parquet":
@@ -40,20 +47,37 @@ def read_splits(data: str | Path, label_column: str) -> _Read:
     for folder in (path, path / "data"):
         parquet = sorted(folder.glob("*.[pP][aA][rR][qQ][uU][eE][tT]"))
         if parquet:
-            return _read_parquet_folder(folder, parquet, label_column)
+            return _read_parquet_folder(folder, parquet, label_column, used)
     tables = sorted(path.glob("*.[cC][sS][vV]"))
     if len(tables) > 1:
         raise DataError(f"{path}: {len(tables)} CSV files", hint="leave one, with file names and labels")
     if tables:
         return _read_csv(path, tables[0], label_column)
-    return _read_folders(path)
+    return _read_folders(path, used)
+
+
+def _read_copy(copy: Copy, label_column: str) -> _Read:
+    """A named set's own splits: those to train on joined as "train", and the one that is held out."""
+    try:
+        splits, classes, skipped = read_splits(copy.place, copy.label_column(label_column), copy.of.used)
+    except DataError as error:
+        if not copy.fetched:
+            raise
+        advice = f"download it and give {copy.of.name}@FOLDER, or {copy.of.name}@hf:FOLDER for files as on the hub"
+        raise DataError(error.message, hint=f"{advice}; a gated set needs a login") from None
+    copy.require_classes(len(classes))
+    train, held_out = copy.of.roles(splits)
+    if len(train) > 1:
+        joined: dict[str, ImageCollection] = {"train": Joined([splits[name] for name in train])}
+        splits = joined | ({held_out: splits[held_out]} if held_out else {})
+    return splits, classes, skipped
 
 
 # train.parquet, or a shard of it as on the Hugging Face hub: train-00000-of-00004.parquet
 _SPLIT_FILE = re.compile(r"([a-z]+)(-\d+-of-\d+)?", re.IGNORECASE)
 
 
-def _read_parquet_folder(folder: Path, parquet: list[Path], label_column: str) -> _Read:
+def _read_parquet_folder(folder: Path, parquet: list[Path], label_column: str, used: Used) -> _Read:
     named: dict[str, list[Path]] = {}
     for file in parquet:
         match = _SPLIT_FILE.fullmatch(file.stem)
@@ -66,8 +90,9 @@ def _read_parquet_folder(folder: Path, parquet: list[Path], label_column: str) -
         raise DataError(
             f"{folder}: {names}: which is which?", hint="name them train.parquet and test.parquet, or give one file"
         )
-    used = {file for files in named.values() for file in files}
-    skipped = [file.name for file in parquet if file not in used]
+    named = {name: files for name, files in named.items() if name in used(named)}
+    read = {file for files in named.values() for file in files}
+    skipped = [file.name for file in parquet if file not in read]
     skipped += [sub.name for sub in _subfolders(folder) if any(_images(sub))]
     return _read_parquet(named, tuple(skipped), label_column)
 
@@ -84,12 +109,13 @@ def _read_digits() -> _Read:
     return {"all": images}, tuple(str(name) for name in bunch.target_names), ()
 
 
-def _read_folders(path: Path) -> _Read:
+def _read_folders(path: Path, used: Used) -> _Read:
     """One subfolder a class, directly or below folders named as splits."""
     folders = _subfolders(path)
     splits = {SPLITS[f.name.lower()]: f for f in folders if f.name.lower() in SPLITS and _holds_classes(f)}
     if "train" not in splits and len(splits) < len(folders):
         splits = {}  # classes that happen to be called like a split
+    splits = {name: folder for name, folder in splits.items() if name in used(splits)}
     roots = splits or {"all": path}
     skipped = tuple(folder.name for folder in folders if splits and folder not in splits.values())
     classes = tuple(f.name for f in _subfolders(roots.get("train", next(iter(roots.values())))) if any(_images(f)))

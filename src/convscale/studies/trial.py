@@ -39,9 +39,11 @@ def data_choice(
     source: str, label_column: str = "label", train_images: int | None = None, test_images: int | None = None
 ) -> DataChoice:
     """Images as a person names them; a path becomes absolute, so that workers find it wherever they run."""
-    path = Path(source)
+    from convscale.data.named import find_copy  # which brings NumPy
+
+    path, copy = Path(source), find_copy(source)
     return DataChoice(
-        source=str(path.absolute()) if path.exists() else source,
+        source=copy.source if copy else str(path.absolute()) if path.exists() else source,
         label_column=label_column,
         train_images=train_images,
         test_images=test_images,

@@ -111,6 +111,43 @@ def test_memory_that_really_runs_out(tmp_path: Path) -> None:
     assert "note: out of memory" in result.stderr and Run(tmp_path / "run").result() is not None
 
 
+STUCK = """
+import resource
+from pathlib import Path
+import torch
+from convscale.training.memory import recover
+torch.set_num_threads(1)
+convolve = torch.nn.functional.conv2d
+convolve(torch.ones(1, 4, 9, 9), torch.ones(4, 4, 3, 3))
+sizes = [(torch.ones(2, width, 9, 9), torch.ones(width, width, 3, 3)) for width in range(8, 200, 8)]
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 16_384, resource.RLIM_INFINITY))
+stuck = ""
+for images, weight in sizes:
+    try:
+        convolve(images, weight)
+    except RuntimeError as error:
+        if "could not create a primitive" in str(error):
+            stuck = str(error)
+            break
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+if not stuck:
+    print("never")
+else:
+    recover(stuck)
+    print(float(convolve(*sizes[-1]).sum()))
+"""
+
+
+def test_a_convolution_that_had_no_memory_once() -> None:
+    """oneDNN stays broken in the thread where it could not make a convolution's code; training goes on without it."""
+    result = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    if result.stdout.strip() == "never":
+        pytest.skip("no convolution here needs memory for code")
+    assert result.stdout.strip() == str(float(2 * 192 * 7 * 7 * 192 * 9)) and "without oneDNN" in result.stderr
+
+
 def test_batch_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     network, recipe = cs.network("efficientnet-b0"), replace(QUICK, batch=128)
     gigabyte = 10**9

@@ -10,7 +10,8 @@ from convscale.costs import cost
 from convscale.errors import TrainingError
 from convscale.machine import launched_processes, memory_available_bytes
 from convscale.networks import ConvNet
-from convscale.nn import pick_device
+from convscale.nn import pick_device, release_memory
+from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.units import format_bytes
 
@@ -67,12 +68,25 @@ def fitted_to_memory(network: ConvNet, recipe: Recipe) -> Recipe:
 
 
 # What PyTorch says where memory runs out: its own allocators, C++, and oneDNN, which names no reason.
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
+_NO_PRIMITIVE = "could not create a primitive"
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", _NO_PRIMITIVE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of PyTorch or Python means that memory ran out."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def recover(message: str) -> None:
+    """Give memory back after PyTorch failed with `message`. Call it when the error, which holds tensors, is gone.
+
+    Once oneDNN had no memory for the code of a convolution it makes none in this thread any more, however much is free
+    (its generator keeps the first error). PyTorch's own convolutions, which are slower, take over then.
+    """
+    release_memory()
+    if _NO_PRIMITIVE in message and torch.backends.mkldnn.enabled:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+        tell("convolutions go on without oneDNN, more slowly: it does not recover from having had no memory")
 
 
 def smaller_parts(network: ConvNet, recipe: Recipe, accumulation: int, world: int) -> int:

@@ -17,10 +17,10 @@ from torch.nn.parallel import DistributedDataParallel
 from convscale.data.loader import Batch, Normalise
 from convscale.data.mixing import mix
 from convscale.data.randomness import Purpose, keyed
-from convscale.nn import autocast, release_memory
+from convscale.nn import autocast
 from convscale.processes import Processes
 from convscale.training.job import Job
-from convscale.training.memory import is_out_of_memory, smaller_parts
+from convscale.training.memory import is_out_of_memory, recover, smaller_parts
 from convscale.training.optimizer import learning_rate
 from convscale.training.state import TrainingState, seed_step
 
@@ -124,8 +124,8 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # outside the clause: the error holds on to the tensors that did not fit
-            release_memory()
+                message = str(error)
+            recover(message)
             position = self.state.position
             position.accumulation = smaller_parts(
                 self.network, self.recipe, position.accumulation, self.processes.world

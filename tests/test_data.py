@@ -20,6 +20,7 @@ from convscale.data.transforms import evaluation_view_of, training_view_of
 from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Augmentation
+from tests.images import digit_photos
 
 GREY = Preprocessing(8, mean=(0.5,), std=(0.25,))
 
@@ -367,3 +368,17 @@ def test_real_parquet(real_data: Path) -> None:
     assert len(images) == 500 and len(classes) == 10 and images.image(0).size == (224, 224)
     samples, names = open_images(real_data / "imagenet-samples", label_column="index")
     assert len(samples) == 1000 and names[:2] == ("0", "1") and samples.labels[5] == 5
+
+
+def test_data_named_from_the_working_folder_is_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run records where its data is from the root on, and `resume` opens that."""
+    (tmp_path / "photos").mkdir()
+    digit_photos(tmp_path / "photos", 4)
+    (tmp_path / "link").symlink_to("photos")
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "./photos/", Path("photos"), "link", tmp_path / "photos"):
+        data = cs.open_dataset(name)
+        assert data.source == str(tmp_path / "photos") and data.train.name(0).startswith(data.source)
+        assert cs.open_dataset(data.source).record() == data.record()
+    with pytest.raises(DataError, match="^foto: no such file or folder"):
+        cs.open_dataset("foto")

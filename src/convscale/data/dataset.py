@@ -87,14 +87,16 @@ def open_dataset(
         raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
     if str(data).startswith(STREAM_PREFIX):
         return _open_streams(str(data), seed, label_column, exclude)
-    splits, classes, skipped = read_splits(data, label_column)
+    source = source_of(data)  # read from there: images have the names then that they will have when it is opened again
+    local = Path(data).exists()
+    splits, classes, skipped = read_splits(source if local or is_hub(data) else data, label_column)
     complete = splits
     excluded: Mapping[str, tuple[int, ...]] = {}
     if exclude:
         splits, excluded = leave_out(splits, Path(exclude) if isinstance(exclude, str | Path) else exclude)
     _require_usable(splits, classes, data)
     parts = _divide(splits, classes, seed)
-    dataset = Dataset(source_of(data), classes, *parts, seed, label_column, skipped, excluded)
+    dataset = Dataset(source, classes, *parts, seed, label_column, skipped, excluded)
     copy = find_copy(data)
     if copy is None:
         return dataset

@@ -36,13 +36,13 @@ OPTIONS = {
     ],
     "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--json"],
     "fit": [
-        "data", *LIMITS, "--baseline", "--recipe", "--epochs", "--batch", "--set", "--seed", "--workers",
-        "--label-column", "--exclude", "-o", "--output", "--json",
+        "data", *LIMITS, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed",
+        "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
     ],
     "train": [
-        "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--seed", "--workers", "--label-column",
-        "--weights", "--exclude", "--checkpoint-seconds", "--compile", "--step-times", "--tensorboard", "--dry-run",
-        "-o", "--output", "--json",
+        "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed", "--workers",
+        "--label-column", "--weights", "--resolution", "--exclude", "--checkpoint-seconds", "--compile",
+        "--step-times", "--tensorboard", "--dry-run", "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
     "data": ["check", "sets", "data", "--label-column", "-o", "--output", "--json", "--json"],

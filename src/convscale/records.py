@@ -131,6 +131,10 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def accuracy(self, metric: Metric) -> float:
+        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
+
     def in_words(self, metric: Metric, interval: str = "") -> str:
         """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always told."""
         low, high = self.interval95

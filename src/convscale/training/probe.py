@@ -89,7 +89,7 @@ def _chosen(loop: Loop, train: Seen) -> Recipe:
     for choice in choices:
         started = time.perf_counter()
         start = fit_classifier(fitting, len(job.dataset.classes), choice, start)
-        accuracy = _measured(start, judging, job).evaluation.top1
+        accuracy = _measured(start, judging, job).evaluation.accuracy(job.dataset.metric)
         seconds = time.perf_counter() - started
         rows.append(SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(held), seconds))
         loop.pause()

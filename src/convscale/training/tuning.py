@@ -80,7 +80,7 @@ def _tried(
     trial = _trial(job, choice, Run(job.run.path / "search" / f"{index + 1:03d}"), processes)
     failure, accuracy = "", None
     try:
-        accuracy = carry_out(trial).top1
+        accuracy = carry_out(trial).accuracy(job.dataset.metric)
     except NotFiniteError as error:
         failure = error.message
     record = trial.run.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from dataclasses import replace
@@ -19,6 +20,7 @@ from convscale.data.images import ArrayImages, Subset
 from convscale.errors import BudgetError, ConfigError, DataError, TrainingError, TrainingStopped
 from convscale.evaluation.features import Seen, look
 from convscale.evaluation.measure import measure
+from convscale.files import write_atomic
 from convscale.headers import read_header
 from convscale.nn import Model, build, folded, place
 from convscale.nn.layers import ConvNormAct
@@ -433,6 +435,25 @@ def test_an_interrupted_probe_goes_on(weights: Path, tmp_path: Path, monkeypatch
     )
     cs.resume(tmp_path / "run", data=few(), quiet=True)
     assert sum(looked) == 70 + 60 and state_of(tmp_path / "run") == state_of(tmp_path / "whole")
+
+
+def test_a_full_disk_keeps_the_features(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convscale.training.stored.PART_IMAGES", 50)
+    written: list[Path] = []
+
+    def full(path: Path, write: Any) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, write)
+
+    monkeypatch.setattr("convscale.training.stored.write_atomic", full)
+    with pytest.raises(TrainingError, match="features cannot be written: No space left.*convscale resume"):
+        tuned(weights, tmp_path / "run", PROBE)
+    assert len(list((tmp_path / "run" / "features").iterdir())) == 2
+    cs.resume(tmp_path / "run", data=few(), quiet=True)
+    tuned(weights, tmp_path / "whole", PROBE)
+    assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
 
 
 def test_a_probe_passes_over_unreadable_images(weights: Path, tmp_path: Path) -> None:

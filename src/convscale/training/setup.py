@@ -10,12 +10,13 @@ from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream, Subset
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.headers import read_header
+from convscale.layers import LinearLayer, resolve
 from convscale.networks import ConvNet
 from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, synchronise_norms
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.processes import Processes
 from convscale.progress import tell
-from convscale.recipes import Recipe
+from convscale.recipes import LBFGS, Recipe
 from convscale.runs import Run, Settings, weights_file
 from convscale.training.checkpoint import free_bytes
 from convscale.training.ema import EMA
@@ -136,7 +137,12 @@ def warn_of_memory(job: Job, processes: Processes) -> None:
 def disk_bytes(job: Job) -> int:
     """The most that a run writes to the disk at one time."""
     costs = cost(job.network)
-    return CHECKPOINTS_ON_DISK * costs.training_memory_bytes_fixed + 2 * costs.file_bytes
+    features = 0
+    if isinstance(job.recipe.optimizer, LBFGS):
+        classifier = resolve(job.network).head.layers[-1]
+        images = len(job.train) + len(job.dataset.test)
+        features = 4 * images * classifier.in_channels if isinstance(classifier, LinearLayer) else 0
+    return CHECKPOINTS_ON_DISK * costs.training_memory_bytes_fixed + 2 * costs.file_bytes + features
 
 
 def require_disk(job: Job) -> None:

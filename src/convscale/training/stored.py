@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from convscale.data import ImageCollection
 from convscale.data.images import Stream, Subset
+from convscale.errors import TrainingError
 from convscale.evaluation.features import Seen, look
 from convscale.files import write_atomic
 from convscale.nn import Model
@@ -26,7 +27,7 @@ def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> 
     """What the classifier of the loop's model sees of all `images`, and the seconds that looking took.
 
     Parts of RUN/features/NAME-*.safetensors that are there and whole are taken as they are. A stream is one part.
-    Raises TrainingStopped at a signal.
+    Raises TrainingStopped at a signal, TrainingError where the disk is full.
     """
     folder, count = loop.job.run.features, len(images)
     size = count if isinstance(images, Stream) else PART_IMAGES
@@ -40,7 +41,7 @@ def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> 
             started = time.perf_counter()
             whole = images if isinstance(images, Stream) else Subset(images, np.arange(start, min(start + size, count)))
             found = _look(loop, whole, progress, name), time.perf_counter() - started
-            _write(path, *found)
+            _write(path, *found, loop.job.resumed_by)
         else:
             progress.skip(len(found[0].labels) + len(found[0].missing))
         parts.append(found[0])
@@ -50,9 +51,7 @@ def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> 
 
 def _look(loop: Loop, images: ImageCollection | Stream, progress: Progress, name: str) -> Seen:
     job, parts = loop.job, []
-    for seen in look(
-        loop.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers
-    ):  # fmt: skip
+    for seen in look(loop.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
         parts.append(seen)
         progress.step(f"features of the {name} images", len(seen.labels) + len(seen.missing))
         loop.pause()
@@ -66,11 +65,16 @@ def _joined(parts: list[Seen]) -> Seen:
     return Seen(features, torch.cat([part.labels for part in parts]), missing)
 
 
-def _write(path: Path, seen: Seen, seconds: float) -> None:
-    path.parent.mkdir(exist_ok=True)
+def _write(path: Path, seen: Seen, seconds: float, resumed_by: str) -> None:
     metadata = {"missing": json.dumps(seen.missing), "seconds": repr(seconds)}
     data = safetensors.torch.save({"features": seen.features, "labels": seen.labels}, metadata)
-    write_atomic(path, lambda file: file.write(data))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, lambda file: file.write(data))
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the features cannot be written: {error.strerror}", hint=f"make room, then: {resumed_by}"
+        ) from None
 
 
 def _read(path: Path) -> tuple[Seen, float] | None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ import convscale as cs
 from convscale.cli.main import run as command_line
 from convscale.data.images import Subset
 from convscale.data.loader import training_batches
-from convscale.errors import ConvscaleError, UnknownNameError
+from convscale.errors import ConvscaleError, TrainingStopped, UnknownNameError
 from convscale.evaluation.evaluate import measure
 from convscale.files import write_toml
 from convscale.processes import Processes
@@ -473,6 +474,24 @@ def test_an_evaluation_counts_every_image_once(tmp_path: Path) -> None:
 
     assert side_by_side(child) == [0, 0]
     assert {(tmp_path / str(rank)).read_text() for rank in range(2)} == {measured(Processes())}
+
+
+def test_no_model_outlives_the_group() -> None:
+    """Whatever ends the training: PyTorch's group, freed with the last model that is spread over it, may never end."""
+
+    def child() -> int:
+        models = []
+
+        def work() -> None:
+            model = spread(torch.nn.Linear(2, 2))
+            models.append(weakref.ref(model))
+            raise TrainingStopped("stopped", signal.SIGTERM)
+
+        with pytest.raises(TrainingStopped) as caught, Processes():
+            work()
+        return 0 if caught.traceback and models[0]() is None else 7
+
+    assert side_by_side(child) == [0, 0]
 
 
 def test_one_that_is_lost_is_told(tmp_path: Path) -> None:

@@ -58,9 +58,7 @@ def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
         name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
     )
     if wrong:
-        raise RunError(
-            f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}", hint=RESTORE
-        )
+        raise RunError(f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}", hint=RESTORE)
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
             raise RunError(f"{path}: {name} is {tensor.dtype}, not float32")

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,11 +27,11 @@ import convscale as cs
 from convscale.cli.main import run as command_line
 from convscale.data.images import Subset
 from convscale.data.loader import training_batches
-from convscale.errors import ConvscaleError, UnknownNameError
+from convscale.errors import ConvscaleError, TrainingStopped, UnknownNameError
 from convscale.evaluation.evaluate import measure
 from convscale.files import write_toml
 from convscale.processes import Processes
-from convscale.recipes import SGD, Augmentation, Recipe, RMSProp, Staircase
+from convscale.recipes import LBFGS, SGD, Augmentation, Recipe, RMSProp, Search, Staircase
 from convscale.runs import Run, Settings
 from convscale.schema import to_table
 from convscale.training import loop as loop_module
@@ -225,6 +226,82 @@ def test_the_losses_of_two_processes_are_those_of_one(photos: Path, tmp_path: Pa
         assert b.gradient_norm == pytest.approx(a.gradient_norm, rel=1e-4)
 
 
+# Transfer learning.
+
+TUNE = replace(
+    PLAIN, epochs=3, head_epochs=1, warmup_epochs=0.5, learning_rate=0.01, layer_decay=0.5, norm_statistics="frozen"
+)
+SEARCH = replace(TUNE, search=Search(learning_rates=(0.003, 0.03), share=0.25))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the network on all digits."""
+    run = tmp_path_factory.mktemp("before") / "run"
+    recipe = replace(PLAIN, batch=32, learning_rate=0.02)
+    cs.train(NETWORK, "digits", recipe, run, quiet=True)
+    return run / "weights.safetensors"
+
+
+@pytest.mark.parametrize(
+    "recipe", [TUNE, SEARCH, replace(TUNE, epochs=8, learning_rate=0.05, patience=2, validation_share=0.25)],
+    ids=["phases", "search", "patience"],
+)  # fmt: skip
+def test_two_processes_tune_as_one_does(photos: Path, weights: Path, tmp_path: Path, recipe: Recipe) -> None:
+    """What learns changes after the first epoch, frozen statistics stay; a search and early stopping decide alike."""
+    start = ("--weights", str(weights))
+    assert side_by_side(telling_states(tmp_path, arguments(photos, tmp_path / "two", recipe, *start))) == [0, 0]
+    assert command_line(arguments(photos, tmp_path / "one", recipe, *start)) == 0
+    assert [(tmp_path / f"state-{rank}").read_text() for rank in range(2)] == [state_of(tmp_path / "two")] * 2
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    assert len(one.metrics()) == len(two.metrics()) >= 2
+    for a, b in zip(one.metrics(), two.metrics(), strict=True):
+        assert b.train_loss == pytest.approx(a.train_loss, abs=1e-5) and b.top1 == a.top1
+        assert b.gradient_norm == pytest.approx(a.gradient_norm, rel=1e-4)
+    ours, theirs, before = (cs.load(path).state_dict() for path in (one.weights, two.weights, weights))
+    for name, tensor in ours.items():
+        assert torch.allclose(tensor, theirs[name], atol=1e-5), name
+        assert "running" not in name or torch.equal(theirs[name], before[name]), name
+    assert not torch.equal(theirs["stem.conv.norm.bias"], before["stem.conv.norm.bias"])
+    rows = [[(row.learning_rate, row.accuracy, row.n) for row in run.searched()] for run in (one, two)]
+    assert rows[0] == rows[1] and len(rows[0]) == len(recipe.choices()) and one.recipe() == two.recipe()
+    assert one.evaluation().n == two.evaluation().n == 21
+
+
+def test_a_search_of_two_processes_goes_on(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """A signal to one of them in the second training of the search saves, and both end; resumed, it ends the same."""
+    words = arguments(photos, tmp_path / "run", SEARCH, "--weights", str(weights))
+
+    def stopped() -> int:
+        take, taken = Stepper.take, [0]
+
+        def stop(self: Stepper, batch: Any) -> Any:
+            taken[0] += 1
+            if taken[0] == 14 and self.processes.rank == 1:
+                signal.raise_signal(signal.SIGTERM)
+            return take(self, batch)
+
+        Stepper.take = stop  # type: ignore[method-assign]
+        return command_line(words)
+
+    assert side_by_side(stopped) == [128 + signal.SIGTERM] * 2
+    assert len(Run(tmp_path / "run").searched()) == 1 and Run(tmp_path / "run" / "search" / "002").result() is None
+    assert side_by_side(lambda: command_line(["resume", str(tmp_path / "run")])) == [0, 0]
+    whole = arguments(photos, tmp_path / "whole", SEARCH, "--weights", str(weights))
+    assert side_by_side(lambda: command_line(whole)) == [0, 0]
+    assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
+
+
+def test_a_linear_probe_is_of_one_process(
+    photos: Path, weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(PLAIN, epochs=1, learning_rate=1, weight_decay=0.01, trainable="head", optimizer=LBFGS())
+    words = arguments(photos, tmp_path / "run", recipe, "--weights", str(weights))
+    assert side_by_side(lambda: command_line(words)) == [2, 2]
+    assert capfd.readouterr().err.count("error: a linear probe runs in one process") == 2
+    assert not (tmp_path / "run").exists()
+
+
 # A worker of torchrun that harms itself or its parent, once, before a step.
 HARM = """
 import os, signal, sys
@@ -397,6 +474,24 @@ def test_an_evaluation_counts_every_image_once(tmp_path: Path) -> None:
 
     assert side_by_side(child) == [0, 0]
     assert {(tmp_path / str(rank)).read_text() for rank in range(2)} == {measured(Processes())}
+
+
+def test_no_model_outlives_the_group() -> None:
+    """Whatever ends the training: PyTorch's group, freed with the last model that is spread over it, may never end."""
+
+    def child() -> int:
+        models = []
+
+        def work() -> None:
+            model = spread(torch.nn.Linear(2, 2))
+            models.append(weakref.ref(model))
+            raise TrainingStopped("stopped", signal.SIGTERM)
+
+        with pytest.raises(TrainingStopped) as caught, Processes():
+            work()
+        return 0 if caught.traceback and models[0]() is None else 7
+
+    assert side_by_side(child) == [0, 0]
 
 
 def test_one_that_is_lost_is_told(tmp_path: Path) -> None:

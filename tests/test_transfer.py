@@ -142,6 +142,9 @@ def test_a_search_of_any_size() -> None:
     thinned = cs.recipe("kornblith").searching(3, 2).search
     assert thinned.learning_rates == (1e-4, 3.16e-3, 0.1) and thinned.weight_decays == (0, 1e-3)
     assert cs.recipe("kornblith").searching(1, 1).choices() == []
+    # What is searched follows the batch as the learning rate does, where few images make it smaller too.
+    assert replace(sized, batch=64).for_images(32).search.learning_rates == (0.00158, 0.005, 0.0158)
+    assert sized.with_changes(batch=32, learning_rate=0.5).search == sized.search
     assert len(cs.recipe("linear-probe").searching(5, 3).choices()) == 3  # a probe has no learning rates
     with pytest.raises(ConfigError, match="weight decays to try 0"):
         recipe.searching(1, 0)
@@ -226,6 +229,13 @@ def test_weights_serve_any_input_size(weights: Path, tmp_path: Path) -> None:
     network = NETWORK.at_resolution(17)
     run, _ = cs.train(network, few(), TUNE, tmp_path / "run", quiet=True, weights=str(weights))
     assert run.preprocessing().size == 17 and read_header(run.weights).network.resolution == 17
+
+
+def test_a_recipe_that_needs_weights_says_so(weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, recipe in (("head", PROBE), ("frozen", replace(TUNE, epochs=1, head_epochs=0))):
+        for start in (None, str(weights)):
+            cs.train(NETWORK, few(20, 10, 2), recipe, tmp_path / f"{name}-{start is None}", weights=start)
+            assert ("starts from random ones: --weights FILE" in capfd.readouterr().err) == (start is None)
 
 
 # Early stopping.
@@ -390,9 +400,10 @@ def test_the_fit_is_logistic_regression() -> None:
             assert np.abs(probabilities.numpy() - peer.predict_proba(scaled)).max() < 2e-3
 
 
-def test_the_linear_probe(weights: Path, tmp_path: Path) -> None:
-    evaluation = tuned(weights, tmp_path / "run", PROBE)
-    run = Run(tmp_path / "run")
+def test_the_linear_probe(weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run, evaluation = cs.train(NETWORK, few(), PROBE, tmp_path / "run", weights=str(weights))
+    told = capfd.readouterr().err
+    assert "images/s  done" in told and " left" not in told
     before, after = tensors(weights), tensors(run.weights)
     for name, value in after.items():
         assert name.startswith("head.classifier.") or torch.equal(before[name], value)

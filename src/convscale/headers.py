@@ -16,6 +16,7 @@ from convscale.version import __version__
 
 FORMAT_VERSION = 1
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
+RESTORE = "restore the file, or copy it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def read_header(path: Path) -> WeightsHeader:
             else None,
         )
     except (KeyError, ValueError) as error:
-        raise RunError(f"{path}: the header is damaged: {error}") from None
+        raise RunError(f"{path}: the header is damaged: {error}", hint=RESTORE) from None
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -101,13 +102,16 @@ def _metadata(path: Path) -> dict[str, str]:
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else _HEADER_LIMIT + 1
             if length > min(_HEADER_LIMIT, path.stat().st_size):
-                raise RunError(f"{path}: not a safetensors file, or cut short")
+                raise RunError(
+                    f"{path}: not a safetensors file, or cut short",
+                    hint=f"another library's: convscale convert {path} -o OUT; else {RESTORE}",
+                )
             text = file.read(length).decode("utf-8")
         return from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, ConfigError, AttributeError):
-        raise RunError(f"{path}: the header is damaged") from None
+        raise RunError(f"{path}: the header is damaged", hint=RESTORE) from None
 
 
 def require_version(path: Path, found: str | int) -> None:

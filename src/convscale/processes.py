@@ -6,9 +6,11 @@ averaged by DistributedDataParallel, BN statistics are those of the whole batch,
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
@@ -56,6 +58,10 @@ class Processes:
             return
         if error is None or isinstance(error, TrainingStopped) or self._all_know:
             self.barrier()  # nobody leaves while another still needs it, or torchrun ends it before it has spoken
+        # A model that is spread over processes must not outlive the group: freed by Python as its last owner, the group
+        # waits for a thread of its own that waits for Python. The error's frames hold such models.
+        traceback.clear_frames(trace)
+        gc.collect()
         dist.destroy_process_group()
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(

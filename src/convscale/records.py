@@ -61,9 +61,10 @@ class TrainRecord:
 
     top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
     best_epoch: of best.safetensors, which the held-out images chose, or with early stopping the validation images.
-    seconds: of all of it, interruptions left out. images_per_second: of training alone.
-    predicted_seconds: from the first steps, none for a short run. unreadable: images that were skipped.
-    processes: how many trained. state_sha256: of weights, EMA, optimizer, position of the sampler and random state.
+    seconds: of all of it, interruptions left out, and the trainings of a search, whose own are in search.json.
+    images_per_second: of training alone. predicted_seconds: from the first steps, none for a short run.
+    unreadable: images that were skipped. processes: how many trained. state_sha256: of weights, EMA, optimizer,
+    position of the sampler and random state.
     """
 
     top1: float

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from convscale.errors import RunError
 from convscale.files import write_atomic
-from convscale.headers import WeightsHeader, read_header
+from convscale.headers import RESTORE, WeightsHeader, read_header
 from convscale.nn.model import Model, build
 from convscale.runs import weights_file
 
@@ -50,7 +50,7 @@ def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
     try:
         tensors = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{path}: damaged: {error}") from None
+        raise RunError(f"{path}: damaged: {error}", hint=RESTORE) from None
     with torch.device("meta"):
         model = build(header.network)
     expected = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_NOT_STORED)}
@@ -58,12 +58,14 @@ def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
         name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
     )
     if wrong:
-        raise RunError(f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}")
+        raise RunError(f"{path}: {len(wrong)} tensors do not fit its network, the first is {wrong[0]!r}", hint=RESTORE)
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
             raise RunError(f"{path}: {name} is {tensor.dtype}, not float32")
         if not torch.isfinite(tensor).all():
-            raise RunError(f"{path}: {name} holds NaN or infinite values")
+            raise RunError(
+                f"{path}: {name} holds NaN or infinite values", hint="the training that made it diverged: train anew"
+            )
     counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)}
     model.load_state_dict(tensors | counters, assign=True)
     model.preprocessing, model.classes = header.preprocessing, header.classes

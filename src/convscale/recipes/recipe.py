@@ -99,7 +99,6 @@ class Recipe:
         require_between("batch", self.batch, 2, 1_000_000)  # batch norm needs two
         require_between("learning_rate", self.learning_rate, 0, 1000)
         require_between("weight_decay", self.weight_decay, 0, 10)
-        require_between("warmup_epochs", self.warmup_epochs, 0, self.epochs)
         require_between("gradient_clip", self.gradient_clip, 0, math.inf)
         require_between("accumulation", self.accumulation, 1, self.batch // 2)
         require_between("norm_momentum", self.norm_momentum, 0, 1)
@@ -142,12 +141,14 @@ class Recipe:
     def with_changes(self, **changes: Any) -> Recipe:
         """The same recipe with other values; None changes nothing.
 
-        The learning rate follows a changed batch in proportion (Goyal et al. 2017), and warm-up and staircase
-        stretch with changed epochs, each unless it is given too.
+        The learning rate follows a changed batch in proportion (Goyal et al. 2017), as do those that are searched, and
+        warm-up and staircase stretch with changed epochs, each unless it is given too.
         """
         given = {key: value for key, value in changes.items() if value is not None}
         if "batch" in given and "learning_rate" not in given:
             given["learning_rate"] = self.learning_rate * given["batch"] / self.batch
+            rates = tuple(rate * given["batch"] / self.batch for rate in self.search.learning_rates)
+            given.setdefault("search", replace(self.search, learning_rates=rates))
         if "batch" in given and "accumulation" not in given:
             given["accumulation"] = max(1, min(self.accumulation, given["batch"] // 2))
         if "epochs" in given:

@@ -65,6 +65,7 @@ def fit_probe(loop: Loop) -> Measured:
     position.total_steps = fitted.iterations
     position.training_images, position.training_seconds = len(train.labels), seconds
     fitting_seconds = time.perf_counter() - started
+    loop.progress.done_steps = loop.progress.total_steps
     loop.keep_record(
         EpochRecord(
             epoch=1, steps=fitted.iterations, learning_rate=recipe.learning_rate, train_loss=fitted.loss,

@@ -134,6 +134,15 @@ def warn_of_memory(job: Job, processes: Processes) -> None:
         tell(f"{images} images at once need {format_bytes(needed)}, {format_bytes(free)} are free: --batch auto")
 
 
+def warn_of_no_weights(job: Job, processes: Processes) -> None:
+    """Say that a recipe which keeps what trained weights know was given none."""
+    recipe = job.recipe
+    keeps = recipe.trainable == "head" or recipe.norm_statistics == "frozen"
+    if keeps and job.settings.weights is None and processes.first and not job.quiet:
+        what = "everything before the classifier" if recipe.trainable == "head" else "statistics of batch norm"
+        tell(f"the recipe keeps {what} as the weights have it, and starts from random ones: --weights FILE")
+
+
 def disk_bytes(job: Job) -> int:
     """The most that a run writes to the disk at one time."""
     costs = cost(job.network)

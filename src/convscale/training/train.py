@@ -29,7 +29,7 @@ from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.loop import Loop
 from convscale.training.probe import fit_probe
-from convscale.training.setup import make_job, make_state, require_disk, warn_of_memory
+from convscale.training.setup import make_job, make_state, require_disk, warn_of_memory, warn_of_no_weights
 from convscale.training.state import TrainingState
 from convscale.training.tuning import with_choice
 from convscale.units import format_seconds
@@ -68,6 +68,7 @@ def train(
         if processes.first and again and path.is_dir():
             job.run.discard()  # half made by processes that were killed
         processes.together(lambda: _create(job, processes))
+        warn_of_no_weights(job, processes)
         return _carry_out(job, processes, fresh=True)
 
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import convscale as cs
 from convscale.data import Dataset
 from convscale.data.images import ArrayImages, Subset
-from convscale.errors import BudgetError, ConfigError, DataError, TrainingError, TrainingStopped
+from convscale.errors import BudgetError, ConfigError, DataError, RunError, TrainingError, TrainingStopped
 from convscale.evaluation.features import Seen, look
 from convscale.evaluation.measure import measure
 from convscale.files import write_atomic
@@ -329,6 +329,49 @@ def test_an_interrupted_search_goes_on(
     assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
 
 
+def test_a_search_goes_on_from_the_same_weights_only(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, take = tmp_path / "mine.safetensors", Stepper.take
+    mine.write_bytes(weights.read_bytes())
+
+    def stop(self: Stepper, batch: Any) -> Any:
+        if self.state.position.total_steps == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return take(self, batch)
+
+    monkeypatch.setattr(Stepper, "take", stop)
+    with pytest.raises(TrainingStopped):
+        tuned(mine, tmp_path / "run", searching())
+    monkeypatch.undo()
+    mine.unlink()
+    with pytest.raises(RunError, match="no such run folder or weights file.*put back those"):
+        cs.resume(tmp_path / "run", data=few(), quiet=True)
+    model, header = cs.load_weights(weights)
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.1)
+    cs.save_weights(mine, model, header)
+    with pytest.raises(RunError, match="other weights than the run began with"):
+        cs.resume(tmp_path / "run", data=few(), quiet=True)
+    assert (tmp_path / "run" / "search" / "001").is_dir()
+    mine.write_bytes(weights.read_bytes())
+    cs.resume(tmp_path / "run", data=few(), quiet=True)
+
+
+def test_what_was_done_is_kept_where_the_data_fails(weights: Path, tmp_path: Path) -> None:
+    """Features that were computed are not thrown away with a message that says how to go on."""
+    (tmp_path / "photos").mkdir()
+    photos = digit_photos(tmp_path / "photos", 30)
+    for broken in sorted((photos / "0").iterdir())[:8]:
+        broken.write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot be read"):
+        cs.train(NETWORK, photos, PROBE, tmp_path / "run", quiet=True, weights=str(weights))
+    assert list((tmp_path / "run" / "features").iterdir())
+    with pytest.raises(DataError, match="a search holds out 25% of the 5 training images: class .* has a single image"):
+        tuned(weights, tmp_path / "few", searching(), few(5, 5))
+    assert not (tmp_path / "few").exists()
+
+
 def test_a_choice_that_diverges_loses(weights: Path, tmp_path: Path) -> None:
     wild = Search(learning_rates=(900.0, 0.02), share=0.25)
     tuned(weights, tmp_path / "run", searching(search=wild, gradient_clip=0.0, norm_statistics="batch"))
@@ -480,7 +523,7 @@ def test_a_probe_passes_over_unreadable_images(weights: Path, tmp_path: Path) ->
     with pytest.raises(DataError, match="cannot be read"):
         strict = replace(PROBE, max_unreadable=0.0)
         cs.train(network, photos, strict, tmp_path / "strict", quiet=True, weights=str(weights))
-    assert not (tmp_path / "strict").exists()
+    assert (tmp_path / "strict" / "features").exists()  # --set max_unreadable=... goes on with them
 
 
 # Through fit, and with real weights.

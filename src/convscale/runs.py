@@ -61,8 +61,8 @@ class Settings:
     """How a recipe is carried out: what changes nothing about the result but `seed`, `weights` and `exclude`.
 
     workers: processes that load images. checkpoint_seconds: the time between checkpoints, which every epoch ends
-    with too. compile: through torch.compile. weights: a file to start from. exclude: a list of images to leave out.
-    changed: what differs from the recipe that it was made from.
+    with too. compile: through torch.compile. weights: a file to start from, weights_sha256: what it was then.
+    exclude: a list of images to leave out. changed: what differs from the recipe that it was made from.
     """
 
     seed: int = 0
@@ -72,6 +72,7 @@ class Settings:
     step_times: bool = False
     tensorboard: bool = False
     weights: str | None = None
+    weights_sha256: str = ""
     exclude: str | None = None
     changed: tuple[str, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from convscale.costs import cost
@@ -74,7 +75,11 @@ def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple
             f"{dataset.source}: {why} holds out training images, which a stream does not let one draw",
             hint="read the data as hf:... or from a folder",
         )
-    kept, held = stratified_split(dataset.train.labels, share, seed, dataset.classes)
+    try:
+        kept, held = stratified_split(dataset.train.labels, share, seed, dataset.classes)
+    except DataError as error:
+        told = f"{why} holds out {share:.0%} of the {len(dataset.train):,} training images: {error.message}"
+        raise DataError(told, hint="more images, or without it") from None
     return Subset(dataset.train, kept), Subset(dataset.train, held)
 
 
@@ -93,7 +98,7 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     recipe, settings = job.recipe, job.settings
     model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
     if settings.weights is not None and from_start:
-        start_from(model, weights_file(Path(settings.weights)), job.dataset.classes)
+        start_from(model, _weights_of(settings), job.dataset.classes)
     model = place(model)
     if processes.world > 1:
         synchronise_norms(model)
@@ -102,6 +107,22 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
     position = Position(seed=settings.seed, accumulation=recipe.accumulation)
     return TrainingState(model, ema, make_optimizer(model, recipe), position)
+
+
+def weights_sha256(path: str) -> str:
+    """Of a weights file, or a run's. Raises RunError where there is none."""
+    with weights_file(Path(path)).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights_of(settings: Settings) -> Path:
+    """The weights to start from. Raises RunError where they are gone, or not those that they were at first: what was
+    trained from them until now would not belong to what follows."""
+    path, wanted = Path(settings.weights or ""), settings.weights_sha256
+    if not path.exists() or (wanted and weights_sha256(str(path)) != wanted):
+        what = "other weights than the run began with" if path.exists() else "no such run folder or weights file"
+        raise RunError(f"{path}: {what}", hint="put back those that it began with, or train anew")
+    return weights_file(path)
 
 
 def train_classifier_alone(model: Model) -> None:

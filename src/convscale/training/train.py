@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,14 @@ from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.loop import Loop
 from convscale.training.probe import fit_probe
-from convscale.training.setup import make_job, make_state, require_disk, warn_of_memory, warn_of_no_weights
+from convscale.training.setup import (
+    make_job,
+    make_state,
+    require_disk,
+    warn_of_memory,
+    warn_of_no_weights,
+    weights_sha256,
+)
 from convscale.training.state import TrainingState
 from convscale.training.tuning import with_choice
 from convscale.units import format_seconds
@@ -64,6 +72,8 @@ def train(
             if isinstance(data, Dataset)
             else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude)
         )
+        if chosen.weights is not None:
+            chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))
         job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
         if processes.first and again and path.is_dir():
             job.run.discard()  # half made by processes that were killed
@@ -160,10 +170,16 @@ def _carry_out(job: Job, processes: Processes, *, fresh: bool) -> tuple[Run, Eva
             chosen = with_choice(job, processes, lambda trial: _try(trial, processes, interrupts))
             return _train(chosen, processes, interrupts)
         except InputError:
-            first = [path.name.endswith("-000000000-evaluated") for path in list_checkpoints(job.run.checkpoints)]
-            if fresh and processes.first and all(first) and not job.run.searched():
+            if fresh and processes.first and not _has_progress(job.run):
                 job.run.discard()  # nothing to keep: leave the name free for the next try
             raise
+
+
+def _has_progress(run: Run) -> bool:
+    """Whether a run folder holds work that would be lost with it: steps, features, or a search's."""
+    later = [path for path in list_checkpoints(run.checkpoints) if not path.name.endswith("-000000000-evaluated")]
+    trials = [Run(path) for path in (run.path / "search").glob("*")]
+    return bool(later or run.searched()) or run.features.exists() or any(map(_has_progress, trials))
 
 
 def _try(trial: Job, processes: Processes, interrupts: Interrupts) -> Evaluation:

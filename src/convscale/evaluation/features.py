@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +16,12 @@ from torch import Tensor
 
 from convscale.data import FileImages, ImageCollection
 from convscale.data.images import Stream
-from convscale.data.loader import Batch, Normalise, evaluation_batches
+from convscale.data.loader import Batch, Normalise, evaluation_batches, evaluation_loads
 from convscale.errors import ConfigError, DataError
 from convscale.nn import Model, folded, keep_memory, load, place
 from convscale.preprocessing import Preprocessing
 
-IMAGES_AT_ONCE = 8  # in each thread: their widest maps stay near the processor
+IMAGES_AT_ONCE = 4  # in each thread: their widest maps stay near the processor
 
 
 class Seen(NamedTuple):
@@ -76,27 +77,43 @@ def look(
 ) -> Generator[Seen, None, None]:
     """What `see` gives of a copy of the model with its batch norms folded, batch by batch, in the images' order.
 
-    On a CPU each core looks at a batch of its own, which is faster than all cores at one, and gives the same values
-    for any number of them. `workers`: processes that load images beside them.
+    On a CPU each core loads a batch of its own and looks at it, which is faster than all cores at one, and gives the
+    same values for any number of them. `workers`: processes that load images instead, for a GPU.
     """
     model = folded(place(model))
     normalise = Normalise(preprocessing, next(model.parameters()).device)
 
     @torch.inference_mode()
-    def work(loaded: Batch) -> Seen:
+    def work(load: Callable[[], Batch]) -> Seen:
         torch.set_num_threads(1)
+        loaded = load()
         values = see(model, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
         return Seen(values.float().cpu(), loaded.labels, loaded.missing)
 
     ahead: deque[Future[Seen]] = deque()
-    with _cores(normalise.device) as (pool, cores):
-        with closing(evaluation_batches(images, preprocessing, batch, workers)) as batches:
-            for loaded in batches:
-                ahead.append(pool.submit(work, loaded))
-                if len(ahead) > 2 * cores:
-                    yield ahead.popleft().result()
+    with _cores(normalise.device) as (pool, cores), closing(_loads(images, preprocessing, batch, workers)) as loads:
+        for load in loads:
+            ahead.append(pool.submit(work, load))
+            if len(ahead) > 2 * cores:
+                yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _loads(
+    images: ImageCollection | Stream, preprocessing: Preprocessing, batch: int, workers: int
+) -> Generator[Callable[[], Batch], None, None]:
+    """Functions that give the batches: by loading them, or of batches that processes loaded."""
+    if not workers:
+        yield from evaluation_loads(images, preprocessing, batch)
+        return
+    with closing(evaluation_batches(images, preprocessing, batch, workers)) as batches:
+        for loaded in batches:
+            yield partial(_given, loaded)
+
+
+def _given(loaded: Batch) -> Batch:
+    return loaded
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def features(path):
 
 
 def probe(strength):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200))
 
 
 x, y = features(train)

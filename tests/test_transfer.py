@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import convscale as cs
 from convscale.data import Dataset
 from convscale.data.images import ArrayImages, Subset
+from convscale.dialects import Choices
 from convscale.errors import BudgetError, ConfigError, DataError, RunError, TrainingError, TrainingStopped
 from convscale.evaluation.features import Seen, look
 from convscale.evaluation.measure import measure
@@ -595,10 +596,8 @@ def test_a_stream_cannot_be_searched(weights: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def mobilenet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("real") / "mobilenet.safetensors"
-    cs.convert(
-        real_data / "weights" / "mobilenetv2_100_imagenet1k.safetensors", target, padding="same", bn_eps=1e-3,
-        mean=(0.5,) * 3, std=(0.5,) * 3,
-    )  # fmt: skip
+    choices = Choices(padding="same", norm_eps=1e-3, mean=(0.5,), std=(0.5,))
+    cs.convert(real_data / "weights" / "mobilenetv2_100_imagenet1k.safetensors", target, choices=choices)
     return target
 
 

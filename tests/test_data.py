@@ -380,5 +380,6 @@ def test_data_named_from_the_working_folder_is_known_again(tmp_path: Path, monke
         data = cs.open_dataset(name)
         assert data.source == str(tmp_path / "photos") and data.train.name(0).startswith(data.source)
         assert cs.open_dataset(data.source).record() == data.record()
-    with pytest.raises(DataError, match="^foto: no such file or folder"):
-        cs.open_dataset("foto")
+    for wrong in ("foto", ""):  # no name is not the working folder
+        with pytest.raises(DataError, match=f"^{wrong}: no such file or folder"):
+            cs.open_dataset(wrong)

@@ -88,7 +88,7 @@ def open_dataset(
     if str(data).startswith(STREAM_PREFIX):
         return _open_streams(str(data), seed, label_column, exclude)
     source = source_of(data)  # read from there: images have the names then that they will have when it is opened again
-    local = Path(data).exists()
+    local = bool(str(data)) and Path(data).exists()
     splits, classes, skipped = read_splits(source if local or is_hub(data) else data, label_column)
     complete = splits
     excluded: Mapping[str, tuple[int, ...]] = {}

@@ -85,7 +85,6 @@ def look(
 
     @torch.inference_mode()
     def work(load: Callable[[], Batch]) -> Seen:
-        torch.set_num_threads(1)
         loaded = load()
         values = see(model, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
         return Seen(values.float().cpu(), loaded.labels, loaded.missing)
@@ -121,7 +120,7 @@ def _cores(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """Threads, one a core that PyTorch may use, of which each computes alone; one for a GPU."""
     before = torch.get_num_threads()
     count = before if device.type == "cpu" else 1
-    pool = ThreadPoolExecutor(count, thread_name_prefix="features")
+    pool = ThreadPoolExecutor(count, "features", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool, count
     finally:

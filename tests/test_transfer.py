@@ -524,7 +524,9 @@ def test_a_probe_passes_over_unreadable_images(weights: Path, tmp_path: Path) ->
     with pytest.raises(DataError, match="cannot be read"):
         strict = replace(PROBE, max_unreadable=0.0)
         cs.train(network, photos, strict, tmp_path / "strict", quiet=True, weights=str(weights))
-    assert (tmp_path / "strict" / "features").exists()  # --set max_unreadable=... goes on with them
+    assert (tmp_path / "strict" / "features").exists()
+    _, again = cs.resume(tmp_path / "strict", changes=["max_unreadable=0.05"], quiet=True)
+    assert again == evaluation and not (tmp_path / "strict" / "features").exists()
 
 
 # Through fit, and with real weights.

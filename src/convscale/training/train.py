@@ -125,7 +125,7 @@ def _resume(
             run.remove_checkpoints()
         return run, run.evaluation()
     recipe = run.recipe()
-    if changes and recipe.search:
+    if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
         raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
     dataset = _same_data(run, data)
     job = make_job(

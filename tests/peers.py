@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convscale.dialects.verify import library
+from convscale.dialects.peers import library
 
 
 def timm() -> Any:

@@ -28,13 +28,13 @@ from convscale.data.loader import Normalise
 from convscale.data.transforms import evaluation_view_of
 from convscale.dialects import DIALECTS, Choices, convert
 from convscale.dialects.convert import WRITTEN, imagenet_classes
+from convscale.dialects.peers import build_peer
 from convscale.dialects.published import find_published, published
 from convscale.dialects.reading import read_foreign
-from convscale.dialects.verify import build_peer
 from convscale.errors import ConfigError, DataError, RunError, UnknownNameError
 from convscale.headers import WeightsHeader, read_header
 from convscale.nn import load_weights
-from convscale.preprocessing import Preprocessing, default_preprocessing
+from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, default_preprocessing
 from tests import peers
 
 # The peers warn of their own futures when they are imported.
@@ -48,6 +48,15 @@ EFFICIENTNETS = ("efficientnet-b0", "efficientnet-b1", "efficientnet-b4")
 def seeded() -> None:
     """Peers draw their weights from PyTorch's own generator."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three images."""
+    folder = tmp_path_factory.mktemp("noise")
+    for index in range(3):
+        Image.effect_noise((90 + index, 80), 60).convert("RGB").save(folder / f"{index}.png")
+    return folder
 
 
 @torch.inference_mode()
@@ -143,10 +152,10 @@ def keras() -> Any:
     return pytest.importorskip("keras")
 
 
-def keras_model(keras: Any, name: str, size: int) -> Any:
+def keras_model(keras: Any, name: str, size: int, classes: int = 6) -> Any:
     """An application of Keras, norms and normalisation random."""
     model = getattr(keras.applications, name)(
-        weights=None, classes=6, classifier_activation=None, input_shape=(size, size, 3)
+        weights=None, classes=classes, classifier_activation=None, input_shape=(size, size, 3)
     )
     chance = np.random.default_rng(0)
     for layer in model.layers:
@@ -160,8 +169,8 @@ def keras_model(keras: Any, name: str, size: int) -> Any:
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 @pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB1", "EfficientNetB4"])
-def test_keras(tmp_path: Path, keras: Any, name: str, suffix: str) -> None:
-    """Normalisation is inside its model: pixels of 0 to 255 go in there."""
+def test_keras(tmp_path: Path, keras: Any, noise: Path, name: str, suffix: str) -> None:
+    """Normalisation is inside its model: pixels of 0 to 255 go in there. --verify has Keras read its own file."""
     network = cs.network(f"efficientnet-{name[-2:].lower()}")
     if suffix != ".weights.h5" and name != "EfficientNetB0":
         pytest.skip("the formats are tried on B0")
@@ -169,8 +178,9 @@ def test_keras(tmp_path: Path, keras: Any, name: str, suffix: str) -> None:
         theirs = keras_model(keras, name, size)
         file = tmp_path / f"{size}{suffix}"
         theirs.save_weights(file) if suffix == ".weights.h5" else theirs.save(file)
-        done = convert(file, tmp_path / "ours.safetensors")
+        done = convert(file, tmp_path / "ours.safetensors", verify=noise, choices=Choices(resolution=size))
         ours, header = load_weights(tmp_path / "ours.safetensors")
+        assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
         assert done.dialect == "keras" and header.preprocessing.mean == pytest.approx((0.4, 0.5, 0.6))
         pixels = torch.randint(
             0, 256, (1, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -182,8 +192,36 @@ def test_keras(tmp_path: Path, keras: Any, name: str, suffix: str) -> None:
     assert any("normalisation was inside the model" in note for note in done.notes)
 
 
-def test_tensorflow(tmp_path: Path) -> None:
-    """A checkpoint as the reference code saves it: 1,001 classes, moving averages of weights and statistics."""
+def test_keras_mends_the_normalisation_of_its_published_weights(
+    tmp_path: Path, keras: Any, noise: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their variance is a standard deviation: a Rescaling, built for them alone, puts it right."""
+    file = tmp_path / "efficientnetb0.weights.h5"
+    made = keras_model(keras, "EfficientNetB0", 224, classes=1000)
+    next(layer for layer in made.layers if type(layer).__name__ == "Normalization").set_weights(
+        [np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)]
+    )
+    made.save_weights(file)
+    application = sys.modules["keras.src.applications.efficientnet"]
+    monkeypatch.setattr(application.file_utils, "get_file", lambda *_, **__: str(file))  # instead of a download
+    theirs = keras.applications.EfficientNetB0(weights="imagenet", classifier_activation=None)
+    done = convert(file, tmp_path / "ours.safetensors", verify=noise)
+    assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
+    assert any("the Rescaling that mends" in note for note in done.notes)
+    ours, header = load_weights(tmp_path / "ours.safetensors")
+    pixels = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = theirs(pixels.permute(0, 2, 3, 1).float()).cpu()
+        found = ours(Normalise(header.preprocessing, torch.device("cpu"))(pixels))
+    assert float((expected - found).abs().max() / expected.abs().max()) < CLOSE
+    other = convert(file, tmp_path / "ours.safetensors", verify=noise, choices=Choices(norm_eps=0.1))
+    assert other.max_relative_difference is not None and other.max_relative_difference > CLOSE
+
+
+@pytest.mark.usefixtures("keras")
+def test_tensorflow(tmp_path: Path, noise: Path) -> None:
+    """A checkpoint as the reference code saves it: 1,001 classes, moving averages of weights and statistics. --verify
+    gives Keras's network the very same."""
     pytest.importorskip("tensorflow")
     from convscale.dialects.layout import dialect
     from convscale.layers import resolve
@@ -206,8 +244,9 @@ def test_tensorflow(tmp_path: Path) -> None:
         [sys.executable, "-c", SAVER, str(tmp_path / "arrays.npz"), str(tmp_path / "model.ckpt-218949")],
         check=True, capture_output=True, timeout=250,
     )  # fmt: skip
-    done = convert(tmp_path / "model.ckpt-218949", tmp_path / "ours.safetensors")
+    done = convert(tmp_path / "model.ckpt-218949", tmp_path / "ours.safetensors", verify=noise)
     ours, header = load_weights(tmp_path / "ours.safetensors")
+    assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
     assert done.dialect == "tf" and header.network == network.with_classes(1000)
     assert any("moving averages" in note for note in done.notes) and any("background" in note for note in done.notes)
     images = torch.randn(1, 3, 65, 65)
@@ -297,15 +336,6 @@ def write(network: cs.ConvNet, file: Path) -> Path:
 
 
 # Verified
-
-
-@pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three images."""
-    folder = tmp_path_factory.mktemp("noise")
-    for index in range(3):
-        Image.effect_noise((90 + index, 80), 60).convert("RGB").save(folder / f"{index}.png")
-    return folder
 
 
 def test_verify_compares_with_the_library_itself(tmp_path: Path, noise: Path) -> None:

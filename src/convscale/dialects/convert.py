@@ -74,7 +74,7 @@ def convert(
         tensors = _exported(model, header, to)
         done = replace(done, dialect=to, tensors=len(tensors), notes=(*done.notes, *_lost(header, to)))
     if verify is not None:
-        difference = compare(dialect_of(done.dialect), tensors, model, header, verify)
+        difference = compare(recognise(tensors, str(source), done.dialect), tensors, model, header, source, verify)
         done = replace(done, max_relative_difference=difference)
     if to is None:
         save_weights(output, model, header)

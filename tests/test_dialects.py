@@ -181,7 +181,9 @@ def test_keras(tmp_path: Path, keras: Any, noise: Path, name: str, suffix: str) 
         done = convert(file, tmp_path / "ours.safetensors", verify=noise, choices=Choices(resolution=size))
         ours, header = load_weights(tmp_path / "ours.safetensors")
         assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
-        assert done.dialect == "keras" and header.preprocessing.mean == pytest.approx((0.4, 0.5, 0.6))
+        assert (
+            done.dialect == "keras" and not done.unused and header.preprocessing.mean == pytest.approx((0.4, 0.5, 0.6))
+        )
         pixels = torch.randint(
             0, 256, (1, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
         )

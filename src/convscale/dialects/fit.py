@@ -83,7 +83,7 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool) 
     expected = {entry.theirs: entry for entry in entries}
     head = {entry.theirs for entry in entries if entry.ours.startswith("head.classifier")}
     missing = tuple(sorted(expected.keys() - tensors.keys()))
-    unused = tuple(sorted(tensors.keys() - expected.keys()))
+    unused = tuple(sorted(key for key in tensors.keys() - expected.keys() if not key.startswith(_PREPROCESSING)))
     wrong = [f"{key} is missing" for key in missing if set(missing) != head]
     wrong += [f"{key} has no place" for key in unused if not key.startswith(_KNOWN_EXTRAS)]
     wrong += [
@@ -96,7 +96,8 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool) 
     return wrong or Fit(network, own_table, entries, tensors, unused, missing, tuple(notes))
 
 
-_KNOWN_EXTRAS = ("normalization/", "global_step", "rescaling/")
+_PREPROCESSING = "normalization/"  # Keras's, used as such
+_KNOWN_EXTRAS = ("global_step", "rescaling/")
 
 
 def _with_prefix(known: Dialect, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

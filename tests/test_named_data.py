@@ -255,7 +255,8 @@ def test_the_metric_is_recorded_and_comes_first(pets: Path, tmp_path: Path, caps
     arguments = ("train", "small-mbconv", "--data", f"oxford-pets@{pets}", "--epochs", 1, "-o", tmp_path / "run")
     code, out, err = run(capsys, *arguments)
     assert code == 0 and out.startswith("mean per class 0.") and ", top-1 0." in out and "on 37 images" in out
-    assert "note: oxford-pets: 74 training images here, 3,680 published" in err
+    note = "note: oxford-pets: 74 training images here, 3,680 published"
+    assert note in err and note in run(capsys, "data", "check", f"oxford-pets@{pets}")[2]
     record = Run(tmp_path / "run").data()
     assert record is not None
     assert (record.source, record.published, record.metric) == (f"oxford-pets@{pets}", "oxford-pets", "mean_per_class")

@@ -271,9 +271,9 @@ def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -
     run, chance = tmp_path / "run", random.Random(attempt)
 
     def slow_to_save() -> None:
-        from convscale.training import loop
+        from convscale.training import session
 
-        real = loop.save_checkpoint
+        real = session.save_checkpoint
 
         def slow(*arguments: Any) -> Path:
             if (tmp_path / "now").exists():
@@ -281,7 +281,7 @@ def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -
                     time.sleep(0.01)
             return real(*arguments)
 
-        loop.save_checkpoint = slow
+        session.save_checkpoint = slow
         trained(photos, run, workers=attempt % 2)
 
     assert (
@@ -304,10 +304,10 @@ def test_killed_between_any_two_writes(
     run = tmp_path / "run"
 
     def child() -> None:
-        from convscale.training import loop, train
+        from convscale.training import results, session
 
         calls = [0]
-        for owner in (Run, loop, train):
+        for owner in (Run, session, results):
             real = getattr(owner, name, None)
             if real is None:
                 continue

@@ -31,6 +31,7 @@ from convscale.runs import Run
 from convscale.training.loop import Loop
 from convscale.training.optimizer import is_norm, learning_rate, make_optimizer
 from convscale.training.probe import fit_classifier
+from convscale.training.session import Session
 from convscale.training.step import Stepper
 from tests.images import digit_photos
 
@@ -123,6 +124,7 @@ def test_steps_and_momentum_follow_the_images() -> None:
         assert fitting.epochs == round(20_000 / steps) and fitting.norm_momentum == min(10 / steps, 0.1)
         assert fitting.for_images(images) == fitting
     assert recipe.with_changes(epochs=3).for_images(2040).epochs == 3
+    assert recipe.with_settings(["epochs=3", "warmup_epochs=0"]).for_images(2040).epochs == 3
     choices = recipe.choices()
     assert len(choices) == 7 * 8 and not any(choice.search for choice in choices)
     assert {choice.learning_rate for choice in choices} == {1e-4, 3.16e-4, 1e-3, 3.16e-3, 0.01, 0.0316, 0.1}
@@ -167,13 +169,13 @@ def test_what_does_not_go_with_a_probe_is_told(setting: str) -> None:
 def test_fine_tuning_in_phases(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier alone at first; then all weights move, and frozen statistics never do."""
     seen: list[dict[str, torch.Tensor]] = []
-    finish = Loop.keep_record
+    finish = Session.keep_record
 
-    def spy(self: Loop, record: Any) -> None:
+    def spy(self: Session, record: Any) -> None:
         seen.append({name: value.clone() for name, value in self.state.model.state_dict().items()})
         finish(self, record)
 
-    monkeypatch.setattr(Loop, "keep_record", spy)
+    monkeypatch.setattr(Session, "keep_record", spy)
     tuned(weights, tmp_path / "run", TUNE)
     before, trunk = tensors(weights), [name for name in seen[0] if not name.startswith("head.classifier.")]
     assert all(torch.equal(before[name], seen[0][name]) for name in trunk)

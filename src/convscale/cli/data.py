@@ -42,8 +42,8 @@ def check(data: str, label_column: str, output: Path | None, as_json: bool) -> N
     from convscale.data.check import check_data
 
     found = check_data(data, label_column=label_column)
-    if found.skipped:
-        click.echo(f"note: not used: {', '.join(found.skipped)}", err=True)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     if output is not None:
         _write(found, output)
     if as_json:

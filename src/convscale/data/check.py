@@ -14,9 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ExifTags, Image
 
+from convscale.data.dataset import sizes_of
 from convscale.data.duplicates import Fingerprints
 from convscale.data.images import ImageCollection, decode, open_image
 from convscale.data.layouts import read_splits
+from convscale.data.named import find_copy
 from convscale.errors import DataError
 from convscale.progress import Progress
 
@@ -80,7 +82,8 @@ class Imbalance:
 @dataclass(frozen=True)
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
-    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant."""
+    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `notes`: what
+    is not used, and where a copy of a published set has other sizes than were published."""
 
     source: str
     images: dict[str, int]
@@ -88,7 +91,7 @@ class DataCheck:
     unreadable: tuple[Finding, ...]
     unusual: tuple[Finding, ...]
     duplicates: tuple[DuplicateGroup, ...]
-    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def leaks(self) -> tuple[DuplicateGroup, ...]:
@@ -150,7 +153,10 @@ def check_data(data: str | Path, *, label_column: str = "label", quiet: bool = F
     groups += [group("near", members) for members in prints.near_groups()]
     counts = {name: len(images) for name, images in splits.items()}
     by_class = _count_classes(splits, classes)
-    return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), skipped)
+    copy = find_copy(data)
+    unused = [f"not used: {', '.join(skipped)}"] if skipped else []
+    notes = (*unused, *(copy.of.notes(sizes_of(splits)) if copy else ()))
+    return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), notes)
 
 
 def _count_classes(splits: dict[str, ImageCollection], classes: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -100,7 +100,7 @@ def open_dataset(
     copy = find_copy(data)
     if copy is None:
         return dataset
-    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=copy.of.notes(_sizes(complete)))
+    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=copy.of.notes(sizes_of(complete)))
 
 
 def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, ...], data: str | Path) -> None:
@@ -135,7 +135,7 @@ def _divide(
     return Subset(whole, train), Subset(whole, test), "stratified"
 
 
-def _sizes(splits: Mapping[str, ImageCollection]) -> dict[str, int]:
+def sizes_of(splits: Mapping[str, ImageCollection]) -> dict[str, int]:
     """How many images the data itself sets apart to train and to test on."""
     held_out = splits.get("test", splits.get("validation", ()))
     return {"train": len(_whole(splits)), "test": len(held_out)}

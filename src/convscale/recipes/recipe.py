@@ -200,8 +200,11 @@ class Recipe:
 
     def with_settings(self, settings: list[str]) -> Recipe:
         """The same recipe with values written as KEY=VALUE, the value as in TOML, a word as a string, and a dot in
-        the key for a part of a part: `optimizer.eps=1e-3`. Nothing else follows. Raises ConfigError."""
+        the key for a part of a part: `optimizer.eps=1e-3`. Nothing else follows, but that `epochs` take the place of
+        `steps`. Raises ConfigError."""
         table = dict(to_table(self))
+        if any(setting.partition("=")[0].strip() == "epochs" for setting in settings):
+            table.pop("steps", None)
         for setting in settings:
             key, equals, text = setting.partition("=")
             if not equals or not key.strip():

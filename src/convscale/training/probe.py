@@ -23,7 +23,7 @@ from convscale.nn import pick_device
 from convscale.recipes import LBFGS, Recipe
 from convscale.records import EpochRecord, SearchRow
 from convscale.training.job import Job
-from convscale.training.loop import Loop
+from convscale.training.session import Session
 from convscale.training.step import training_loss
 from convscale.training.stored import stored_features
 from convscale.training.tuning import best_choice, settle
@@ -39,34 +39,34 @@ class Classifier(NamedTuple):
     iterations: int
 
 
-def fit_probe(loop: Loop) -> Measured:
-    """Fit the classifier of the loop's model to the training images' features, and evaluate it on the held-out ones.
+def fit_probe(session: Session) -> Measured:
+    """Fit the classifier of the session's model to the training images' features, and evaluate it on the held-out ones.
 
     Raises ConfigError in several processes, DataError where too many images cannot be read, TrainingError where
     features are not finite, TrainingStopped at a signal.
     """
-    job, position = loop.job, loop.state.position
-    if loop.processes.world > 1:
+    job, position = session.job, session.state.position
+    if session.processes.world > 1:
         raise ConfigError("a linear probe runs in one process", hint="start it without torchrun")
     job.run.keep_metrics(0)  # of a probe that was stopped when it was all but done
     position.epoch = 0
-    train, seconds = stored_features(loop, job.train, "train")
-    loop.note_unreadable(train.missing)
-    test, _ = stored_features(loop, job.dataset.test, "test")
+    train, seconds = stored_features(session, job.train, "train")
+    session.note_unreadable(train.missing)
+    test, _ = stored_features(session, job.dataset.test, "test")
     require_readable([reason for _, reason in test.missing], len(job.dataset.test), job.recipe.max_unreadable)
     if not len(train.labels) or not train.features.isfinite().all() or not test.features.isfinite().all():
         raise TrainingError("features are not finite: do the weights fit the network and its preprocessing?")
     started = time.perf_counter()
-    recipe = _chosen(loop, train)
+    recipe = _chosen(session, train)
     fitted = fit_classifier(train, len(job.dataset.classes), recipe)
-    linear = loop.state.model.head.get_submodule("classifier.linear")
+    linear = session.state.model.head.get_submodule("classifier.linear")
     linear.load_state_dict({"weight": fitted.weight, "bias": fitted.bias})
     measured = _measured(fitted, test, job)
     position.total_steps = fitted.iterations
     position.training_images, position.training_seconds = len(train.labels), seconds
     fitting_seconds = time.perf_counter() - started
-    loop.progress.done_steps = loop.progress.total_steps
-    loop.keep_record(
+    session.progress.done_steps = session.progress.total_steps
+    session.keep_record(
         EpochRecord(
             epoch=1, steps=fitted.iterations, learning_rate=recipe.learning_rate, train_loss=fitted.loss,
             gradient_norm=None, top1=measured.evaluation.top1, seconds=seconds + fitting_seconds, data_seconds=0.0,
@@ -77,9 +77,9 @@ def fit_probe(loop: Loop) -> Measured:
     return measured
 
 
-def _chosen(loop: Loop, train: Seen) -> Recipe:
+def _chosen(session: Session, train: Seen) -> Recipe:
     """The recipe with the best of its weight decays, each fitted to all but a share of the training images."""
-    job, recipe = loop.job, loop.job.recipe
+    job, recipe = session.job, session.job.recipe
     choices = recipe.choices()
     if not choices:
         return recipe
@@ -93,9 +93,9 @@ def _chosen(loop: Loop, train: Seen) -> Recipe:
         accuracy = _measured(start, judging, job).evaluation.accuracy(job.dataset.metric)
         seconds = time.perf_counter() - started
         rows.append(SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(held), seconds))
-        loop.pause()
+        session.pause("while the weight decay was chosen")
     job.run.write_searched(rows)
-    return settle(job, best_choice(choices, rows), rows, loop.processes)
+    return settle(job, best_choice(choices, rows), rows, session.processes)
 
 
 def fit_classifier(images: Seen, classes: int, recipe: Recipe, start: Classifier | None = None) -> Classifier:

@@ -9,7 +9,9 @@ from convscale.costs import cost
 from convscale.data import Dataset, ImageCollection
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream, Subset
+from convscale.data.loader import training_batches
 from convscale.errors import ConfigError, DataError, RunError
+from convscale.figures import SHEET_IMAGES, draw_sheet
 from convscale.headers import read_header
 from convscale.layers import LinearLayer, resolve
 from convscale.networks import ConvNet
@@ -145,6 +147,19 @@ def start_from(model: Model, path: Path, classes: tuple[str, ...]) -> None:
         fresh = model.state_dict()
         weights |= {name: fresh[name].zero_() for name in weights if name.startswith("head.classifier.")}
     model.load_state_dict(weights)
+
+
+def draw_first_batch(job: Job) -> None:
+    """A sheet of the first batch's images as augmented, before mixup and cutmix."""
+    path = job.run.path / "pictures" / "first-batch.png"
+    if not path.exists():
+        batches = training_batches(
+            job.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
+            seed=job.settings.seed, epoch=0,
+        )  # fmt: skip
+        pixels = next(batches).pixels
+        if len(pixels):
+            draw_sheet(pixels.numpy(), path)
 
 
 def warn_of_memory(job: Job, processes: Processes) -> None:

@@ -18,20 +18,20 @@ from convscale.evaluation.features import Seen, look
 from convscale.files import write_atomic
 from convscale.nn import Model
 from convscale.progress import Progress
-from convscale.training.loop import Loop
+from convscale.training.session import Session
 
 PART_IMAGES = 1024
 
 
-def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> tuple[Seen, float]:
-    """What the classifier of the loop's model sees of all `images`, and the seconds that looking took.
+def stored_features(session: Session, images: ImageCollection | Stream, name: str) -> tuple[Seen, float]:
+    """What the classifier of the session's model sees of all `images`, and the seconds that looking took.
 
     Parts of RUN/features/NAME-*.safetensors that are there and whole are taken as they are. A stream is one part.
     Raises TrainingStopped at a signal, TrainingError where the disk is full.
     """
-    folder, count = loop.job.run.features, len(images)
+    folder, count = session.job.run.features, len(images)
     size = count if isinstance(images, Stream) else PART_IMAGES
-    progress = Progress(count, quiet=loop.job.quiet)
+    progress = Progress(count, quiet=session.job.quiet)
     parts: list[Seen] = []
     seconds = 0.0
     for start in range(0, count, size):
@@ -40,8 +40,8 @@ def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> 
         if found is None:
             started = time.perf_counter()
             whole = images if isinstance(images, Stream) else Subset(images, np.arange(start, min(start + size, count)))
-            found = _look(loop, whole, progress, name), time.perf_counter() - started
-            _write(path, *found, loop.job.resumed_by)
+            found = _look(session, whole, progress, name), time.perf_counter() - started
+            _write(path, *found, session.job.resumed_by)
         else:
             progress.skip(len(found[0].labels) + len(found[0].missing))
         parts.append(found[0])
@@ -49,12 +49,12 @@ def stored_features(loop: Loop, images: ImageCollection | Stream, name: str) -> 
     return _joined(parts), seconds
 
 
-def _look(loop: Loop, images: ImageCollection | Stream, progress: Progress, name: str) -> Seen:
-    job, parts = loop.job, []
-    for seen in look(loop.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
+def _look(session: Session, images: ImageCollection | Stream, progress: Progress, name: str) -> Seen:
+    job, parts = session.job, []
+    for seen in look(session.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
         parts.append(seen)
         progress.step(f"features of the {name} images", len(seen.labels) + len(seen.missing))
-        loop.pause()
+        session.pause(f"while features of the {name} images were computed")
     return _joined(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,25 +11,24 @@ import torch
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, open_dataset
-from convscale.data.loader import training_batches
-from convscale.errors import ConfigError, DataError, InputError, RunError
-from convscale.evaluation import Measured
-from convscale.figures import SHEET_IMAGES, draw_confusion, draw_curves, draw_sheet
+from convscale.errors import ConfigError, InputError, RunError
 from convscale.networks import ConvNet
-from convscale.nn import pick_device, save_weights
+from convscale.nn import pick_device
 from convscale.processes import Processes
-from convscale.progress import tell
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
-from convscale.records import Evaluation, TrainRecord
+from convscale.records import Evaluation
 from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
-from convscale.schema import from_table
-from convscale.training.checkpoint import Checkpoint, list_checkpoints, load_newest, remove_leftovers
+from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers
 from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.loop import Loop
 from convscale.training.probe import fit_probe
+from convscale.training.results import write_results
+from convscale.training.resuming import changes_since, same_data, tell_resumed
+from convscale.training.session import Session
 from convscale.training.setup import (
+    draw_first_batch,
     make_job,
     make_state,
     require_disk,
@@ -38,9 +36,7 @@ from convscale.training.setup import (
     warn_of_no_weights,
     weights_sha256,
 )
-from convscale.training.state import TrainingState
 from convscale.training.tuning import with_choice
-from convscale.units import format_seconds
 
 
 def train(
@@ -127,39 +123,12 @@ def _resume(
     recipe = run.recipe()
     if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
         raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
-    dataset = _same_data(run, data)
+    dataset = same_data(run, data)
     job = make_job(
         run.network(), dataset, recipe.with_settings(changes), run, run.settings(),
         preprocessing=run.preprocessing(), world=processes.world, quiet=quiet,
     )  # fmt: skip
     return _carry_out(job, processes, fresh=False)
-
-
-def _same_data(run: Run, data: Dataset | str | Path | None) -> Dataset:
-    """The run's data, opened as it was. Raises DataError where it is not the same any more."""
-    record = run.data()
-    if record is None:
-        raise RunError(f"{run.path}: data.json is missing", hint="train again")
-    source = record.source if data is None else data
-    if isinstance(source, Dataset):
-        dataset = source
-    else:
-        try:
-            dataset = open_dataset(
-                source, seed=record.seed, label_column=record.label_column, exclude=run.excluded_images()
-            )
-        except DataError as error:
-            hint = f"where is it now? convscale resume {run.path} --data NEW"
-            raise DataError(error.message, hint=hint if data is None else error.hint) from None
-    found = dataset.record()
-    if found.fingerprint != record.fingerprint:
-        raise DataError(
-            f"{found.source}: not the data that {run.path} was trained on: {found.train_images:,} and "
-            f"{found.test_images:,} images, {record.train_images:,} and {record.test_images:,} when it began, or other "
-            "names, labels or classes: the run cannot go on as it was",
-            hint="restore the data, or train anew",
-        )
-    return dataset
 
 
 def _carry_out(job: Job, processes: Processes, *, fresh: bool) -> tuple[Run, Evaluation]:
@@ -199,11 +168,11 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
         remove_leftovers(job.run.path)
     processes.barrier()
     found = processes.together(lambda: load_newest(job.run.checkpoints))
-    changes = _changes(job, found)
+    changes = changes_since(job, found)
     state = processes.together(lambda: make_state(job, processes, from_start=found is None))
-    loop = Loop(job, state, processes, interrupts)
+    session = Session(job, state, processes, interrupts)
     if found is not None:
-        loop.go_to(found)
+        session.go_to(found)
         state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
         if changes:
             state.position.predicted_seconds = 0.0
@@ -214,119 +183,11 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
         )
     if processes.first:
         if found is not None:
-            _tell_resumed(job, state, found, changes, processes)
-        _draw_first_batch(job)
-    loop.save()
-    measured = fit_probe(loop) if isinstance(job.recipe.optimizer, LBFGS) else loop.run()
+            tell_resumed(job, state, found, changes, processes)
+        draw_first_batch(job)
+    session.save()
+    measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()
     if processes.first:
-        _finish(job, state, measured, processes)
+        write_results(job, state, measured, processes)
     processes.barrier()
     return job.run, measured.evaluation
-
-
-def _changes(job: Job, found: Checkpoint | None) -> list[str]:
-    """What is unlike it was when the checkpoint was written.
-
-    Raises ConfigError for what cannot change once a run has begun, RunError where the checkpoints are gone.
-    """
-    if found is None:
-        if job.run.metrics():
-            raise RunError(f"{job.run.checkpoints}: no checkpoint, though epochs were trained", hint="train anew")
-        return []
-    before = from_table(Recipe, found.state["recipe"], str(found.path))
-    if from_table(ConvNet, found.state["network"], str(found.path)) != job.network:
-        raise RunError(f"{job.run.path}: network.toml is not the network that was trained", hint="restore it")
-    kept = {
-        "batch": (before.batch, job.recipe.batch),
-        "optimizer.type": (before.optimizer.TYPE, job.recipe.optimizer.TYPE),
-        "ema_decay, from or to none": (before.ema_decay > 0, job.recipe.ema_decay > 0),
-        "trainable": (before.trainable, job.recipe.trainable),
-        "layer_decay, from or to 1": (before.layer_decay == 1, job.recipe.layer_decay == 1),
-        "patience, from or to 0": (before.patience > 0, job.recipe.patience > 0),
-        "validation_share": (before.validation_share, job.recipe.validation_share),
-    }
-    for name, (then, now) in kept.items():
-        if then != now:
-            raise ConfigError(f"{name} cannot change once a run has begun", hint="train anew, or leave it as it was")
-    if job.recipe.epochs < found.state["position"]["epoch"]:
-        raise ConfigError(f"epochs {job.recipe.epochs}: more are trained already", hint="at least as many")
-    return job.recipe.changes_from(before)
-
-
-def _tell_resumed(job: Job, state: TrainingState, found: Checkpoint, changes: list[str], processes: Processes) -> None:
-    """Write the changed recipe, and say what is unlike before."""
-    run, environment = job.run, job.run.environment()
-    notes = [f"passed over: {message}" for message in found.damaged]
-    if changes:
-        run.write_recipe(job.recipe)
-        notes.append("recipe changed: " + "; ".join(changes))
-    now = {
-        "threads": torch.get_num_threads(),
-        "processes": processes.world,
-        "device": str(pick_device()),
-        "PyTorch": torch.__version__.split("+")[0],
-    }
-    before = {
-        "threads": environment.get("torch_threads"),
-        "processes": environment.get("processes"),
-        "device": environment.get("device"),
-        "PyTorch": str(environment.get("versions", {}).get("torch")).split("+")[0],
-    }
-    for what, value in now.items():
-        if before[what] != value:
-            notes.append(f"{before[what]} {what} before, {value} now: the last bits will differ")
-    notes.append(f"going on in epoch {state.position.epoch + 1} after step {state.position.step}")
-    for note in notes:
-        run.append_event(note, step=state.position.total_steps)
-        if not job.quiet:
-            tell(note)
-
-
-def _finish(job: Job, state: TrainingState, measured: Measured, processes: Processes) -> None:
-    """Weights, evaluation, pictures and the record, in this order: a run is done when its record is there."""
-    run, position, evaluation = job.run, state.position, measured.evaluation
-    save_weights(run.weights, state.evaluated, job.header)
-    run.write_evaluation(evaluation)
-    record = TrainRecord(
-        top1=evaluation.top1,
-        epochs=position.epoch,
-        steps=position.total_steps,
-        seconds=position.run_seconds,
-        images_per_second=position.training_images / max(position.training_seconds, 1e-9),
-        best_top1=position.best_top1,
-        best_epoch=position.best_epoch,
-        predicted_seconds=position.predicted_seconds or None,
-        unreadable=len(position.unreadable),
-        processes=processes.world,
-        state_sha256=state.sha256(),
-    )
-    metrics = run.metrics()
-    draw_curves(metrics, run.path / "pictures" / "curves.png")
-    if measured.confusion is not None:
-        draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
-    run.write_result(record)
-    run.remove_checkpoints()
-    if job.quiet:
-        return
-    loss, guessing = metrics[-1].train_loss, math.log(max(2, len(job.dataset.classes)))
-    if loss is not None and loss > 2 * guessing:
-        tell(f"the loss ended at {loss:.3g}; guessing has {guessing:.3g}: did the training diverge?")
-    if record.predicted_seconds:
-        ratio = position.run_seconds / record.predicted_seconds
-        tell(
-            f"{format_seconds(position.run_seconds)} of training and evaluation, {ratio:.2f} times what the first "
-            "steps predicted"
-        )
-
-
-def _draw_first_batch(job: Job) -> None:
-    """A sheet of the first batch's images as augmented, before mixup and cutmix."""
-    path = job.run.path / "pictures" / "first-batch.png"
-    if not path.exists():
-        batches = training_batches(
-            job.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
-            seed=job.settings.seed, epoch=0,
-        )  # fmt: skip
-        pixels = next(batches).pixels
-        if len(pixels):
-            draw_sheet(pixels.numpy(), path)

@@ -1,0 +1,52 @@
+"""results: what a training leaves in its run folder when it is done."""
+
+from __future__ import annotations
+
+import math
+
+from convscale.evaluation import Measured
+from convscale.figures import draw_confusion, draw_curves
+from convscale.nn import save_weights
+from convscale.processes import Processes
+from convscale.progress import tell
+from convscale.records import TrainRecord
+from convscale.training.job import Job
+from convscale.training.state import TrainingState
+from convscale.units import format_seconds
+
+
+def write_results(job: Job, state: TrainingState, measured: Measured, processes: Processes) -> None:
+    """Weights, evaluation, pictures and the record, in this order: a run is done when its record is there."""
+    run, position, evaluation = job.run, state.position, measured.evaluation
+    save_weights(run.weights, state.evaluated, job.header)
+    run.write_evaluation(evaluation)
+    record = TrainRecord(
+        top1=evaluation.top1,
+        epochs=position.epoch,
+        steps=position.total_steps,
+        seconds=position.run_seconds,
+        images_per_second=position.training_images / max(position.training_seconds, 1e-9),
+        best_top1=position.best_top1,
+        best_epoch=position.best_epoch,
+        predicted_seconds=position.predicted_seconds or None,
+        unreadable=len(position.unreadable),
+        processes=processes.world,
+        state_sha256=state.sha256(),
+    )
+    metrics = run.metrics()
+    draw_curves(metrics, run.path / "pictures" / "curves.png")
+    if measured.confusion is not None:
+        draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
+    run.write_result(record)
+    run.remove_checkpoints()
+    if job.quiet:
+        return
+    loss, guessing = metrics[-1].train_loss, math.log(max(2, len(job.dataset.classes)))
+    if loss is not None and loss > 2 * guessing:
+        tell(f"the loss ended at {loss:.3g}; guessing has {guessing:.3g}: did the training diverge?")
+    if record.predicted_seconds:
+        ratio = position.run_seconds / record.predicted_seconds
+        tell(
+            f"{format_seconds(position.run_seconds)} of training and evaluation, {ratio:.2f} times what the first "
+            "steps predicted"
+        )

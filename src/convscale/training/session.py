@@ -1,0 +1,141 @@
+"""A session: one sitting at a job, from where its checkpoints stand to its end or to a signal.
+
+Between any two steps it can be left: the state is saved, what was told is written, and `resume` goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from convscale.data.images import Stream
+from convscale.data.loader import steps_per_epoch
+from convscale.errors import DataError
+from convscale.nn import save_weights
+from convscale.processes import Processes
+from convscale.progress import Progress
+from convscale.records import EpochRecord
+from convscale.runs import BEST_WEIGHTS
+from convscale.schema import to_table
+from convscale.training.board import open_board, show_epoch
+from convscale.training.checkpoint import Checkpoint, checkpoint_name, remove_newer, save_checkpoint
+from convscale.training.interrupts import Interrupts
+from convscale.training.job import Job
+from convscale.training.state import TrainingState
+from convscale.units import format_count
+
+PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
+
+
+class Session:
+    """What is kept and told of a job while it is carried out, in one process of `processes`."""
+
+    def __init__(self, job: Job, state: TrainingState, processes: Processes, interrupts: Interrupts) -> None:
+        self.job, self.state, self.processes, self.interrupts = job, state, processes, interrupts
+        self.steps = steps_per_epoch(job.train, job.recipe.batch, processes.world)
+        self.progress = Progress(
+            self.steps * job.recipe.epochs,
+            done_steps=state.position.total_steps,
+            quiet=job.quiet or not processes.first,
+        )
+        self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
+        self.saved, self.save_seconds = "", 0.0
+        self.saved_at = self.clock = time.monotonic()
+
+    def pause(self, where: str = "") -> None:
+        """Between two steps, or `where` it says: save when it is time, leave when a signal came."""
+        self._count_seconds()
+        due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds
+        signal, due = self.processes.agree(self.interrupts.received, due)
+        if due or signal:
+            self.save()
+        if signal:
+            self.interrupts.received = signal
+            position = self.state.position
+            where = where or f"in epoch {position.epoch + 1} after step {position.step} of {self.steps}"
+            raise self.interrupts.stopped(where, self.job.resumed_by)
+
+    def save(self) -> None:
+        """Write a checkpoint of the state as it is, unless it is written already."""
+        position, train = self.state.position, self.job.train
+        name = checkpoint_name(position.total_steps, evaluated=position.step == 0)
+        if isinstance(train, Stream):
+            position.stream = train.state_at(position.step * self.job.recipe.batch // self.processes.world)
+        started = time.monotonic()
+        if self.saved != name:
+            self.processes.together(lambda: self._write_checkpoint(name))
+            self.save_seconds = time.monotonic() - started
+        self.saved, self.saved_at = name, time.monotonic()
+
+    def _write_checkpoint(self, name: str) -> None:
+        if self.processes.first:
+            job = self.job
+            state = {
+                "position": self.state.table(),
+                "recipe": to_table(job.recipe),
+                "network": to_table(job.network),
+            }
+            save_checkpoint(job.run.checkpoints, name, self.state.tensors(), state)
+
+    def go_to(self, found: Checkpoint) -> None:
+        """Put a checkpoint into the state, and away what is newer: damaged checkpoints, metrics of later epochs."""
+        run = self.job.run
+        self.processes.together(lambda: self.state.restore(found.tensors, found.state["position"], str(found.path)))
+        self.saved = found.path.name
+        if self.processes.first:
+            run.keep_metrics(self.state.position.epoch)
+            remove_newer(found.path)
+
+    def keep_record(self, record: EpochRecord) -> None:
+        """Write what an epoch came to; the best weights so far, a checkpoint, a line of progress."""
+        position = self.state.position
+        if record.top1 > position.best_top1:
+            position.best_top1, position.best_epoch = record.top1, record.epoch
+            if self.processes.first:
+                save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
+        position.next_epoch()
+        if self.processes.first:
+            self.job.run.append_metrics(record)
+            show_epoch(self.board, record)
+        self.save()
+        self._show(record)
+
+    def _show(self, record: EpochRecord) -> None:
+        parts = ""
+        if self.job.settings.step_times:
+            each = 1000 / self.steps
+            parts = "  ms a step: " + ", ".join(
+                f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
+            )
+        loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"
+        self.progress.line(
+            f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  "
+            f"{'held-out' if self.job.validation is None else 'validation'} top-1 "
+            f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
+        )
+
+    def note_unreadable(self, missing: Sequence[tuple[str, str]]) -> None:
+        """Count images that could not be read, list each once, and stop where they are too many."""
+        position, images = self.state.position, len(self.job.train)
+        for name, reason in self.processes.gather(missing):
+            if name in position.unreadable:
+                continue
+            position.unreadable[name] = reason
+            self.event(f"unreadable, skipped: {reason}", image=name)
+            if len(position.unreadable) > self.job.recipe.max_unreadable * images:
+                raise DataError(
+                    f"{len(position.unreadable)} of {images:,} training images cannot be read, more than "
+                    f"{self.job.recipe.max_unreadable:.1%}; the last: {reason}",
+                    hint="convscale data check lists them all; or --set max_unreadable=...",
+                )
+
+    def event(self, text: str, **facts: object) -> None:
+        """Something that a person should know: in events.jsonl, and on stderr."""
+        if self.processes.first:
+            self.job.run.append_event(text, **facts)
+            self.progress.note(text)
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.state.position.run_seconds += now - self.clock
+        self.clock = now

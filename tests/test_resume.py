@@ -445,7 +445,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(photos: Path, whole: Path, tm
     holder.start()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
-    with pytest.raises(RunError, match="another process is training this run"):
+    with pytest.raises(RunError, match=r"process \d+ is training this run"):
         cs.resume(run, quiet=True)
     holder.kill()
     holder.join()

@@ -19,10 +19,10 @@ from convscale.files import write_toml
 from convscale.schema import to_table
 from convscale.search import CANNOT_TELL
 from convscale.studies.design import design
-from convscale.studies.folder import study_status
 from convscale.studies.results import StudyResult
 from convscale.studies.running import read_spec, resume_study, run_study
 from convscale.studies.spec import FactorCurve, Method, StudySpec, read_study, studies
+from convscale.studies.status import study_status
 from convscale.studies.trial import DataChoice, Trial, TrialResult
 from convscale.studies.work import choose_images
 from tests import works

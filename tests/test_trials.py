@@ -25,8 +25,9 @@ from convscale.runs import Run
 from convscale.studies import store as store_module
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Attempt, Ended
-from convscale.studies.folder import Holding, StudyFolder, require_same_settings, study_status
+from convscale.studies.folder import Holding, StudyFolder, require_same_settings
 from convscale.studies.local import LocalExecutor
+from convscale.studies.status import study_status
 from convscale.studies.store import Store
 from convscale.studies.trial import DataChoice, Trial, TrialRecord, TrialResult
 from convscale.studies.work import choose_images, train_trial

@@ -23,9 +23,9 @@ pictures/             curves, confusion matrix, the first batch
 
 from __future__ import annotations
 
-import errno
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +38,7 @@ from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
 from convscale.headers import FORMAT_VERSION, require_version
+from convscale.locks import LockedError, lock
 from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing, default_preprocessing
@@ -186,18 +187,15 @@ class Run:
         Raises RunError where another one has it.
         """
         try:
-            import fcntl
-        except ImportError:  # not on Windows
+            held = lock(self.path / "lock")
+        except LockedError as error:
+            told = f"{self.path}: process {error.owner} is training this run"
+            raise RunError(told, hint="wait for it") from None
+        try:
             yield
-            return
-        with (self.path / "lock").open("a") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN):
-                    raise RunError(f"{self.path}: another process is training this run", hint="wait for it") from None
-                # a file system without locks: go without
-            yield
+        finally:
+            if held is not None:
+                os.close(held)
 
     def discard(self) -> None:
         """Remove the folder's files of a run that has nothing to keep."""

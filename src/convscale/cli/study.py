@@ -162,7 +162,7 @@ def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """How far each trial of a study is; safe while it runs."""
-    from convscale.studies.folder import study_status
+    from convscale.studies.status import study_status
 
     states = study_status(folder)
     counts = {name: sum(one.state == name for one in states) for name in dict.fromkeys(one.state for one in states)}
@@ -229,7 +229,7 @@ def export(folder: Path, output: Path) -> None:
     import io
 
     from convscale.files import write_json, write_text
-    from convscale.studies.folder import study_status
+    from convscale.studies.status import study_status
 
     if output.suffix not in (".csv", ".json"):
         raise click.UsageError(f"-o {output}: a file that ends in .csv or .json")

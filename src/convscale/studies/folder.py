@@ -11,7 +11,6 @@ lock                     held by the process that owns the study
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -20,11 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from convscale.errors import ConfigError, RunError
 from convscale.files import read_json, read_toml, write_json, write_toml
-from convscale.runs import Run
+from convscale.locks import LockedError, is_locked, lock
 from convscale.schema import from_table, to_table
 from convscale.studies.trial import Trial, TrialRecord
 
@@ -139,7 +138,11 @@ def Holding(folder: Path) -> Iterator[StudyFolder]:
     path = folder.absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        file = None if _held.get(path) else _lock(path / "lock")
+        file = None if _held.get(path) else lock(path / "lock")
+    except LockedError as error:
+        raise RunError(
+            f"{path}: process {error.owner} runs this study", hint=f"convscale study status {path} shows how far it is"
+        ) from None
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror}", hint="choose another with -o") from None
     _held[path] = _held.get(path, 0) + 1
@@ -151,42 +154,10 @@ def Holding(folder: Path) -> Iterator[StudyFolder]:
             os.close(file)
 
 
-def _lock(path: Path) -> int | None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return None
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(file, 64, 0).decode(errors="replace").strip()
-        os.close(file)
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise RunError(
-                f"{path.parent}: process {owner or '?'} runs this study",
-                hint=f"convscale study status {path.parent} shows how far it is",
-            ) from None
-        return None  # a file system without locks: go without
-    os.ftruncate(file, 0)
-    os.pwrite(file, str(os.getpid()).encode(), 0)
-    return file
-
-
-def held_elsewhere(folder: Path) -> bool:
+def is_held(folder: Path) -> bool:
     """Whether a process, this one too, owns the study."""
-    if _held.get(folder.absolute()):
-        return True
-    try:
-        import fcntl
-
-        with (folder / "lock").open("r+") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError as error:
-        return error.errno in (errno.EACCES, errno.EAGAIN)
-    except ImportError:
-        return False
+    path = folder.absolute()
+    return bool(_held.get(path)) or is_locked(path / "lock")
 
 
 def require_same_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -225,65 +196,6 @@ def _differences(before: Any, asked: Any, where: str = "") -> Iterator[str]:
 def _short(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialState:
-    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction."""
-
-    number: int
-    key: str
-    network: str
-    seed: int
-    state: Literal["waiting", "running", "interrupted", "finished", "failed"]
-    attempts: int
-    epoch: int
-    epochs: int
-    steps: int
-    accuracy: float | None
-    device_seconds: float
-    reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def study_status(folder: Path) -> list[TrialState]:
-    """How far each trial of a study is; reads only. Raises RunError where there is no study."""
-    study = StudyFolder(folder)
-    if not (folder / "settings.json").exists() and not (folder / "trials").is_dir():
-        raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")
-    alive = held_elsewhere(folder)
-    return [_state(one, alive) for one in study.trials()]
-
-
-def _state(folder: TrialFolder, alive: bool) -> TrialState:
-    trial, file = folder.read(), folder.path / "record.json"
-    record = from_table(TrialRecord, read_json(file), str(file)) if file.exists() else None
-    attempts = folder.attempts()
-    epochs = Run(folder.attempt(attempts[-1])).metrics() if attempts else []
-    result = record.result if record else None
-    state: Literal["waiting", "running", "interrupted", "finished", "failed"]
-    if record is not None:
-        state = "finished" if result else "failed"
-    else:
-        state = ("running" if alive else "interrupted") if attempts else "waiting"
-    last = epochs[-1] if epochs else None
-    return TrialState(
-        number=folder.number,
-        key=trial.key,
-        network=trial.network.name,
-        seed=trial.seed,
-        state=state,
-        attempts=record.attempts if record else len(attempts),
-        epoch=trial.recipe.epochs if result else last.epoch if last else 0,
-        epochs=trial.recipe.epochs,
-        steps=result.steps if result else sum(one.steps for one in epochs),
-        accuracy=result.accuracy if result else last.top1 if last else None,
-        device_seconds=result.device_seconds if result else sum(one.seconds for one in epochs),
-        reason=record.failure if record else "",
-    )
 
 
 def move_aside(path: Path) -> Path:

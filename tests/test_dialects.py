@@ -221,14 +221,15 @@ def test_keras_mends_the_normalisation_of_its_published_weights(
 
 
 @pytest.mark.usefixtures("keras")
-def test_tensorflow(tmp_path: Path, noise: Path) -> None:
+@pytest.mark.parametrize("name", EFFICIENTNETS)
+def test_tensorflow(tmp_path: Path, noise: Path, name: str) -> None:
     """A checkpoint as the reference code saves it: 1,001 classes, moving averages of weights and statistics. --verify
     gives Keras's network the very same."""
     pytest.importorskip("tensorflow")
     from convscale.dialects.layout import dialect
     from convscale.layers import resolve
 
-    network = cs.network("efficientnet-b0").with_classes(1001)
+    network = cs.network(name).with_classes(1001)
     theirs = cs.build(network, seed=0)
     peers.randomise_norms(theirs)
     state = theirs.state_dict()
@@ -237,18 +238,20 @@ def test_tensorflow(tmp_path: Path, noise: Path) -> None:
         value = state[entry.ours].reshape(entry.shape)
         assert entry.axes is None or len(entry.axes) == value.ndim
         back = value if entry.axes is None else value.permute([entry.axes.index(axis) for axis in range(value.ndim)])
-        name = f"efficientnet-b0/{entry.theirs.replace('batch_normalization', 'tpu_batch_normalization')}"
-        arrays[name] = np.zeros_like(back.numpy())  # the raw weights: not what is wanted
-        arrays[f"{name}/ExponentialMovingAverage"] = back.contiguous().numpy()
+        key = f"{name}/{entry.theirs.replace('batch_normalization', 'tpu_batch_normalization')}"
+        arrays[key] = np.zeros_like(back.numpy())  # the raw weights: not what is wanted
+        arrays[f"{key}/ExponentialMovingAverage"] = back.contiguous().numpy()
     arrays["global_step"] = np.array(218_949, np.int64)
     np.savez(tmp_path / "arrays.npz", **arrays)
     subprocess.run(
         [sys.executable, "-c", SAVER, str(tmp_path / "arrays.npz"), str(tmp_path / "model.ckpt-218949")],
         check=True, capture_output=True, timeout=250,
     )  # fmt: skip
-    done = convert(tmp_path / "model.ckpt-218949", tmp_path / "ours.safetensors", verify=noise)
+    for size in (97, network.resolution):
+        choices = Choices(resolution=size)
+        done = convert(tmp_path / "model.ckpt-218949", tmp_path / "ours.safetensors", verify=noise, choices=choices)
+        assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
     ours, header = load_weights(tmp_path / "ours.safetensors")
-    assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
     assert done.dialect == "tf" and header.network == network.with_classes(1000)
     assert any("moving averages" in note for note in done.notes) and any("background" in note for note in done.notes)
     images = torch.randn(1, 3, 65, 65)

@@ -13,7 +13,7 @@ from convscale.data.images import Labels, Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import DataError
 from convscale.evaluation.tally import Measured, Tally
-from convscale.nn import Model
+from convscale.nn import Model, folded
 from convscale.preprocessing import Preprocessing
 from convscale.processes import Processes
 
@@ -47,8 +47,7 @@ def measure(
     """
     group = processes or Processes()
     normalise = Normalise(preprocessing, next(model.parameters()).device)
-    was_training = model.training
-    model.eval()
+    network = folded(model)
     tally = Tally(len(classes))
     missing: list[str] = []
     loading = evaluation_batches(
@@ -61,12 +60,11 @@ def measure(
             require_readable(missing, len(images), max_unreadable)
             if len(labels):
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
-                logits = model(normalise(pixels))
+                logits = network(normalise(pixels))
                 predicted = tally.add(logits, truth)
                 if each_image is not None:
                     each_image(names, logits, truth, predicted)
             each_batch()
-    model.train(was_training)
     tally.sum_over(group)
     return tally.measured(classes, tuple(missing))
 

@@ -369,6 +369,14 @@ def test_what_cannot_be_verified_writes_nothing(tmp_path: Path, noise: Path) -> 
     assert not out.exists()
 
 
+def test_a_network_unlike_its_name_cannot_be_verified(tmp_path: Path, noise: Path) -> None:
+    wide = replace(cs.scale(cs.network("mobilenet-v1"), cs.Scaling(width=1.1)), name="mobilenet-v1").with_classes(2)
+    file, out = write(wide, tmp_path / "wide.safetensors"), tmp_path / "timm.safetensors"
+    with pytest.raises(ConfigError, match="timm's own mobilenet-v1 does not take these weights: .*leave --verify out"):
+        convert(file, out, to="timm", verify=noise)
+    assert not out.exists()
+
+
 # What the file does not say
 
 

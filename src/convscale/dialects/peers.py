@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from convscale.data.loader import Normalise
 from convscale.dialects.published import rows_of
-from convscale.errors import ConfigError, MissingExtraError
+from convscale.dialects.reading import first_line
+from convscale.errors import ConfigError, ConvscaleError, MissingExtraError
 from convscale.headers import WeightsHeader
 from convscale.layers import ConvLayer, resolve
 from convscale.networks import ConvNet
@@ -32,11 +33,20 @@ def load_peer(dialect: str, source: Path, tensors: dict[str, Tensor], header: We
     where the library is not installed, ConfigError where it has no such network.
     """
     network, normalise = header.network.with_classes(classes), Normalise(header.preprocessing, torch.device("cpu"))
-    if dialect == "keras":
-        return _keras_peer(network, source)
-    if dialect == "tf":
-        return _tensorflow_peer(network, tensors, normalise)
-    peer = build_peer(dialect, network)
+    try:
+        if dialect == "keras":
+            return _keras_peer(network, source)
+        if dialect == "tf":
+            return _tensorflow_peer(network, tensors, normalise)
+        return _torch_peer(build_peer(dialect, network), tensors, normalise)
+    except (LookupError, RuntimeError, ValueError) as error:
+        if isinstance(error, ConvscaleError):
+            raise
+        told = f"{dialect}'s own {network.name} does not take these weights: {first_line(error)}"
+        raise ConfigError(told, hint="leave --verify out") from None
+
+
+def _torch_peer(peer: nn.Module, tensors: dict[str, Tensor], normalise: Normalise) -> Peer:
     peer.load_state_dict(tensors, strict=False)
 
     def logits(pixels: Tensor) -> Tensor:

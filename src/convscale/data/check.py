@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from convscale.data.dataset import sizes_of
 from convscale.data.duplicates import Fingerprints
 from convscale.data.images import ImageCollection, decode, open_image
 from convscale.data.layouts import read_splits
@@ -155,7 +154,7 @@ def check_data(data: str | Path, *, label_column: str = "label", quiet: bool = F
     by_class = _count_classes(splits, classes)
     copy = find_copy(data)
     unused = [f"not used: {', '.join(skipped)}"] if skipped else []
-    notes = (*unused, *(copy.of.notes(sizes_of(splits)) if copy else ()))
+    notes = (*unused, *(copy.of.notes(counts) if copy else ()))
     return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), notes)
 
 

@@ -100,7 +100,8 @@ def open_dataset(
     copy = find_copy(data)
     if copy is None:
         return dataset
-    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=copy.of.notes(sizes_of(complete)))
+    notes = copy.of.notes({split: len(images) for split, images in complete.items()})
+    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=notes)
 
 
 def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, ...], data: str | Path) -> None:
@@ -133,12 +134,6 @@ def _divide(
         return whole, splits["validation"], "validation"
     train, test = stratified_split(whole.labels, HELD_OUT_SHARE, seed, classes)
     return Subset(whole, train), Subset(whole, test), "stratified"
-
-
-def sizes_of(splits: Mapping[str, ImageCollection]) -> dict[str, int]:
-    """How many images the data itself sets apart to train and to test on."""
-    held_out = splits.get("test", splits.get("validation", ()))
-    return {"train": len(_whole(splits)), "test": len(held_out)}
 
 
 def source_of(data: str | Path) -> str:

@@ -51,12 +51,14 @@ class NamedSet:
         return frozenset(name for name in found if name in ("all", *train, held_out))
 
     def notes(self, images: Mapping[str, int]) -> tuple[str, ...]:
-        """What to say where the numbers of images to train and to test on are not those published."""
-        published = {"train": ("training", self.train_images), "test": ("test", self.test_images)}
+        """What to say where the numbers of images by split are not those published; of test images alone where there
+        are no others."""
+        train = images.get("train", images.get("all"))
+        test = images.get("test", images.get("validation", None if train is None else 0))
         told = [
-            f"{images[split]:,} {word} images here, {count:,} published"
-            for split, (word, count) in published.items()
-            if images.get(split, count) != count
+            f"{found:,} {word} images here, {published:,} published"
+            for word, found, published in (("training", train, self.train_images), ("test", test, self.test_images))
+            if found not in (None, published)
         ]
         return (f"{self.name}: {'; '.join(told)}",) if told else ()
 

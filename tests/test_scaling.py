@@ -208,6 +208,13 @@ def test_depth_extends_and_shortens_the_last_row() -> None:
     assert rows == [(1, 1), (1, 1, 1), (1, 1, 6)]
 
 
+def test_what_is_no_network_is_not_scaled() -> None:
+    with pytest.raises(ConfigError, match="takes a ConvNet, not str"):
+        cs.scale("efficientnet-b0", cs.Scaling(width=2))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="takes a Scaling, not float"):
+        cs.scale(cs.network("efficientnet-b0"), 2.0)  # type: ignore[arg-type]
+
+
 def test_group_widths_scale_and_group_counts_stay() -> None:
     def groups(net: n.ConvNet) -> n.Count | n.Width:
         block = net.stages[0].rows[0].block

@@ -29,6 +29,10 @@ def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> Con
     A multiplier of exactly 1 leaves its dimension untouched. Raises ConfigError when `network` is itself a
     scaled network: rounding twice gives another network than rounding once.
     """
+    if not isinstance(network, ConvNet):
+        raise ConfigError(
+            f"scale takes a ConvNet, not {type(network).__name__}", hint="a name becomes one by network(name)"
+        )
     if not isinstance(scaling, Scaling):
         raise ConfigError(
             f"scale takes a Scaling, not {type(scaling).__name__}", hint="a law becomes one at a phi: law(2)"

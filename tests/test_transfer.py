@@ -28,6 +28,7 @@ from convscale.nn.layers import ConvNormAct
 from convscale.planning import plan_resolution
 from convscale.recipes import LBFGS, Augmentation, Recipe, Search
 from convscale.runs import Run
+from convscale.training import session
 from convscale.training.loop import Loop
 from convscale.training.optimizer import is_norm, learning_rate, make_optimizer
 from convscale.training.probe import fit_classifier
@@ -161,6 +162,46 @@ def test_a_search_of_any_size() -> None:
 def test_what_does_not_go_with_a_probe_is_told(setting: str) -> None:
     with pytest.raises(ConfigError, match="does not go with optimizer.type lbfgs"):
         PROBE.with_settings([setting])
+
+
+@pytest.mark.parametrize("kind", ["group", "synchronised", "without statistics"])
+@torch.inference_mode()
+def test_other_norms_are_not_dropped(kind: str) -> None:
+    """Of a model that somebody else put together: they are left as they are."""
+    model = place(build(NETWORK, seed=0)).eval()
+    if kind == "synchronised":
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for module in model.modules():
+        if isinstance(module, ConvNormAct) and isinstance(module.norm, torch.nn.BatchNorm2d):
+            channels = module.norm.num_features
+            if kind == "group":
+                module.norm = torch.nn.GroupNorm(1, channels)
+            else:
+                module.norm = torch.nn.BatchNorm2d(channels, track_running_stats=False)
+    images = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(folded(model)(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_training_counts_from_where_it_was(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its time left, and the steps after which TensorBoard's events are dropped."""
+    keep = Session.keep_record
+
+    def stop(self: Session, record: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        keep(self, record)
+
+    monkeypatch.setattr(Session, "keep_record", stop)
+    with pytest.raises(TrainingStopped):
+        tuned(weights, tmp_path / "run", TUNE)
+    monkeypatch.setattr(Session, "keep_record", keep)
+    opened: list[int] = []
+    monkeypatch.setattr(session, "open_board", lambda run, settings, step: opened.append(step))
+    capsys.readouterr()
+    cs.resume(tmp_path / "run", data=few())
+    last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch 4/4")][-1]
+    assert opened[0] > 0 and last.endswith("done")
 
 
 # Fine-tuning.

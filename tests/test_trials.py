@@ -25,7 +25,7 @@ from convscale.runs import Run
 from convscale.studies import store as store_module
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Attempt, Ended
-from convscale.studies.folder import Holding, StudyFolder, require_same_settings
+from convscale.studies.folder import Holding, StudyFolder, is_held, require_same_settings
 from convscale.studies.local import LocalExecutor
 from convscale.studies.status import study_status
 from convscale.studies.store import Store
@@ -228,7 +228,9 @@ def test_only_one_process_owns_a_study(tmp_path: Path) -> None:
         run_trials(tmp_path, trials(1), Inline(), quiet=True)
     holder.kill()
     holder.communicate()
+    (tmp_path / "link").symlink_to(tmp_path)
     with Holding(tmp_path), Holding(tmp_path):
+        assert is_held(tmp_path / "link") and is_held(tmp_path / "trials" / "..")
         assert len(run_trials(tmp_path, trials(1), Inline(), quiet=True)) == 1
 
 

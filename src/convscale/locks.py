@@ -41,8 +41,8 @@ def lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock `path`; it is not touched. Do not ask for one that this process holds:
-    asking lets go of it."""
+    """Whether another process holds the lock `path`, which is asked by taking it for a moment. Do not ask for one that
+    this process holds: asking lets go of it."""
     try:
         import fcntl
 

@@ -29,20 +29,21 @@ def folded(model: Model) -> Model:
     """A copy of `model` in eval mode whose convolutions scale and shift as the batch norms behind them did; on a CPU
     they apply the activation too.
 
-    Its outputs differ by rounding alone, about 1e-6 of their size; it cannot be trained or stored.
+    Its outputs differ by rounding alone, about 1e-6 of their size; it cannot be trained or stored. Other norms, and
+    batch norms without statistics, stay as they are.
     """
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, ConvNormAct):
                 _fold(child)
-                if _has_onednn(child.conv.weight):
+                if child.norm is None and _has_onednn(child.conv.weight):
                     setattr(parent, name, _WrittenOnce(child))
     return copied
 
 
 def _fold(module: ConvNormAct) -> None:
-    if isinstance(module.norm, nn.BatchNorm2d):
+    if isinstance(module.norm, nn.BatchNorm2d) and module.norm.running_mean is not None:
         module.conv = fuse_conv_bn_eval(module.conv, module.norm)
         module.norm = None
 

@@ -135,7 +135,7 @@ def Holding(folder: Path) -> Iterator[StudyFolder]:
     The hold ends with the process, however it ends. Raises RunError where another process has it, or where the folder
     cannot be written.
     """
-    path = folder.absolute()
+    path = folder.resolve()
     try:
         path.mkdir(parents=True, exist_ok=True)
         file = None if _held.get(path) else lock(path / "lock")
@@ -156,7 +156,7 @@ def Holding(folder: Path) -> Iterator[StudyFolder]:
 
 def is_held(folder: Path) -> bool:
     """Whether a process, this one too, owns the study."""
-    path = folder.absolute()
+    path = folder.resolve()
     return bool(_held.get(path)) or is_locked(path / "lock")
 
 

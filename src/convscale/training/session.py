@@ -28,10 +28,21 @@ PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
 
 
 class Session:
-    """What is kept and told of a job while it is carried out, in one process of `processes`."""
+    """What is kept and told of a job while it is carried out, in one process of `processes`. It goes on from the
+    checkpoint `found`, where there is one."""
 
-    def __init__(self, job: Job, state: TrainingState, processes: Processes, interrupts: Interrupts) -> None:
+    def __init__(
+        self,
+        job: Job,
+        state: TrainingState,
+        processes: Processes,
+        interrupts: Interrupts,
+        found: Checkpoint | None = None,
+    ) -> None:
         self.job, self.state, self.processes, self.interrupts = job, state, processes, interrupts
+        self.saved, self.save_seconds = "", 0.0
+        if found is not None:
+            self.go_to(found)  # first: what follows counts from there
         self.steps = steps_per_epoch(job.train, job.recipe.batch, processes.world)
         self.progress = Progress(
             self.steps * job.recipe.epochs,
@@ -39,7 +50,6 @@ class Session:
             quiet=job.quiet or not processes.first,
         )
         self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
-        self.saved, self.save_seconds = "", 0.0
         self.saved_at = self.clock = time.monotonic()
 
     def pause(self, where: str = "") -> None:

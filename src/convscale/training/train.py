@@ -170,9 +170,8 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
     found = processes.together(lambda: load_newest(job.run.checkpoints))
     changes = changes_since(job, found)
     state = processes.together(lambda: make_state(job, processes, from_start=found is None))
-    session = Session(job, state, processes, interrupts)
+    session = Session(job, state, processes, interrupts, found)
     if found is not None:
-        session.go_to(found)
         state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
         if changes:
             state.position.predicted_seconds = 0.0

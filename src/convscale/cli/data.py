@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, label_column_option, print_json, print_table
+from convscale.cli.shared import json_option, label_column_option, print_json, print_notes, print_table
 from convscale.units import printable
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def check(data: str, label_column: str, output: Path | None, as_json: bool) -> N
     from convscale.data.check import check_data
 
     found = check_data(data, label_column=label_column)
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+    print_notes(found)
     if output is not None:
         _write(found, output)
     if as_json:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from convscale.costs import Cost
     from convscale.data import Dataset
+    from convscale.data.check import DataCheck
     from convscale.recipes import Recipe
     from convscale.records import Evaluation
     from convscale.runs import Run
@@ -214,10 +215,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False, ensure_ascii=False))
 
 
-def print_notes(dataset: Dataset) -> None:
+def print_notes(data: Dataset | DataCheck) -> None:
     """What of the data is not used, and where it differs from what was published, on stderr."""
-    unused = [f"not used: {', '.join(dataset.skipped)}"] if dataset.skipped else []
-    for note in (*unused, *dataset.notes):
+    unused = [f"not used: {', '.join(data.skipped)}"] if data.skipped else []
+    for note in (*unused, *data.notes):
         click.echo(f"note: {note}", err=True)
 
 

@@ -81,8 +81,8 @@ class Imbalance:
 @dataclass(frozen=True)
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
-    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `notes`: what
-    is not used, and where a copy of a published set has other sizes than were published."""
+    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `skipped`:
+    what beside the data is not used. `notes`: where a copy of a published set has other sizes than were published."""
 
     source: str
     images: dict[str, int]
@@ -90,6 +90,7 @@ class DataCheck:
     unreadable: tuple[Finding, ...]
     unusual: tuple[Finding, ...]
     duplicates: tuple[DuplicateGroup, ...]
+    skipped: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -153,9 +154,8 @@ def check_data(data: str | Path, *, label_column: str = "label", quiet: bool = F
     counts = {name: len(images) for name, images in splits.items()}
     by_class = _count_classes(splits, classes)
     copy = find_copy(data)
-    unused = [f"not used: {', '.join(skipped)}"] if skipped else []
-    notes = (*unused, *(copy.of.notes(counts) if copy else ()))
-    return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), notes)
+    notes = copy.of.notes(counts) if copy else ()
+    return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), skipped, notes)
 
 
 def _count_classes(splits: dict[str, ImageCollection], classes: tuple[str, ...]) -> dict[str, dict[str, int]]:

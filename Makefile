@@ -39,9 +39,9 @@ test: setup-dev ## all tests
 
 # The table of docs/reliability.md, as often as it says; more than 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over
-	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/test_checkpoints.py tests/test_resume.py \
-	    tests/test_machine_faults.py tests/test_processes.py tests/test_check.py tests/test_streaming.py \
-	    tests/test_trials.py tests/test_cluster.py tests/test_dialects.py
+	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/training/test_checkpoints.py tests/training/test_resume.py \
+	    tests/training/test_machine_faults.py tests/nn/test_processes.py tests/data/test_check.py tests/data/test_streaming.py \
+	    tests/trials/test_trials.py tests/trials/test_cluster.py tests/dialects/test_dialects.py
 	$(BIN)/python bench/oversubscribed.py
 
 lint: setup-dev ## style, floors, types
@@ -61,4 +61,4 @@ bench: setup-dev ## speed beside timm: costs, planning, loading images, training
 	$(BIN)/python bench/evaluation.py
 
 docs: setup-dev ## check that every block of the docs runs
-	$(BIN)/python -m pytest tests/test_docs.py
+	$(BIN)/python -m pytest tests/project/test_docs.py

@@ -1,6 +1,6 @@
 """Train every candidate of a grid from every seed at every length: the table that the tests of the search ask.
 
-    python bench/recorded_grid.py cifar10 -o runs/recorded-grid --table tests/data/recorded_grid.json
+    python bench/recorded_grid.py cifar10 -o runs/recorded-grid --table tests/fixtures/recorded_grid.json
 
 small-mbconv at 16 px, all directions of growth at four times its MACs. Stopped, it goes on when the command is given
 again. Rows of other seeds that the table has already stay, so that seeds can be added later. The search is then held
@@ -16,11 +16,12 @@ import convscale as cs
 from convscale.data import fit_to_images
 from convscale.files import read_json, write_json
 from convscale.recipes import recipe
-from convscale.search import candidates_at_cost
-from convscale.studies.coordinator import run_trials
-from convscale.studies.local import LocalExecutor
-from convscale.studies.trial import DataChoice, Trial
-from convscale.studies.work import choose_images
+from convscale.records import DataChoice
+from convscale.search.coefficients import candidates_at_cost
+from convscale.trials.coordination import run_trials
+from convscale.trials.local import LocalExecutor
+from convscale.trials.training_work import choose_images
+from convscale.trials.trial import Trial
 
 RESOLUTION, COST, SHARE_STEP = 16, 4.0, 0.25
 

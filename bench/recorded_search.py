@@ -17,7 +17,8 @@ from statistics import mean
 
 import convscale as cs
 from convscale.figures import draw_ternary
-from convscale.search import candidates_at_cost, find_coefficients, mean_interval, paired_difference
+from convscale.search.coefficients import candidates_at_cost, find_coefficients
+from convscale.statistics import mean_interval, paired_difference
 
 TABLE = Path(__file__).parent.parent / "tests" / "data" / "recorded_grid.json"
 

@@ -29,7 +29,7 @@ from convscale.data import Dataset
 from convscale.data.images import Subset
 from convscale.dialects import Choices
 from convscale.headers import read_header
-from convscale.records import wilson_interval
+from convscale.statistics import wilson_interval
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = "mobilenetv2_100_imagenet1k.safetensors"

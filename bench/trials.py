@@ -22,8 +22,9 @@ from torch.profiler import ProfilerActivity, profile
 import convscale as cs
 from convscale.data import fit_to_images
 from convscale.recipes import recipe
-from convscale.studies import work
-from convscale.studies.trial import DataChoice, Trial, TrialResult
+from convscale.records import DataChoice
+from convscale.trials import training_work as work
+from convscale.trials.trial import Trial, TrialResult
 
 
 def timed(trial: Trial, kept_bytes: int) -> tuple[float, TrialResult]:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convscale.errors import DataError
-from convscale.studies.executor import Attempt, Ended
-from convscale.studies.trial import Trial, TrialResult
-from convscale.studies.worker import attempt as carry_out
+from convscale.trials.executor import Attempt, Ended
+from convscale.trials.trial import Trial, TrialResult
+from convscale.trials.worker import attempt as carry_out
 
 TICKS = 20
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convscale.nn import Model, build, load, load_weights, save_weights
     from convscale.planning import Budget, Family, Plan, family, plan
     from convscale.recipes import Recipe, recipe
-    from convscale.records import Evaluation, Prediction
+    from convscale.records import CoefficientSearch, Evaluation, Prediction, StudyResult, StudySpec
     from convscale.scaling import (
         Scaling,
         ScalingLaw,
@@ -40,12 +40,11 @@ if TYPE_CHECKING:
         scale,
         shares_law,
     )
-    from convscale.search import CoefficientSearch, find_coefficients
-    from convscale.studies.local import LocalExecutor
-    from convscale.studies.results import StudyResult
+    from convscale.search.coefficients import find_coefficients
     from convscale.studies.running import run_study
-    from convscale.studies.spec import StudySpec, read_study
+    from convscale.studies.spec import read_study
     from convscale.training import resume, train
+    from convscale.trials.local import LocalExecutor
 
 _HOMES = {
     "catalog": ("network", "write_network"),
@@ -60,16 +59,15 @@ _HOMES = {
     "nn": ("Model", "build", "load", "load_weights", "save_weights"),
     "planning": ("Budget", "Family", "Plan", "family", "plan"),
     "recipes": ("Recipe", "recipe"),
-    "records": ("Evaluation", "Prediction"),
+    "records": ("CoefficientSearch", "Evaluation", "Prediction", "StudyResult", "StudySpec"),
     "scaling": (
         "Scaling", "ScalingLaw", "compound", "compound_law", "law", "published", "scale", "shares_law",
     ),
-    "search": ("CoefficientSearch", "find_coefficients"),
-    "studies.local": ("LocalExecutor",),
-    "studies.results": ("StudyResult",),
+    "search.coefficients": ("find_coefficients",),
     "studies.running": ("run_study",),
-    "studies.spec": ("StudySpec", "read_study"),
+    "studies.spec": ("read_study",),
     "training": ("resume", "train"),
+    "trials.local": ("LocalExecutor",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -21,8 +21,8 @@ from convscale.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from convscale.search import CoefficientSearch
-    from convscale.studies.searching import TrainingSearch
+    from convscale.records import CoefficientSearch
+    from convscale.studies.coefficients import TrainingSearch
 
 OPTIONS = (
     "cost", "method", "seeds", "final_seeds", "share_step", "step", "tolerance", "reduction", "keep", "probe", "trust",
@@ -98,8 +98,8 @@ def command(
         raise click.UsageError("Missing option '-o' / '--output'.")
     net = load_network(baseline, resolution=resolution)
     recipe = recipe_from_options(recipe_name, None, None, settings)
-    from convscale.studies.searching import TrainingSearch, search_as_dict, search_by_training
-    from convscale.studies.trial import data_choice
+    from convscale.studies.coefficients import TrainingSearch, search_as_dict, search_by_training
+    from convscale.trials.trial import data_choice
 
     search = TrainingSearch(
         baseline=net, data=data_choice(data, label_column, images, test_images), recipe=recipe, epochs=lengths,
@@ -118,8 +118,8 @@ def command(
 
 
 def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
-    from convscale.studies.searching import full_grid
-    from convscale.studies.sizing import size_of
+    from convscale.studies.coefficients import full_grid
+    from convscale.trials.sizing import size_of
 
     candidates, trials = full_grid(search)
     size = size_of(trials, slots)
@@ -142,7 +142,7 @@ def print_search(search: TrainingSearch, found: CoefficientSearch, output: Path)
     """What was found, how sure it is, and what to do next."""
     from rich.table import Table
 
-    from convscale.studies.searching import evidence_of
+    from convscale.studies.coefficients import evidence_of
 
     names = ("alpha  depth", "beta   width", "gamma  resolution")
     for name, value, (low, high) in zip(names, found.coefficients, found.interval95, strict=True):

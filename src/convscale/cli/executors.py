@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from convscale.studies.executor import Executor
+    from convscale.trials.executor import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,11 +37,11 @@ def executor(workers: int | None, threads: int, cluster: str | None, cpus: float
     """The executor that the options ask for, closed at the end."""
     made: Executor
     if cluster is None:
-        from convscale.studies.local import LocalExecutor
+        from convscale.trials.local import LocalExecutor
 
         made = LocalExecutor(workers, threads)
     else:
-        from convscale.studies.cluster import ClusterExecutor
+        from convscale.trials.cluster import ClusterExecutor
 
         made = ClusterExecutor(cluster, cpus=cpus, gpus=gpus)
     try:

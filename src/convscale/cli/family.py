@@ -72,7 +72,7 @@ def command(
 def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **options: Any) -> None:
     from convscale.cli.shared import recipe_from_options
     from convscale.studies.families import FamilyTraining, train_family
-    from convscale.studies.trial import data_choice
+    from convscale.trials.trial import data_choice
 
     training = FamilyTraining(
         baseline=made.baseline,
@@ -105,7 +105,7 @@ def finish(
 
 
 def _print_size(training: FamilyTraining, slots: int, as_json: bool) -> None:
-    from convscale.studies.sizing import size_of
+    from convscale.trials.sizing import size_of
 
     size = size_of([trial for group in training.trials() for trial in group], slots)
     print_json(size.as_dict()) if as_json else print("\n".join(size.lines()))

@@ -12,8 +12,7 @@ from convscale.cli.executors import executor, executor_options
 from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from convscale.studies.results import StudyResult
-    from convscale.studies.spec import StudySpec
+    from convscale.records import StudyResult, StudySpec
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 
@@ -27,9 +26,9 @@ def command() -> None:
 @json_option
 def list_studies(as_json: bool) -> None:
     """The studies that come along."""
-    from convscale.studies.spec import read_study, studies
+    from convscale.studies.spec import read_study, study_names
 
-    found = {name: read_study(name).question for name in studies()}
+    found = {name: read_study(name).question for name in study_names()}
     if as_json:
         print_json({"studies": [{"name": name, "question": question} for name, question in found.items()]})
         return
@@ -93,8 +92,8 @@ def _overridden(
     spec: StudySpec, *, data: str | None, label_column: str | None, images: int | None, test_images: int | None,
     coefficients: str | None, baselines: tuple[str, ...], settings: tuple[str, ...], **values: Any,
 ) -> StudySpec:  # fmt: skip
-    from convscale.studies.spec import Method
-    from convscale.studies.trial import data_choice
+    from convscale.records import Method
+    from convscale.trials.trial import data_choice
 
     changes = {key: value for key, value in values.items() if value is not None}
     changes |= {"baselines": baselines} if baselines else {}
@@ -109,10 +108,11 @@ def _overridden(
 
 
 def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
-    from convscale.studies.design import design
-    from convscale.studies.sizing import size_of
+    from convscale.studies.designs import design
+    from convscale.studies.spec import settled
+    from convscale.trials.sizing import size_of
 
-    designed = design(spec.settled())
+    designed = design(settled(spec))
     size = size_of(list(designed.trials().values()), slots)
     if as_json:
         networks = [{"baseline": one.baseline, "method": one.method, "network": one.network.name, "macs": one.macs,
@@ -139,7 +139,7 @@ def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from convscale.studies.study_report import conclusions
+    from convscale.report.studies import conclusions
     from convscale.units import format_count
 
     table = Table(box=None)
@@ -162,7 +162,7 @@ def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """How far each trial of a study is; safe while it runs."""
-    from convscale.studies.status import study_status
+    from convscale.trials.status import study_status
 
     states = study_status(folder)
     counts = {name: sum(one.state == name for one in states) for name in dict.fromkeys(one.state for one in states)}
@@ -198,7 +198,7 @@ def resume(
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if kind == "coefficients":
             from convscale.cli.coefficients import print_search
-            from convscale.studies.searching import read_search, resume_search, search_as_dict
+            from convscale.studies.coefficients import read_search, resume_search, search_as_dict
 
             found, search = resume_search(folder, slots, storage=storage, quiet=quiet), read_search(folder)
             print_json(search_as_dict(search, found)) if as_json else print_search(search, found, folder)
@@ -229,7 +229,7 @@ def export(folder: Path, output: Path) -> None:
     import io
 
     from convscale.files import write_json, write_text
-    from convscale.studies.status import study_status
+    from convscale.trials.status import study_status
 
     if output.suffix not in (".csv", ".json"):
         raise click.UsageError(f"-o {output}: a file that ends in .csv or .json")

@@ -11,7 +11,7 @@ import click
 from convscale.cli.shared import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from convscale.dialects.published import Published
+    from convscale.dialects.published_weights import Published
 
 
 @click.group("weights")

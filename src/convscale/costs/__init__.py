@@ -1,6 +1,6 @@
 """Costs read off the layer graph: parameters, multiply-adds, activations, file and memory bytes."""
 
-from convscale.costs.cost import (
+from convscale.costs.totals import (
     COST_KEYS,
     Cost,
     CostRow,

@@ -1,6 +1,6 @@
 """Weights of other libraries: in whatever dialect they come, out in the common ones."""
 
-from convscale.dialects.convert import Conversion, convert
+from convscale.dialects.conversion import Conversion, convert
 from convscale.dialects.hub_weights import get_weights, pretrained
 from convscale.dialects.layout import DIALECTS
 from convscale.dialects.meaning import Choices

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from convscale.catalog import CATALOG
-from convscale.dialects.convert import convert
+from convscale.dialects.conversion import convert
 from convscale.dialects.meaning import Choices
-from convscale.dialects.published import Published, published
+from convscale.dialects.published_weights import Published, published
 from convscale.dialects.reading import sha256_of
 from convscale.errors import MissingExtraError, RunError, UnknownNameError
 from convscale.nn import Model, load

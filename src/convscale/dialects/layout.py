@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from convscale.dialects.names import (
+from convscale.dialects.naming import (
     Names,
     keras_names,
     keras_numbered_names,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from convscale.dialects.fit import Fit
 from convscale.dialects.layout import Dialect
-from convscale.dialects.published import Published, find_published, reference_preprocessing, rows_of
+from convscale.dialects.matching import Fit
+from convscale.dialects.published_weights import Published, find_published, reference_preprocessing, rows_of
 from convscale.dialects.reading import Foreign
 from convscale.networks import ConvNet, Padding
 from convscale.preprocessing import Preprocessing, default_preprocessing

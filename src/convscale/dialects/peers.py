@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from convscale.data.loader import Normalise
-from convscale.dialects.published import rows_of
+from convscale.dialects.published_weights import rows_of
 from convscale.dialects.reading import first_line
 from convscale.errors import ConfigError, ConvscaleError, MissingExtraError
 from convscale.headers import WeightsHeader

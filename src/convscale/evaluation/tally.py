@@ -10,15 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscale.errors import DataError
-from convscale.processes import Processes
-from convscale.records import (
-    CalibrationBin,
-    ClassRecord,
-    Evaluation,
-    expected_calibration_error,
-    mean_per_class,
-    wilson_interval,
-)
+from convscale.nn.processes import Processes
+from convscale.records import CalibrationBin, ClassRecord, Evaluation, expected_calibration_error
+from convscale.statistics import mean_per_class, wilson_interval
 
 CONFUSION_CLASSES = 1000
 CALIBRATION_BINS = 15  # as Guo et al. 2017
@@ -79,7 +73,7 @@ class Tally:
             ClassRecord(name, mine, right / mine if mine else None)
             for name, mine, right in zip(classes, self.hits[0].tolist(), self.hits[1].tolist(), strict=True)
         )
-        mean, interval = mean_per_class(per_class)
+        mean, interval = mean_per_class([(row.top1, row.n) for row in per_class])
         calibration = self._calibration()
         evaluation = Evaluation(
             top1=first / n,

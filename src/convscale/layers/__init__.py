@@ -12,7 +12,7 @@ from convscale.layers.graph import (
     MaxPoolLayer,
     MultiplyLayer,
 )
-from convscale.layers.resolve import resolve, same_padding
+from convscale.layers.resolving import resolve, same_padding
 
 __all__ = [
     "BLOCK_INPUT",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from convscale.nn.convolve import sides_of, split_padding
+from convscale.nn.convolution import sides_of, split_padding
 from convscale.nn.layers import ConvNormAct
 from convscale.nn.model import Model
 

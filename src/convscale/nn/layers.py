@@ -18,7 +18,7 @@ from convscale.layers import (
     MultiplyLayer,
 )
 from convscale.networks import ConvNet, Padding
-from convscale.nn.convolve import convolve, sides_of, split_padding
+from convscale.nn.convolution import convolve, sides_of, split_padding
 
 # In place where no gradient is recorded: a fresh tensor, nobody else holds it.
 ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {

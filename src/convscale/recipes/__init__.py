@@ -21,7 +21,7 @@ from convscale.recipes.parts import (
     Staircase,
     Steps,
 )
-from convscale.recipes.recipe import NetworkValues, Recipe
+from convscale.recipes.table import NetworkValues, Recipe
 from convscale.schema import from_table
 
 __all__ = [

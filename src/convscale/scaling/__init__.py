@@ -1,5 +1,6 @@
 """Scaling laws, rounding rules, and `scale`, which applies one to a baseline."""
 
+from convscale.networks.rounding import round_channels, round_repeats, round_resolution, width_edge
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
     LAWS,
@@ -11,8 +12,7 @@ from convscale.scaling.laws import (
     published,
     shares_law,
 )
-from convscale.scaling.rounding import round_channels, round_repeats, round_resolution, width_edge
-from convscale.scaling.scale import scale
+from convscale.scaling.scaler import scale
 
 __all__ = [
     "LAWS",

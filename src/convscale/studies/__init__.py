@@ -1,1 +1,1 @@
-"""Many trainings as trials, here or on a cluster; the studies that compare laws; the search that trains."""
+"""Studies: questions answered by trials; the search for coefficients that trains."""

@@ -12,14 +12,15 @@ from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
 from convscale.recipes import Recipe
+from convscale.records import DataChoice
 from convscale.scaling import ScalingLaw
 from convscale.schema import from_table, to_table
-from convscale.search import mean_interval
-from convscale.studies.coordinator import run_trials
-from convscale.studies.executor import Executor
-from convscale.studies.folder import Holding, require_same_settings, to_plain
-from convscale.studies.trial import DataChoice, Trial, TrialRecord
-from convscale.studies.work import choose_images
+from convscale.statistics import mean_interval
+from convscale.trials.coordination import run_trials
+from convscale.trials.executor import Executor
+from convscale.trials.folders import Holding, require_same_settings, to_plain
+from convscale.trials.training_work import choose_images
+from convscale.trials.trial import Trial, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,16 @@ from typing import Any
 from convscale.errors import RunError
 from convscale.figures import Curve, draw_lines
 from convscale.files import read_json, write_json, write_text, write_toml
+from convscale.records import BASELINE, StudyResult, StudyRow, StudySpec
+from convscale.report.quoted import QUOTED
+from convscale.report.studies import report, rows_as_csv
 from convscale.schema import from_table, to_table
-from convscale.studies.coordinator import run_trials
-from convscale.studies.design import design
-from convscale.studies.executor import Executor
-from convscale.studies.folder import Holding, StudyFolder, require_same_settings, to_plain
-from convscale.studies.paper import QUOTED
-from convscale.studies.results import Row, StudyResult, collect
-from convscale.studies.spec import BASELINE, StudySpec
-from convscale.studies.study_report import report, rows_as_csv
+from convscale.studies.collecting import collect
+from convscale.studies.designs import design
+from convscale.studies.spec import settled
+from convscale.trials.coordination import run_trials
+from convscale.trials.executor import Executor
+from convscale.trials.folders import Holding, StudyFolder, require_same_settings, to_plain
 
 KIND = "study"
 RESULT = "results.json"
@@ -30,7 +31,7 @@ def run_study(
 
     Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
     """
-    spec = spec.settled()
+    spec = settled(spec)
     with Holding(folder) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
@@ -94,7 +95,7 @@ def _draw(pictures: dict[str, list[dict[str, Curve]]], result: StudyResult, fold
         draw_lines(panels, folder / f"{name}.png")
 
 
-def _methods(rows: list[Row]) -> list[dict[str, Curve]]:
+def _methods(rows: list[StudyRow]) -> list[dict[str, Curve]]:
     """A line a method, each from the baseline where costs are equal; lines by factors stand for themselves."""
     base = [row for row in rows if row.method == BASELINE]
     methods = dict.fromkeys(row.method for row in rows if row.method != BASELINE)
@@ -102,7 +103,7 @@ def _methods(rows: list[Row]) -> list[dict[str, Curve]]:
     return [_curve(method, (base if own[0].asked else []) + own) for method, own in by_method.items()]
 
 
-def _curve(label: str, rows: list[Row]) -> dict[str, Curve]:
+def _curve(label: str, rows: list[StudyRow]) -> dict[str, Curve]:
     def points(key: str) -> tuple[Any, ...]:
         return tuple((getattr(row, key) / 1e6, row.accuracy, *(row.interval95 or (None, None))) for row in rows)
 

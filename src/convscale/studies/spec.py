@@ -1,143 +1,19 @@
-"""A study as a table: which networks, made how, at which costs, trained on what, for how long, from how many seeds."""
+"""Studies by name and from files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
 
-from convscale.errors import ConfigError, UnknownNameError
+from convscale.errors import UnknownNameError
 from convscale.files import read_toml, read_toml_text
-from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
+from convscale.records import StudySpec
 from convscale.schema import from_table
-from convscale.studies.trial import DataChoice, data_choice
-
-BASELINE = "baseline"  # the method of a baseline as it is
+from convscale.trials.trial import data_choice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
-    """One way to spend a cost: a `law` by name, `coefficients` (text as 1.2,1.1,1.15, a file, a search's folder), or
-    `shares` of the extra cost for depth, width and resolution. Raises ConfigError unless exactly one is given."""
-
-    law: str = ""
-    coefficients: str = ""
-    shares: tuple[float, ...] = ()
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
-            raise ConfigError(
-                f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
-                hint="one of law = NAME, coefficients = 'A,B,G', shares = [DEPTH, WIDTH, RESOLUTION]",
-            )
-        if self.title == BASELINE:
-            raise ConfigError(f"a method cannot be called {BASELINE!r}", hint="every study has that one")
-
-    @property
-    def title(self) -> str:
-        """What rows call it."""
-        shares = "/".join(f"{share:g}" for share in self.shares)
-        return self.name or self.law or (f"shares {shares}" if shares else f"coefficients {self.coefficients}")
-
-    def scaling_law(self) -> ScalingLaw:
-        """The law. Raises UnknownNameError and ConfigError."""
-        if self.law:
-            return law(self.law)
-        if self.coefficients:
-            return read_coefficients(self.coefficients).law()
-        depth, width, resolution = self.shares
-        return shares_law(depth, width, resolution)
-
-    def settled(self) -> Method:
-        """Itself, with coefficients as numbers and a name, so that it means the same wherever it is read."""
-        if not self.coefficients:
-            return replace(self, name=self.title)
-        found = read_coefficients(self.coefficients)
-        return replace(
-            self, name=self.name or "searched", coefficients=f"{found.alpha!r},{found.beta!r},{found.gamma!r}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactorCurve:
-    """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
-
-    name: str
-    points: tuple[tuple[float, ...], ...]
-
-    def __post_init__(self) -> None:
-        for point in self.points:
-            if len(point) != 3:
-                raise ConfigError(f"curve {self.name!r}: {point} is no point", hint="[depth, width, resolution]")
-            Scaling(*point)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudySpec:
-    """A study.
-
-    baselines: names or files, all at `resolution` where it is given. methods and costs (times the baseline's MACs):
-    each method at each true cost. curves: networks by explicit factors instead, whatever they cost. lengths: training
-    lengths in epochs, two at least, each a whole schedule of `recipe` with `settings` changed. seeds: 0 to seeds - 1,
-    two at least. quoted: also draw the paper's figures. Raises ConfigError for a study that compares nothing or cannot
-    conclude.
-    """
-
-    name: str
-    question: str = ""
-    baselines: tuple[str, ...]
-    resolution: int | None = None
-    methods: tuple[Method, ...] = ()
-    costs: tuple[float, ...] = ()
-    curves: tuple[FactorCurve, ...] = ()
-    lengths: tuple[int, ...]
-    seeds: int = 3
-    recipe: str = "small-images"
-    settings: tuple[str, ...] = ()
-    quoted: bool = False
-    data: DataChoice | None = None
-
-    def __post_init__(self) -> None:
-        where = f"study {self.name!r}"
-        if not self.baselines:
-            raise ConfigError(f"{where} has no baselines", hint="baselines = ['small-mbconv']")
-        if bool(self.methods) != bool(self.costs) or not (self.methods or self.curves):
-            raise ConfigError(f"{where} compares nothing", hint="methods and costs, or curves, or both")
-        if any(not cost > 1 for cost in self.costs) or len(set(self.costs)) != len(self.costs):
-            raise ConfigError(
-                f"{where}: costs {list(self.costs)}", hint="different, above 1: times the baseline's MACs"
-            )
-        titles = [method.title for method in self.methods] + [curve.name for curve in self.curves]
-        if len(set(titles)) != len(titles):
-            raise ConfigError(f"{where}: two of {titles} have one name", hint="give methods and curves different names")
-        if len(self.lengths) < 2 or any(a >= b for a, b in pairwise(self.lengths)) or min(self.lengths) < 1:
-            raise ConfigError(
-                f"{where}: lengths {list(self.lengths)}",
-                hint="two or more, in epochs, increasing: short trainings alone mislead",
-            )
-        if self.seeds < 2:
-            raise ConfigError(f"{where}: {self.seeds} seeds", hint="2 or more: one says nothing about noise")
-
-    def choice(self) -> DataChoice:
-        """The images. Raises ConfigError where the study names none."""
-        if self.data is None:
-            raise ConfigError(f"study {self.name!r} names no images", hint="--data DATA, or [data] source = ... in it")
-        return self.data
-
-    def settled(self) -> StudySpec:
-        """Itself as it is run and recorded: coefficients as numbers, paths absolute."""
-        data = self.choice()
-        source = data_choice(data.source).source
-        baselines = tuple(str(Path(one).absolute()) if Path(one).exists() else one for one in self.baselines)
-        return replace(
-            self, methods=tuple(method.settled() for method in self.methods), data=replace(data, source=source),
-            baselines=baselines,
-        )  # fmt: skip
-
-
-def studies() -> list[str]:
+def study_names() -> list[str]:
     """The names of the studies that come along."""
     folder = resources.files("convscale.studies") / "library"
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
@@ -149,7 +25,17 @@ def read_study(name_or_file: str | Path) -> StudySpec:
     if path.suffix == ".toml":
         return from_table(StudySpec, read_toml(path), str(path))
     name = str(name_or_file)
-    if name not in studies():
-        raise UnknownNameError("study", name, studies())
+    if name not in study_names():
+        raise UnknownNameError("study", name, study_names())
     text = (resources.files("convscale.studies") / "library" / f"{name}.toml").read_text(encoding="utf-8")
     return from_table(StudySpec, read_toml_text(text, name), name)
+
+
+def settled(spec: StudySpec) -> StudySpec:
+    """`spec` as it is run and recorded: coefficients as numbers, paths absolute. Raises ConfigError where it names no
+    images."""
+    data = spec.choice()
+    source = data_choice(data.source).source
+    baselines = tuple(str(Path(one).absolute()) if Path(one).exists() else one for one in spec.baselines)
+    methods = tuple(method.settled() for method in spec.methods)
+    return replace(spec, methods=methods, data=replace(data, source=source), baselines=baselines)

@@ -1,7 +1,7 @@
 """Training: a network, data and a recipe to a run folder; going on with one; what it would take."""
 
-from convscale.training.estimate import Estimate, estimate
+from convscale.training.estimation import Estimate, estimate
 from convscale.training.memory import fitted_to_memory
-from convscale.training.train import resume, train
+from convscale.training.trainer import resume, train
 
 __all__ = ["Estimate", "estimate", "fitted_to_memory", "resume", "train"]

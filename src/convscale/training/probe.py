@@ -16,8 +16,8 @@ from torch import Tensor
 from convscale.data.dataset import stratified_split
 from convscale.errors import ConfigError, TrainingError
 from convscale.evaluation import Measured
-from convscale.evaluation.features import Seen
-from convscale.evaluation.measure import require_readable
+from convscale.evaluation.feature_extraction import Seen
+from convscale.evaluation.measurement import require_readable
 from convscale.evaluation.tally import Tally
 from convscale.nn import pick_device
 from convscale.recipes import LBFGS, Recipe

@@ -7,7 +7,7 @@ import math
 from convscale.evaluation import Measured
 from convscale.figures import draw_confusion, draw_curves
 from convscale.nn import save_weights
-from convscale.processes import Processes
+from convscale.nn.processes import Processes
 from convscale.progress import tell
 from convscale.records import TrainRecord
 from convscale.training.job import Job

@@ -10,7 +10,7 @@ from convscale.data import Dataset, open_dataset
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
-from convscale.processes import Processes
+from convscale.nn.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.runs import Run

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from convscale.data.images import Stream
 from convscale.data.loader import steps_per_epoch
 from convscale.errors import DataError
+from convscale.interrupts import Interrupts
 from convscale.nn import save_weights
-from convscale.processes import Processes
+from convscale.nn.processes import Processes
 from convscale.progress import Progress
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
 from convscale.schema import to_table
 from convscale.training.board import open_board, show_epoch
 from convscale.training.checkpoint import Checkpoint, checkpoint_name, remove_newer, save_checkpoint
-from convscale.training.interrupts import Interrupts
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
 from convscale.units import format_count

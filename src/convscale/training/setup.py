@@ -16,8 +16,8 @@ from convscale.headers import read_header
 from convscale.layers import LinearLayer, resolve
 from convscale.networks import ConvNet
 from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, synchronise_norms
+from convscale.nn.processes import Processes
 from convscale.preprocessing import Preprocessing, default_preprocessing
-from convscale.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import LBFGS, Recipe
 from convscale.runs import Run, Settings, weights_file

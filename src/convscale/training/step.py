@@ -18,7 +18,7 @@ from convscale.data.loader import Batch, Normalise
 from convscale.data.mixing import mix
 from convscale.data.randomness import Purpose, keyed
 from convscale.nn import autocast
-from convscale.processes import Processes
+from convscale.nn.processes import Processes
 from convscale.training.job import Job
 from convscale.training.memory import is_out_of_memory, recover, smaller_parts
 from convscale.training.optimizer import learning_rate

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from convscale.data import ImageCollection
 from convscale.data.images import Stream, Subset
 from convscale.errors import TrainingError
-from convscale.evaluation.features import Seen, look
+from convscale.evaluation.feature_extraction import Seen, look
 from convscale.files import write_atomic
 from convscale.nn import Model
 from convscale.progress import Progress

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from convscale.errors import NotFiniteError, TrainingError
-from convscale.processes import Processes
+from convscale.nn.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import LBFGS, Recipe
 from convscale.records import Evaluation, SearchRow

@@ -1,0 +1,171 @@
+"""convert: weights of another library -> a Convscale weights file, and back, saying all that was chosen or lost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+from torch import Tensor
+
+from convscale.dialects.layout import dialect as dialect_of
+from convscale.dialects.layout import recognise
+from convscale.dialects.matching import Fit, fit
+from convscale.dialects.meaning import Choices, meaning_of
+from convscale.dialects.reading import read_foreign
+from convscale.dialects.verify import compare
+from convscale.errors import ConfigError
+from convscale.files import write_atomic
+from convscale.headers import Provenance, WeightsHeader, has_header
+from convscale.layers import resolve
+from convscale.nn import Model, build, load_weights, save_weights
+from convscale.runs import WEIGHTS, weights_file
+
+WRITTEN = ("timm", "torchvision")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion did.
+
+    tensors: how many were carried over. unused: those of the file that the network has no place for. missing: those
+    of the network that the file has not. max_relative_difference: of logits, where they were compared.
+    """
+
+    dialect: str
+    network: str
+    tensors: int
+    unused: tuple[str, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    max_relative_difference: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def convert(
+    source: str | Path,
+    output: str | Path,
+    *,
+    dialect: str | None = None,
+    to: str | None = None,
+    verify: str | Path | None = None,
+    choices: Choices | None = None,
+) -> Conversion:
+    """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
+    names of the library `to` as safetensors.
+
+    dialect: the library that the file is of, where its names alone should not say it. verify: an image file or a
+    folder of them, on which the library's own network is compared with ours.
+
+    Raises ConfigError for a dialect that is unknown or has no names for the network and for class names of another
+    number, RunError for a file that is damaged, holds code, or whose tensors fit no network; with `verify` as
+    `compare` does too.
+    """
+    if to is not None:
+        require_written(to)
+    loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices())
+    model, header, tensors, done = loaded
+    if to is not None:
+        tensors = _exported(model, header, to)
+        done = replace(done, dialect=to, tensors=len(tensors), notes=(*done.notes, *_lost(header, to)))
+    if verify is not None:
+        difference = compare(recognise(tensors, str(source), done.dialect), tensors, model, header, source, verify)
+        done = replace(done, max_relative_difference=difference)
+    if to is None:
+        save_weights(output, model, header)
+    else:
+        data = safetensors.torch.save(tensors, {"format": "pt"})
+        write_atomic(Path(output), lambda file: file.write(data))
+    return done
+
+
+class _Loaded(NamedTuple):
+    """A network with weights, the tensors as its file has them, and what reading it did."""
+
+    model: Model
+    header: WeightsHeader
+    tensors: dict[str, Tensor]
+    done: Conversion
+
+
+def is_ours(source: str | Path) -> bool:
+    """Whether `source` is a run folder or a file with Convscale's header."""
+    path = Path(source)
+    return (path.is_dir() and (path / WEIGHTS).exists()) or (path.suffix == ".safetensors" and has_header(path))
+
+
+def _load_ours(source: str | Path, to: str | None) -> _Loaded:
+    if to is None:
+        raise ConfigError(f"{source} is Convscale's already", hint=f"--to {' or '.join(WRITTEN)} writes another's")
+    model, header = load_weights(weights_file(Path(source)))
+    return _Loaded(model, header, {}, Conversion("convscale", header.network.name, 0, (), (), ()))
+
+
+def _load_foreign(source: str | Path, name: str | None, choices: Choices) -> _Loaded:
+    foreign = read_foreign(source)
+    known = recognise(foreign.tensors, str(source), name)
+    found = fit(known, foreign, choices.network)
+    meaning = meaning_of(known, found, foreign, choices)
+    classes, named = _classes(choices.classes, found)
+    notes = (*foreign.notes, *found.notes, *meaning.notes, *named)
+    origin = Provenance(foreign.path.name, foreign.sha256, known.name, meaning.licence, notes)
+    header = WeightsHeader(meaning.network, meaning.preprocessing, classes, origin)
+    model = build(meaning.network, seed=0).eval()
+    model.load_state_dict(found.state(), strict=False)
+    carried = len(found.entries) - len(found.missing)
+    done = Conversion(known.name, meaning.network.name, carried, found.unused, found.missing, notes)
+    return _Loaded(model, header, foreign.tensors, done)
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """ImageNet's 1,000 classes in the standard order, as "n01440764 tench": two share the name "crane"."""
+    return tuple((files("convscale.dialects") / "imagenet.txt").read_text("utf-8").splitlines())
+
+
+def _classes(given: tuple[str, ...] | None, found: Fit) -> tuple[tuple[str, ...], list[str]]:
+    """Class names, and a note where they are assumed."""
+    count = found.network.num_classes
+    if found.missing:
+        return ("untrained",), []
+    if given is not None:
+        if len(given) != count:
+            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name a line, in their order")
+        return given, []
+    if count == 1000:
+        return imagenet_classes(), ["1,000 classes: named as ImageNet's in their usual order"]
+    return tuple(map(str, range(count))), [f"{count:,} classes without names: numbered"]
+
+
+def require_written(to: str) -> None:
+    """Raise ConfigError unless files of the dialect `to` can be written."""
+    if to not in WRITTEN:
+        raise ConfigError(f"{to!r} is not written", hint=f"one of {', '.join(WRITTEN)}")
+
+
+def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]:
+    """The model's weights under the names of `to`."""
+    state = model.state_dict()
+    return {
+        entry.theirs: entry.to_theirs(state[entry.ours]) for entry in dialect_of(to).entries(resolve(header.network))
+    }
+
+
+def _lost(header: WeightsHeader, to: str) -> tuple[str, ...]:
+    """What their model has to be told, since names and numbers alone do not say it."""
+    network = header.network
+    if to == "torchvision" and network.padding == "same":
+        padding = ["torchvision pads symmetrically, this network as TensorFlow does: logits will differ"]
+    elif to == "timm":
+        padding = [f"timm: pad_type={'same' if network.padding == 'same' else ''!r}, as its tf_ names have it"]
+    else:
+        padding = []
+    return (
+        *padding,
+        f"their BN eps must be {network.norm_eps:g}",
+        f"not in the file: preprocessing ({header.preprocessing.in_words()}) and class names",
+    )

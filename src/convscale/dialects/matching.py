@@ -1,0 +1,124 @@
+"""fit: the network whose tensors a foreign file holds, found by names and shapes alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from convscale.catalog import CATALOG
+from convscale.catalog import network as find_network
+from convscale.dialects.layout import Dialect, Entry
+from convscale.dialects.published_weights import find_published
+from convscale.dialects.reading import Foreign
+from convscale.errors import ConfigError, RunError
+from convscale.layers import resolve
+from convscale.networks import ConvNet
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A network whose tensors are those of a file. own_table: it was read from a file of the caller's."""
+
+    network: ConvNet
+    own_table: bool
+    entries: list[Entry]
+    tensors: dict[str, Tensor]
+    unused: tuple[str, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def state(self) -> dict[str, Tensor]:
+        """Our tensors; zeros for a classifier that the file has not."""
+        state = {}
+        for entry in self.entries:
+            found = self.tensors.get(entry.theirs)
+            state[entry.ours] = torch.zeros(entry.shape) if found is None else entry.to_ours(found)
+        return state
+
+
+def fit(known: Dialect, foreign: Foreign, wanted: str | None) -> Fit:
+    """The network that holds the file's tensors: the one that is wanted, or the first of the catalog that fits.
+
+    Every tensor must have its place, but for a classifier that the file may lack: B0's tensors are among B1's, so
+    that one left over is a sign of another network. Raises RunError where none fits, ConfigError where the dialect
+    has no names for the one that is wanted.
+    """
+    own_table = wanted is not None and (wanted.endswith(".toml") or Path(wanted).exists())
+    row = None if own_table or wanted in CATALOG else find_published(wanted or "")
+    names = [row.network if row else wanted] if wanted else [*CATALOG]
+    nearest: tuple[str, list[str]] | None = None
+    for name in names:
+        try:
+            found = _match(known, find_network(name), foreign, own_table)
+        except ConfigError:  # the dialect has no names for it
+            if wanted:
+                raise
+            continue
+        if isinstance(found, Fit):
+            return found
+        if nearest is None or len(found) < len(nearest[1]):
+            nearest = name, found
+    assert nearest is not None, "every dialect knows a network of the catalog"
+    name, wrong = nearest
+    raise RunError(
+        f"{foreign.path}: its tensors are not those of {name}{'' if wanted else ', which is the nearest'}: "
+        f"{len(wrong)} do not fit; {'; '.join(wrong[:3])}",
+        hint="--network: a name, or a TOML file of the network that it is of",
+    )
+
+
+def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool) -> Fit | list[str]:
+    """The fit of one network, or what does not fit."""
+    tensors, notes = _with_prefix(known, foreign.tensors)
+    network = _sized(known, network, tensors)
+    entries = known.entries(resolve(network))
+    if network.num_classes == 1001:
+        tensors = _without_background(known, entries, tensors)
+        notes.append("class 0 of 1001, the background, is left out")
+        network = network.with_classes(1000)
+        entries = known.entries(resolve(network))
+    expected = {entry.theirs: entry for entry in entries}
+    head = {entry.theirs for entry in entries if entry.ours.startswith("head.classifier")}
+    missing = tuple(sorted(expected.keys() - tensors.keys()))
+    unused = tuple(sorted(key for key in tensors.keys() - expected.keys() if not key.startswith(_PREPROCESSING)))
+    wrong = [f"{key} is missing" for key in missing if set(missing) != head]
+    wrong += [f"{key} has no place" for key in unused if not key.startswith(_KNOWN_EXTRAS)]
+    wrong += [
+        f"{key} is {tuple(tensors[key].shape)}, not {entry.peer_shape}"
+        for key, entry in expected.items()
+        if key in tensors and tuple(tensors[key].shape) != entry.peer_shape
+    ]
+    if missing:
+        notes.append("the file has no classifier: features and transfer learning only, its logits are zeros")
+    return wrong or Fit(network, own_table, entries, tensors, unused, missing, tuple(notes))
+
+
+_PREPROCESSING = "normalization/"  # Keras's, used as such
+_KNOWN_EXTRAS = ("global_step", "rescaling/")
+
+
+def _with_prefix(known: Dialect, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Names as those of transformers' classifier, where they are of its trunk alone."""
+    if known.name != "transformers" or any(key.startswith("efficientnet.") for key in tensors):
+        return tensors, []
+    return {f"efficientnet.{key}": value for key, value in tensors.items()}, ["names are those of EfficientNetModel"]
+
+
+def _sized(known: Dialect, network: ConvNet, tensors: dict[str, Tensor]) -> ConvNet:
+    """The network with as many input channels and classes as the file's tensors; 1 class where it has no classifier."""
+    names = {entry.ours: entry.theirs for entry in known.entries(resolve(network))}
+    stem, bias = tensors.get(names["stem.conv.conv.weight"]), tensors.get(names["head.classifier.linear.bias"])
+    if stem is not None and stem.ndim == 4:
+        network = replace(network, input_channels=stem.shape[2 if known.keras else 1])
+    return network.with_classes(1 if bias is None else bias.numel())
+
+
+def _without_background(known: Dialect, entries: list[Entry], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the classifier's first row."""
+    names = {entry.ours: entry.theirs for entry in entries}
+    weight, bias = names["head.classifier.linear.weight"], names["head.classifier.linear.bias"]
+    rows = tensors[weight][:, 1:] if known.keras else tensors[weight][1:]
+    return tensors | {weight: rows, bias: tensors[bias][1:]}

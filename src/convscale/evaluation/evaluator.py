@@ -1,0 +1,165 @@
+"""evaluate and sweep: a run or a weights file, and images, to accuracies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convscale.data import ImageCollection, open_dataset, open_images
+from convscale.data.dataset import source_of
+from convscale.data.images import Labels, Stream
+from convscale.errors import ConfigError, DataError
+from convscale.evaluation.measurement import EachImage, measure
+from convscale.evaluation.pictures import Pictures
+from convscale.evaluation.predictions import Predictions
+from convscale.evaluation.tally import Measured
+from convscale.headers import WeightsHeader
+from convscale.nn import Model, keep_memory, load_weights, place
+from convscale.preprocessing import Preprocessing
+from convscale.progress import Progress
+from convscale.records import Evaluation, SweepRow
+from convscale.runs import WEIGHTS, Run, weights_file
+
+
+def evaluate(
+    run_or_file: str | Path,
+    data: str | Path,
+    *,
+    batch: int = 64,
+    workers: int = 0,
+    label_column: str | None = None,
+    resolution: int | None = None,
+    crop: float | None = None,
+    predictions: str | Path | None = None,
+    pictures: str | Path | None = None,
+    quiet: bool = False,
+) -> Evaluation:
+    """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
+
+    Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts; a
+    weights file does not know what it was trained on. `label_column` is the run's, or "label". Classes are matched
+    by name, or by number where the data numbers them and the network does not.
+
+    resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
+    predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
+    confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
+    """
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    preprocessing = job.header.preprocessing.at(resolution, crop)
+    rows = None if predictions is None else Predictions(predictions, job.header.classes)
+    drawn = None if pictures is None else Pictures(pictures, job.header.classes)
+    measured = job.measure(preprocessing, None if rows is None else rows.add)
+    if rows is not None:
+        rows.write()
+    if drawn is not None:
+        drawn.draw(measured)
+    return measured.evaluation
+
+
+def sweep(
+    run_or_file: str | Path,
+    data: str | Path,
+    *,
+    resolutions: Sequence[int] = (),
+    crops: Sequence[float] = (),
+    batch: int = 64,
+    workers: int = 0,
+    label_column: str | None = None,
+    quiet: bool = False,
+) -> list[SweepRow]:
+    """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    own = job.header.preprocessing
+    ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
+    return [SweepRow(way.size, way.crop, job.measure(way).evaluation) for way in ways]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A network, images, and the network's class of each class of the images."""
+
+    model: Model
+    header: WeightsHeader
+    images: ImageCollection | Stream
+    positions: Labels
+    batch: int
+    workers: int
+    quiet: bool
+
+    def measure(self, preprocessing: Preprocessing, each_image: EachImage | None = None) -> Measured:
+        """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
+        progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
+        started = time.perf_counter()
+        measured = measure(
+            self.model,
+            self.images,
+            preprocessing,
+            self.header.classes,
+            positions=self.positions,
+            batch=self.batch,
+            workers=self.workers,
+            each_batch=lambda: progress.step(
+                f"evaluated {min(progress.done_steps * self.batch, len(self.images)):,} images"
+            ),
+            each_image=each_image,
+        )
+        seconds = time.perf_counter() - started
+        for reason in measured.evaluation.unreadable:
+            progress.note(f"skipped: {reason}")
+        evaluation = replace(measured.evaluation, images_per_second=measured.evaluation.n / max(seconds, 1e-9))
+        return measured._replace(evaluation=evaluation)
+
+
+def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Job:
+    if batch < 1:
+        raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
+    keep_memory()
+    model, header = load_weights(weights_file(path))
+    held_out = _held_out_of(path, data, label_column)
+    images, classes = held_out or open_images(data, label_column=label_column or "label")
+    return _Job(place(model), header, images, match_classes(classes, header.classes), batch, workers, quiet)
+
+
+def _held_out_of(
+    path: Path, data: str | Path, label_column: str | None
+) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
+    """The images that a run held out of `data` by a draw, None where it did not."""
+    trained_on = Run(path).data() if path.is_dir() else None
+    if trained_on is None or trained_on.held_out != "stratified":
+        return None
+    if trained_on.source != source_of(data):
+        return None
+    dataset = open_dataset(
+        data,
+        seed=trained_on.seed,
+        label_column=label_column or trained_on.label_column,
+        exclude=Run(path).excluded_images(),
+    )
+    if dataset.record().fingerprint != trained_on.fingerprint:
+        raise DataError(
+            f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
+            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be told",
+            hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
+        )
+    return dataset.test, dataset.classes
+
+
+def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
+    """The position in `known` of each class of the data. Raises DataError for one that has none."""
+    positions = {name: index for index, name in enumerate(known)}
+    if all(name in positions for name in found):
+        return np.array([positions[name] for name in found], dtype=np.int64)
+    numbered = not any(name.isdecimal() for name in known)
+    numbers = {name: int(name) for name in found if numbered and name.isdecimal() and int(name) < len(known)}
+    if len(numbers) == len(found):
+        return np.array(list(numbers.values()), dtype=np.int64)
+    strange = next(name for name in found if name not in positions and name not in numbers)
+    raise DataError(
+        f"the data has a class {strange!r} that the network does not know",
+        hint=f"the network's {len(known)} classes begin with {', '.join(known[:5])}",
+    )

@@ -1,0 +1,78 @@
+"""measure: a model and images to what it gets right, in one process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import torch
+from torch import Tensor
+
+from convscale.data import ImageCollection
+from convscale.data.images import Labels, Stream
+from convscale.data.loader import Batch, Normalise, evaluation_batches
+from convscale.errors import DataError
+from convscale.evaluation.tally import Measured, Tally
+from convscale.nn import Model, folded
+from convscale.nn.processes import Processes
+from convscale.preprocessing import Preprocessing
+
+MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
+NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
+
+# Told the images' names (n), their logits (n, classes), true classes (n,) and predicted classes (n,).
+EachImage = Callable[[tuple[str, ...], Tensor, Tensor, Tensor], None]
+
+
+@torch.inference_mode()
+def measure(
+    model: Model,
+    images: ImageCollection | Stream,
+    preprocessing: Preprocessing,
+    classes: tuple[str, ...],
+    *,
+    positions: Labels | None = None,
+    batch: int = 64,
+    workers: int = 0,
+    processes: Processes | None = None,
+    max_unreadable: float = MAX_UNREADABLE,
+    each_batch: Callable[[], None] = lambda: None,
+    each_image: EachImage | None = None,
+) -> Measured:
+    """Accuracy, confusion and calibration of `model` on `images`, shared out over `processes`.
+
+    positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
+    named; raises DataError where they are more than their allowed share. `each_batch` is called after each;
+    `each_image` is told what this process finds about its images, batch by batch.
+    """
+    group = processes or Processes()
+    normalise = Normalise(preprocessing, next(model.parameters()).device)
+    network = folded(model)
+    tally = Tally(len(classes))
+    missing: list[str] = []
+    loading = evaluation_batches(
+        images, preprocessing, batch, workers, rank=group.rank, world=group.world, named=each_image is not None
+    )
+    with closing(loading) as batches:
+        while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
+            pixels, labels, unread, names = loaded or NOTHING  # another process may have more of them
+            missing += [reason for _, reason in group.gather(unread)]
+            require_readable(missing, len(images), max_unreadable)
+            if len(labels):
+                truth = labels if positions is None else torch.from_numpy(positions)[labels]
+                logits = network(normalise(pixels))
+                predicted = tally.add(logits, truth)
+                if each_image is not None:
+                    each_image(names, logits, truth, predicted)
+            each_batch()
+    tally.sum_over(group)
+    return tally.measured(classes, tuple(missing))
+
+
+def require_readable(missing: list[str], images: int, share: float) -> None:
+    """Raise DataError where more than a share of the images could not be read, for the reasons in `missing`."""
+    if len(missing) > share * images:
+        raise DataError(
+            f"{len(missing)} of {images:,} images cannot be read; the last: {missing[-1]}",
+            hint="convscale data check lists them all",
+        )

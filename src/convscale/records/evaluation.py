@@ -1,0 +1,98 @@
+"""What evaluation measured. Accuracies are fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from convscale.records.training import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecord:
+    """The accuracy on the images of one class."""
+
+    name: str
+    n: int
+    top1: float | None  # None where the class has no image
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
+
+    mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
+    None where a probability was not finite. images_per_second: with loading and all, None in trainings, and no part
+    of equality. Files of before have none of the fields from mean_per_class on.
+    """
+
+    top1: float
+    top5: float
+    n: int
+    interval95: tuple[float, float]
+    per_class: tuple[ClassRecord, ...]
+    unreadable: tuple[str, ...] = ()
+    mean_per_class: float | None = None
+    ece: float | None = None
+    images_per_second: float | None = field(default=None, compare=False)
+    top5_interval95: tuple[float, float] | None = None
+    mean_per_class_interval95: tuple[float, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def accuracy(self, metric: Metric) -> float:
+        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
+
+    def in_words(self, metric: Metric, interval: str = "") -> str:
+        """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always told."""
+        low, high = self.interval95
+        if metric == "top1" or self.mean_per_class is None or self.mean_per_class_interval95 is None:
+            return f"top-1 {self.top1:.4f} ({interval}{low:.4f} to {high:.4f})"
+        low, high = self.mean_per_class_interval95
+        return f"mean per class {self.mean_per_class:.4f} ({interval}{low:.4f} to {high:.4f}), top-1 {self.top1:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One evaluation of a sweep: on images of `resolution` pixels a side, cut from `resolution / crop`."""
+
+    resolution: int
+    crop: float
+    evaluation: Evaluation
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"resolution": self.resolution, "crop": self.crop, **self.evaluation.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """The `n` images whose predicted class had a probability above `low` and up to `high`: the mean of these
+    probabilities, and the share that was right. Both 0 where n is."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The most probable classes of one image, most probable first."""
+
+    image: str
+    classes: tuple[tuple[str, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        ranked = [{"class": name, "probability": probability} for name, probability in self.classes]
+        return {"image": self.image, "classes": ranked}
+
+
+def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """How far probabilities are from the share that is right: |accuracy - confidence|, a mean over the images of all
+    bins (Guo et al. 2017, equation 3). One image at least must have been counted."""
+    images = sum(one.n for one in bins)
+    return sum(one.n * abs(one.accuracy - one.confidence) for one in bins) / images

@@ -1,0 +1,255 @@
+"""Studies: what is asked, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from convscale.errors import ConfigError
+from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
+from convscale.statistics import OrderChange
+
+BASELINE = "baseline"  # the method of a baseline as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataChoice:
+    """Images, and how many of them: train_images and test_images are drawn by `seed` where they are given.
+
+    Raises ConfigError for counts below 2.
+    """
+
+    source: str
+    label_column: str = "label"
+    seed: int = 0
+    train_images: int | None = None
+    test_images: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train_images", "test_images"):
+            value = getattr(self, name)
+            if value is not None and value < 2:
+                raise ConfigError(f"{name} {value} is not allowed", hint="2 or more, or leave it out for all images")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One way to spend a cost: a `law` by name, `coefficients` (text as 1.2,1.1,1.15, a file, a search's folder), or
+    `shares` of the extra cost for depth, width and resolution. Raises ConfigError unless exactly one is given."""
+
+    law: str = ""
+    coefficients: str = ""
+    shares: tuple[float, ...] = ()
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
+            raise ConfigError(
+                f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
+                hint="one of law = NAME, coefficients = 'A,B,G', shares = [DEPTH, WIDTH, RESOLUTION]",
+            )
+        if self.title == BASELINE:
+            raise ConfigError(f"a method cannot be called {BASELINE!r}", hint="every study has that one")
+
+    @property
+    def title(self) -> str:
+        """What rows call it."""
+        shares = "/".join(f"{share:g}" for share in self.shares)
+        return self.name or self.law or (f"shares {shares}" if shares else f"coefficients {self.coefficients}")
+
+    def scaling_law(self) -> ScalingLaw:
+        """The law. Raises UnknownNameError and ConfigError."""
+        if self.law:
+            return law(self.law)
+        if self.coefficients:
+            return read_coefficients(self.coefficients).law()
+        depth, width, resolution = self.shares
+        return shares_law(depth, width, resolution)
+
+    def settled(self) -> Method:
+        """Itself, with coefficients as numbers and a name, so that it means the same wherever it is read."""
+        if not self.coefficients:
+            return replace(self, name=self.title)
+        found = read_coefficients(self.coefficients)
+        return replace(
+            self, name=self.name or "searched", coefficients=f"{found.alpha!r},{found.beta!r},{found.gamma!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorCurve:
+    """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
+
+    name: str
+    points: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        for point in self.points:
+            if len(point) != 3:
+                raise ConfigError(f"curve {self.name!r}: {point} is no point", hint="[depth, width, resolution]")
+            Scaling(*point)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySpec:
+    """A study.
+
+    baselines: names or files, all at `resolution` where it is given. methods and costs (times the baseline's MACs):
+    each method at each true cost. curves: networks by explicit factors instead, whatever they cost. lengths: training
+    lengths in epochs, two at least, each a whole schedule of `recipe` with `settings` changed. seeds: 0 to seeds - 1,
+    two at least. quoted: also draw the paper's figures. Raises ConfigError for a study that compares nothing or cannot
+    conclude.
+    """
+
+    name: str
+    question: str = ""
+    baselines: tuple[str, ...]
+    resolution: int | None = None
+    methods: tuple[Method, ...] = ()
+    costs: tuple[float, ...] = ()
+    curves: tuple[FactorCurve, ...] = ()
+    lengths: tuple[int, ...]
+    seeds: int = 3
+    recipe: str = "small-images"
+    settings: tuple[str, ...] = ()
+    quoted: bool = False
+    data: DataChoice | None = None
+
+    def __post_init__(self) -> None:
+        where = f"study {self.name!r}"
+        if not self.baselines:
+            raise ConfigError(f"{where} has no baselines", hint="baselines = ['small-mbconv']")
+        if bool(self.methods) != bool(self.costs) or not (self.methods or self.curves):
+            raise ConfigError(f"{where} compares nothing", hint="methods and costs, or curves, or both")
+        if any(not cost > 1 for cost in self.costs) or len(set(self.costs)) != len(self.costs):
+            raise ConfigError(
+                f"{where}: costs {list(self.costs)}", hint="different, above 1: times the baseline's MACs"
+            )
+        titles = [method.title for method in self.methods] + [curve.name for curve in self.curves]
+        if len(set(titles)) != len(titles):
+            raise ConfigError(f"{where}: two of {titles} have one name", hint="give methods and curves different names")
+        if len(self.lengths) < 2 or any(a >= b for a, b in pairwise(self.lengths)) or min(self.lengths) < 1:
+            raise ConfigError(
+                f"{where}: lengths {list(self.lengths)}",
+                hint="two or more, in epochs, increasing: short trainings alone mislead",
+            )
+        if self.seeds < 2:
+            raise ConfigError(f"{where}: {self.seeds} seeds", hint="2 or more: one says nothing about noise")
+
+    def choice(self) -> DataChoice:
+        """The images. Raises ConfigError where the study names none."""
+        if self.data is None:
+            raise ConfigError(f"study {self.name!r} names no images", hint="--data DATA, or [data] source = ... in it")
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A network that cannot be had, and why."""
+
+    baseline: str
+    method: str
+    asked: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRow:
+    """A network of a study after one training length. accuracy: mean over the `seeds` that finished, a fraction, None
+    where none did; interval95 by Student's t, None for one seed. baseline_accuracy: of the baseline, as long trained.
+    asked: the cost planned to, times the baseline's MACs; cost_ratio: the true one."""
+
+    baseline: str
+    method: str
+    asked: float | None
+    cost_ratio: float
+    scaling: dict[str, float]
+    shares: tuple[float, ...] | None
+    network: str
+    resolution: int
+    macs: int
+    params: int
+    epochs: int
+    steps: int
+    accuracy: float | None
+    interval95: tuple[float, float] | None
+    seeds: int
+    baseline_accuracy: float | None
+    device_seconds: float
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """a - b, two methods of one baseline at one cost and length, over their common seeds. told: "a is better", "b is
+    better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
+    it is told already, or where 1,000 would not."""
+
+    baseline: str
+    asked: float | None
+    epochs: int
+    steps: int
+    a: str
+    b: str
+    mean: float
+    interval95: tuple[float, float] | None
+    pairs: int
+    told: str
+    seeds_to_tell: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthChange:
+    """How the order of the methods of one baseline at one cost changes between two lengths, in epochs."""
+
+    baseline: str
+    asked: float | None
+    epochs: tuple[int, int]
+    change: OrderChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reuse:
+    """What it costs to take the method that is best at one cost to another cost: regret is the accuracy of the other
+    cost's own best minus that of the method reused, over paired seeds."""
+
+    baseline: str
+    epochs: int
+    found_at: float
+    used_at: float
+    reused: str
+    own_best: str
+    regret: float
+    interval95: tuple[float, float] | None
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """All that a study found."""
+
+    spec: StudySpec
+    rows: tuple[StudyRow, ...]
+    differences: tuple[PairedDifference, ...]
+    length_changes: tuple[LengthChange, ...]
+    reuses: tuple[Reuse, ...]
+    unreachable: tuple[Unreachable, ...]
+
+    @property
+    def device_seconds(self) -> float:
+        """Of all trainings; a network that two methods share counts once for each."""
+        return sum(row.device_seconds for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "study": self.spec.name,
+            "question": self.spec.question,
+            "rows": [asdict(row) for row in self.rows],
+            "differences": [asdict(one) for one in self.differences],
+            "length_changes": [asdict(one) for one in self.length_changes],
+            "reuses": [asdict(one) for one in self.reuses],
+            "unreachable": [asdict(one) for one in self.unreachable],
+            "device_seconds": self.device_seconds,
+        }

@@ -1,0 +1,97 @@
+"""Typed rows of results: what training and evaluation measured. Accuracies are fractions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Metric = Literal["top1", "mean_per_class"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
+
+    fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
+    published data set, and metric what is reported of it; files of before have neither.
+    """
+
+    source: str
+    held_out: Literal["test", "validation", "stratified"]
+    seed: int
+    label_column: str
+    train_images: int
+    test_images: int
+    fingerprint: str = ""
+    published: str | None = None
+    metric: Metric = "top1"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none
+    where all were left out; `top1` is of the held-out images, or of the validation images where early stopping has
+    some; `seconds` are those of training alone and the four that follow are parts of them."""
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    train_loss: float | None
+    gradient_norm: float | None
+    top1: float
+    seconds: float
+    data_seconds: float
+    forward_seconds: float
+    backward_seconds: float
+    optimizer_seconds: float
+    images_per_second: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecord:
+    """How a training ended: result.json.
+
+    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
+    best_epoch: of best.safetensors, which the held-out images chose, or with early stopping the validation images.
+    seconds: of all of it, interruptions left out, and the trainings of a search, whose own are in search.json.
+    images_per_second: of training alone. predicted_seconds: from the first steps, none for a short run.
+    unreadable: images that were skipped. processes: how many trained. state_sha256: of weights, EMA, optimizer,
+    position of the sampler and random state.
+    """
+
+    top1: float
+    epochs: int
+    steps: int
+    seconds: float
+    images_per_second: float
+    best_top1: float
+    best_epoch: int
+    predicted_seconds: float | None
+    unreadable: int
+    processes: int
+    state_sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """What a search found for one pair of values: the accuracy on `n` training images that were held out for it, None
+    where it failed, and why."""
+
+    learning_rate: float
+    weight_decay: float
+    accuracy: float | None
+    n: int
+    seconds: float
+    failure: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""Reports: what records say, as tables and text for people."""

@@ -1,0 +1,25 @@
+"""The search for alpha, beta and gamma: candidates of one true cost, halving over paired seeds, what can be told."""
+
+from convscale.search.coefficients.candidates import (
+    Candidates,
+    actual_shares,
+    candidates_at_cost,
+    candidates_toward,
+    grid_candidates,
+    shares_of,
+)
+from convscale.search.coefficients.searching import find_coefficients, search_coefficients
+from convscale.search.coefficients.settings import SearchOptions, SearchSettings
+
+__all__ = [
+    "Candidates",
+    "SearchOptions",
+    "SearchSettings",
+    "actual_shares",
+    "candidates_at_cost",
+    "candidates_toward",
+    "find_coefficients",
+    "grid_candidates",
+    "search_coefficients",
+    "shares_of",
+]

@@ -1,0 +1,83 @@
+"""How far a training budget goes: how many seeds, how sharp a cut, how many finalists."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convscale.records import Candidate
+from convscale.search.coefficients.candidates import distance
+from convscale.search.coefficients.halving import survivors
+
+BALANCED = (1 / 3, 1 / 3, 1 / 3)
+PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short trainings can be trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it going on, `keep` at least. Of
+    the first rung, `probed` trainings are there already."""
+
+    lengths: tuple[int, ...]
+    start: int
+    seeds: int
+    reduction: int
+    keep: int
+    final_seeds: int
+    probed: int = 0
+
+    def cost(self, candidates: int) -> int:
+        """Steps of training over all candidates, networks being of equal cost."""
+        steps = -self.probed * self.lengths[self.start]
+        if self.start == len(self.lengths) - 1:  # finalists are also trained at the length before the last
+            steps += survivors(candidates, self.reduction, self.keep) * self.seeds * self.lengths[-2]
+        for length in self.lengths[self.start :]:
+            steps += candidates * self.seeds * length
+            if length == self.lengths[-1]:
+                candidates = survivors(candidates, self.reduction, self.keep)
+                steps += candidates * (self.final_seeds - self.seeds) * length
+            candidates = survivors(candidates, self.reduction, self.keep)
+        return steps
+
+
+def fit_schedule(candidates: int, asked: Schedule, steps: float) -> Schedule:
+    """The schedule nearest to what was asked that costs at most `steps`: fewer seeds in the rungs first, then a
+    sharper cut, then fewer finalists, never below two, at last fewer seeds for these, never below three. Where none
+    fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
+    tried = [
+        Schedule(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
+        for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
+        for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
+        for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
+        for seeds in range(asked.seeds, 0, -1)
+    ]
+    for one in tried:
+        if one.cost(candidates) <= steps:
+            return one
+    if asked.start == len(asked.lengths) - 1:
+        tried = [one for one in tried if one.final_seeds == asked.final_seeds]
+    return min(tried, key=lambda one: one.cost(candidates))
+
+
+def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:
+    """How many candidates to probe at the first and the last of `lengths`: as many as asked for, fewer where that takes
+    more than PROBE_SHARE of the `steps` that the search may take, but not below four: of three, one swap of neighbours
+    is already a poor rank correlation."""
+    affordable = int(PROBE_SHARE * steps / (lengths[0] + lengths[-1]))
+    return min(candidates, asked, max(4, affordable))
+
+
+def spread(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:
+    """`count` candidates that lie far apart in their actual shares: the most balanced one, then each time the one
+    farthest from all before, ties drawn by seed. So compound growth is held against each dimension alone."""
+    draw = random.Random(f"probe of {seed}")
+    order = draw.sample(range(len(candidates)), len(candidates))
+    chosen = [min(order, key=lambda index: distance(candidates[index].actual, BALANCED))]
+
+    def off(index: int) -> float:
+        return min(distance(candidates[index].actual, candidates[other].actual) for other in chosen)
+
+    while len(chosen) < min(count, len(candidates)):
+        chosen.append(max((index for index in order if index not in chosen), key=off))
+    return chosen

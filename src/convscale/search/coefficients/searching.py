@@ -1,0 +1,276 @@
+"""The search for alpha, beta and gamma: candidates of one true cost, successive halving over paired seeds.
+
+Short trainings are biased, not only noisy: what leads after a few steps need not lead later. So halving begins at
+the first length only where a few candidates, far apart, rank there as they do at the last; else it begins later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Unpack
+
+from convscale.errors import BudgetError, ConfigError, TrainingError
+from convscale.networks import ConvNet
+from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
+from convscale.records.coefficients import State
+from convscale.search.coefficients.affordable import Schedule, affordable_probe, fit_schedule, spread
+from convscale.search.coefficients.candidates import Candidates
+from convscale.search.coefficients.halving import Halving, survivors
+from convscale.search.coefficients.intervals import bootstrap, coefficients_of, intervals
+from convscale.search.coefficients.settings import SearchOptions, SearchSettings
+from convscale.search.questions import Evaluator, Ledger, Question, planted
+from convscale.statistics import mean_interval, order_changes, paired_difference, rank_correlation
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def find_coefficients(
+    baseline: ConvNet,
+    evaluate: Callable[[ConvNet, int, int], float],
+    *,
+    storage: str | optuna.storages.BaseStorage | None = None,
+    on_progress: Callable[[str], None] | None = None,
+    **options: Unpack[SearchOptions],
+) -> CoefficientSearch:
+    """Search with any function `evaluate(network, seed, steps) -> accuracy`, a fraction; its exceptions and values
+    that are not finite count as failures of the candidate. Otherwise as `search_coefficients`."""
+    return search_coefficients(baseline, planted(evaluate), storage=storage, on_progress=on_progress, **options)
+
+
+def search_coefficients(
+    baseline: ConvNet,
+    evaluator: Evaluator,
+    *,
+    storage: str | optuna.storages.BaseStorage | None = None,
+    on_progress: Callable[[str], None] | None = None,
+    **options: Unpack[SearchOptions],
+) -> CoefficientSearch:
+    """Find alpha, beta and gamma of `baseline` with an evaluator that answers many questions at once.
+
+    options: the fields of SearchSettings; `lengths` must be given. storage: an Optuna address or store that the
+    trials are also written to, in memory without it; a search of the same settings is written anew there.
+    on_progress is told a line now and then.
+
+    Raises ConfigError for settings that are not allowed, BudgetError where fewer than two candidates can be had,
+    TrainingError where every candidate failed or the store stays away, and MissingExtraError.
+    """
+    if "lengths" not in options:
+        raise ConfigError("a search needs lengths", hint="lengths=[100, 300, 900], in steps")
+    settings = SearchSettings(**options)
+    found = settings.candidates(baseline)
+    if len(found.found) < 2:
+        raise BudgetError(
+            f"only {len(found.found)} network of {baseline.name} can be had at {settings.cost:g} times its cost",
+            hint="take another cost, a finer share step or a larger baseline",
+        )
+    search = _Search(baseline, settings, found, Ledger(evaluator), on_progress or (lambda line: None))
+    search.probe()
+    search.halve(storage)
+    return search.result()
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search under way."""
+
+    baseline: ConvNet
+    settings: SearchSettings
+    candidates: Candidates
+    ledger: Ledger
+    tell: Callable[[str], None]
+    trusted: dict[int, float | None] = field(default_factory=dict)
+    start: int = 0
+    states: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ledger.macs = {one.network: one.macs for one in self.found}
+
+    @property
+    def found(self) -> tuple[Candidate, ...]:
+        return self.candidates.found
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(self.settings.lengths)
+
+    @property
+    def full_grid(self) -> int:
+        """MACs times steps of every candidate at the last length from every final seed."""
+        return sum(one.macs for one in self.found) * self.settings.final_seeds * self.lengths[-1]
+
+    @property
+    def mean_macs(self) -> float:
+        """Of a candidate; they cost nearly the same."""
+        return sum(one.macs for one in self.found) / len(self.found)
+
+    def seeds(self, count: int) -> range:
+        return range(self.settings.seed, self.settings.seed + count)
+
+    def ask(self, indices: Sequence[int], seeds: int, steps: int) -> None:
+        """Train these candidates, leaving out those known to have failed."""
+        networks = [self.found[index].network for index in indices]
+        alive = [network for network in networks if not self.ledger.failure(network)]
+        self.tell(f"{len(alive)} candidates, {seeds} seeds, {steps} steps")
+        self.ledger.ask([Question(network, seed, steps) for network in alive for seed in self.seeds(seeds)])
+
+    def mean(self, index: int, steps: int, seeds: int) -> float:
+        accuracies = self.ledger.accuracies(self.found[index].network, steps)
+        return math.fsum(accuracies[seed] for seed in self.seeds(seeds)) / seeds
+
+    def probe(self) -> None:
+        """Find the first length whose order of a few candidates agrees with the last length's."""
+        settings, last = self.settings, self.lengths[-1]
+        steps = settings.budget * self.full_grid / self.mean_macs
+        count = affordable_probe(settings.probe, len(self.found), self.lengths, steps)
+        probed = spread(self.found, count, settings.seed)
+        self.ask(probed, 1, last)
+        for start, steps in enumerate(self.lengths[:-1]):
+            self.start = start
+            self.ask(probed, 1, steps)
+            if self._predicts(probed, steps):
+                return
+            correlation = self.trusted[steps]
+            shown = "cannot be told" if correlation is None else f"is {correlation:.2f}"
+            self.tell(f"the order after {steps} steps is not trusted: its rank correlation with {last} {shown}")
+        self.start = len(self.lengths) - 1
+
+    def _predicts(self, probed: Sequence[int], steps: int) -> bool:
+        """Whether the order at `steps` agrees with the last length's, and would not have cut the best there."""
+        alive = [index for index in probed if not self.ledger.failure(self.found[index].network)]
+        short = {index: self.mean(index, steps, 1) for index in alive}
+        long = {index: self.mean(index, self.lengths[-1], 1) for index in alive}
+        correlation = self.trusted[steps] = rank_correlation(list(short.values()), list(long.values()))
+        if self.settings.trust == -1:
+            return True
+        if correlation is None or correlation < self.settings.trust:
+            return False
+        best = max(alive, key=lambda index: long[index])
+        return sum(value > short[best] for value in short.values()) < survivors(len(alive), self.settings.reduction, 1)
+
+    def schedule(self) -> Schedule:
+        """What the budget affords after the probe."""
+        settings = self.settings
+        first = self.lengths[self.start]
+        asked = Schedule(
+            self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
+            probed=sum(bool(self.ledger.accuracies(one.network, first)) for one in self.found),
+        )  # fmt: skip
+        left = settings.budget * self.full_grid - self.ledger.training_macs
+        return fit_schedule(len(self.found), asked, left / self.mean_macs)
+
+    def halve(self, storage: str | optuna.storages.BaseStorage | None) -> None:
+        """Rung by rung down to the finalists, then these with every seed."""
+        plan = self.schedule()
+        halving = Halving.begin(
+            f"coefficients of {self.baseline.name} {self._key()}",
+            [_labels(one) for one in self.found],
+            reduction=plan.reduction,
+            keep=plan.keep,
+            storage=storage,
+        )
+        for steps in self.lengths[self.start :]:
+            running = sorted(halving.running)
+            self.ask(running, plan.seeds, steps)
+            self._drop_failed(halving)
+            for index in sorted(halving.running):
+                halving.report(index, self.mean(index, steps, plan.seeds), steps)
+            halving.prune()
+        self.ask(sorted(halving.running), plan.final_seeds, self.lengths[-1])
+        self.ask(sorted(halving.running), plan.seeds, self.lengths[-2])
+        self._drop_failed(halving)
+        for index in sorted(halving.running):
+            halving.finish(index, self.mean(index, self.lengths[-1], plan.final_seeds))
+        self.states = halving.states
+
+    def _drop_failed(self, halving: Halving) -> None:
+        reason = ""
+        for index in sorted(halving.running):
+            if reason_here := self.ledger.failure(self.found[index].network):
+                reason = reason_here
+                halving.fail(index, reason)
+        if not halving.running:
+            raise TrainingError(
+                f"every candidate that was left failed, the last one: {reason}",
+                hint="look at the recipe and the data: does the baseline train?",
+            )
+
+    def _key(self) -> str:
+        table: list[object] = [list(self.lengths), self.settings.method, self.settings.cost, self.settings.seed]
+        table.append([one.network.as_dict() for one in self.found])
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
+
+    def searched(self, index: int) -> SearchedCandidate:
+        """What became of one candidate."""
+        candidate = self.found[index]
+        by_steps = {steps: self.ledger.accuracies(candidate.network, steps) for steps in self.lengths}
+        by_steps = {steps: accuracies for steps, accuracies in by_steps.items() if accuracies}
+        state: State = "failed"
+        if self.states[index] in ("finalist", "pruned"):
+            state = "finalist" if self.states[index] == "finalist" else "pruned"
+        failure = self.ledger.failure(candidate.network)
+        if state == "failed" or not by_steps:
+            return SearchedCandidate(candidate, "failed", failure, by_steps, 0, None, None, 0)
+        steps = max(by_steps)
+        interval = mean_interval(list(by_steps[steps].values()))
+        return SearchedCandidate(
+            candidate, state, failure, by_steps, steps, interval.mean, interval.interval95, interval.count
+        )
+
+    def result(self) -> CoefficientSearch:
+        """Everything found, the best first among the equivalent."""
+        candidates = [self.searched(index) for index in range(len(self.found))]
+        finalists = [one for one in candidates if one.state == "finalist"]
+        last, before = self.lengths[-1], self.lengths[-2]
+        best = max(finalists, key=lambda one: one.accuracy or 0.0)
+
+        def apart(one: SearchedCandidate) -> bool:
+            return paired_difference(best.accuracies[last], one.accuracies[last]).tells
+
+        method = self.settings.method
+        evidence = [(coefficients_of(one.candidate, method), one.accuracies[last]) for one in finalists]
+        order = order_changes(
+            {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
+            {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
+        )
+        equivalent = (best, *(one for one in finalists if one is not best and not apart(one)))
+        share = self.full_grid / self.ledger.training_macs
+        return CoefficientSearch(
+            baseline=self.baseline.name,
+            method=method,
+            cost=self.settings.cost,
+            lengths=self.lengths,
+            best=best,
+            coefficients=coefficients_of(best.candidate, method),
+            interval95=intervals(
+                bootstrap(evidence, finalists.index(best), self.settings.seed),
+                [coefficients_of(one.candidate, method) for one in equivalent],
+            ),
+            equivalent=equivalent,
+            candidates=tuple(candidates),
+            unreachable=self.candidates.unreachable,
+            merged=self.candidates.merged,
+            trusted=self.trusted,
+            first_length=self.lengths[self.start],
+            order=order,
+            device_seconds=self.ledger.device_seconds,
+            full_grid_device_seconds=self.ledger.device_seconds * share,
+            training_macs=self.ledger.training_macs,
+            full_grid_training_macs=self.full_grid,
+            trainings=len(self.ledger.answers),
+        )
+
+
+def _labels(candidate: Candidate) -> dict[str, object]:
+    scaling = candidate.scaling
+    return {
+        "shares": list(candidate.shares),
+        "actual_shares": list(candidate.actual),
+        "scaling": [scaling.depth, scaling.width, scaling.resolution],
+        "network": candidate.network.name,
+        "macs": candidate.macs,
+    }

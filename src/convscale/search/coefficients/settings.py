@@ -1,0 +1,98 @@
+"""What a search is asked to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypedDict
+
+from convscale.errors import ConfigError
+from convscale.networks import ConvNet
+from convscale.search.coefficients.candidates import Candidates, candidates_at_cost, grid_candidates
+
+Method = Literal["shares", "grid"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """The options of `search_coefficients`, as SearchSettings says them."""
+
+    lengths: Sequence[int]
+    cost: float
+    method: Method
+    seeds: int
+    final_seeds: int
+    share_step: float
+    cost_tolerance: float
+    step: float
+    tolerance: float
+    reduction: int
+    keep: int
+    probe: int
+    trust: float
+    budget: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """What is searched, and how hard. Raises ConfigError for values that contradict themselves.
+
+    lengths: two training lengths at least, in steps, increasing. cost: times the baseline's MACs; the grid's target.
+    method: "shares" (a grid of shares, `share_step` apart, all of one true cost within `cost_tolerance`) or "grid" (the
+    paper's, of `step`, within `tolerance`). seeds: paired seeds in a rung, at most; final_seeds: of finalists.
+    reduction, keep: the best 1/reduction of a rung go on, `keep` at least. probe: candidates on which the first rung is
+    checked, down to four where more would take too much of the budget; trust: the rank correlation that it needs (-1
+    trusts it whatever comes). budget: the share of the full grid's training cost that the search may take; seeds, cut
+    and finalists give way to it, and it to a start at the last length, where no shorter one can be trusted. seed: the
+    first seed, and of every draw.
+    """
+
+    lengths: Sequence[int]
+    cost: float = 2.0
+    method: Method = "shares"
+    seeds: int = 3
+    final_seeds: int = 5
+    share_step: float = 1 / 6
+    cost_tolerance: float = 0.02
+    step: float = 0.05
+    tolerance: float = 0.1
+    reduction: int = 3
+    keep: int = 3
+    probe: int = 5
+    trust: float = 0.7
+    budget: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("cost", "share_step", "cost_tolerance", "step", "tolerance"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} {getattr(self, name)} is not allowed", hint="a finite number")
+        lengths = tuple(self.lengths)
+        rising = all(a < b for a, b in pairwise(lengths))
+        if len(lengths) < 2 or not rising or not all(type(one) is int and one > 0 for one in lengths):
+            raise ConfigError(f"lengths {lengths} are not allowed", hint="two or more, in steps, increasing")
+        if self.method not in ("shares", "grid"):
+            raise ConfigError(f"method {self.method!r} is not allowed", hint="allowed: shares, grid")
+        if not 1 <= self.seeds <= self.final_seeds or self.final_seeds < 2:
+            raise ConfigError(
+                f"seeds {self.seeds} and final_seeds {self.final_seeds} are not allowed",
+                hint="1 or more, and at least as many final ones, 2 or more",
+            )
+        if self.reduction < 2 or self.keep < 2 or self.probe < 3:
+            raise ConfigError(
+                f"reduction {self.reduction}, keep {self.keep}, probe {self.probe} are not allowed",
+                hint="2 or more, 2 or more, 3 or more",
+            )
+        if not (-1 <= self.trust <= 1 and self.budget > 0 and math.isfinite(self.budget)):
+            raise ConfigError(
+                f"trust {self.trust} and budget {self.budget} are not allowed",
+                hint="a rank correlation from -1 to 1, a share of the full grid above 0",
+            )
+
+    def candidates(self, baseline: ConvNet) -> Candidates:
+        """What the search has to choose from. Raises as `candidates_at_cost` and `grid_candidates` do."""
+        if self.method == "grid":
+            return grid_candidates(baseline, step=self.step, tolerance=self.tolerance, target=self.cost)
+        return candidates_at_cost(baseline, self.cost, step=self.share_step, tolerance=self.cost_tolerance)

@@ -1,0 +1,108 @@
+"""What a search asks, and what comes back: a network trained from a seed for a number of steps, and its accuracy.
+
+A search is over a callable, so that it needs no training to be tested: `planted` makes one of any function.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from convscale.errors import TrainingError
+from convscale.networks import ConvNet
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A network to be trained from `seed` for `steps` steps, under a schedule of that length."""
+
+    network: ConvNet
+    seed: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The held-out accuracy, a fraction, and what it cost; `accuracy` is None where it failed, `failure` says why."""
+
+    accuracy: float | None
+    device_seconds: float
+    failure: str = ""
+
+
+# Answers many questions at once, in their order, so that trials can run side by side.
+Evaluator = Callable[[Sequence[Question]], Sequence[Outcome]]
+
+
+def planted(evaluate: Callable[[ConvNet, int, int], float]) -> Evaluator:
+    """An evaluator of `evaluate(network, seed, steps) -> accuracy`. Accuracies that are not finite, and exceptions of
+    it, are failures with their reason; a signal or a keyboard interrupt passes through."""
+
+    def answer(questions: Sequence[Question]) -> list[Outcome]:
+        return [_ask(evaluate, question) for question in questions]
+
+    return answer
+
+
+def _ask(evaluate: Callable[[ConvNet, int, int], float], question: Question) -> Outcome:
+    started = time.perf_counter()
+    try:
+        accuracy = float(evaluate(question.network, question.seed, question.steps))
+    except Exception as error:
+        return Outcome(None, time.perf_counter() - started, f"{type(error).__name__}: {error}")
+    seconds = time.perf_counter() - started
+    if not math.isfinite(accuracy):
+        return Outcome(None, seconds, f"the accuracy is {accuracy}")
+    return Outcome(accuracy, seconds)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was asked and answered, each question once, and what it cost.
+
+    training_macs: multiply-accumulates of one image forward times steps, over all questions; the search's cost in
+    a unit that does not depend on the machine.
+    """
+
+    evaluator: Evaluator
+    answers: dict[Question, Outcome] = field(default_factory=dict)
+    macs: dict[ConvNet, int] = field(default_factory=dict)
+    training_macs: int = 0
+    device_seconds: float = 0.0
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Have the questions answered that have not been. Raises TrainingError where the evaluator gives another
+        number of answers than it was asked for."""
+        new = [question for question in dict.fromkeys(questions) if question not in self.answers]
+        if not new:
+            return
+        outcomes = list(self.evaluator(new))
+        if len(outcomes) != len(new):
+            raise TrainingError(f"the evaluator gave {len(outcomes)} answers to {len(new)} questions")
+        for question, outcome in zip(new, outcomes, strict=True):
+            self.answers[question] = _checked(outcome)
+            self.training_macs += self.macs[question.network] * question.steps
+            self.device_seconds += outcome.device_seconds
+
+    def accuracies(self, network: ConvNet, steps: int) -> dict[int, float]:
+        """The accuracies of a network at one length, by seed; failures left out."""
+        return {
+            question.seed: outcome.accuracy
+            for question, outcome in self.answers.items()
+            if question.steps == steps and outcome.accuracy is not None and question.network == network
+        }
+
+    def failure(self, network: ConvNet) -> str:
+        """Why a network failed, empty where it did not."""
+        for question, outcome in self.answers.items():
+            if outcome.accuracy is None and question.network == network:
+                return f"seed {question.seed}, {question.steps} steps: {outcome.failure or 'no accuracy'}"
+        return ""
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    if outcome.accuracy is not None and not math.isfinite(outcome.accuracy):
+        return Outcome(None, outcome.device_seconds, f"the accuracy is {outcome.accuracy}")
+    return outcome

@@ -1,0 +1,108 @@
+"""From a study to its networks, all of true cost, and to the trials that train them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convscale.catalog import network as find_network
+from convscale.costs import cost
+from convscale.data import fit_to_images
+from convscale.data.dataset import Dataset
+from convscale.errors import BudgetError, ConfigError
+from convscale.networks import ConvNet
+from convscale.recipes import recipe
+from convscale.records import BASELINE, StudySpec, Unreachable
+from convscale.records.coefficients import Shares
+from convscale.scaling import Scaling, scale
+from convscale.search.coefficients import candidates_toward, shares_of
+from convscale.trials.training_work import choose_images
+from convscale.trials.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A network of a study. asked: the cost that it was planned to, times the baseline's MACs; None for a baseline and
+    for networks by explicit factors. cost_ratio: what it truly costs."""
+
+    baseline: str
+    method: str
+    asked: float | None
+    scaling: Scaling
+    shares: Shares | None
+    network: ConvNet
+    macs: int
+    params: int
+    cost_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The networks of a study, and those that cannot be had."""
+
+    spec: StudySpec
+    points: tuple[Point, ...]
+    unreachable: tuple[Unreachable, ...]
+
+    def trials(self) -> dict[tuple[Point, int, int], Trial]:
+        """(point, epochs, seed) -> trial; seeds outermost, so that an unfinished study has whole seeds."""
+        spec, choice = self.spec, self.spec.choice()
+        base = recipe(spec.recipe).with_settings(list(spec.settings)).for_images(len(choose_images(choice).train))
+        recipes = {epochs: base.with_changes(epochs=epochs) for epochs in spec.lengths}
+        return {
+            (point, epochs, seed): Trial(network=point.network, recipe=recipes[epochs], data=choice, seed=seed)
+            for seed in range(spec.seeds)
+            for epochs in spec.lengths
+            for point in self.points
+        }
+
+
+def design(spec: StudySpec) -> Design:
+    """Resolve every network of `spec` for its images.
+
+    Raises BudgetError where nothing but baselines is left, and the errors of names, laws and data.
+    """
+    dataset = choose_images(spec.choice())
+    found = [one for name in spec.baselines for one in _points(spec, name, dataset)]
+    points = tuple(one for one in found if isinstance(one, Point))
+    unreachable = tuple(one for one in found if isinstance(one, Unreachable))
+    if all(point.method == BASELINE for point in points):
+        reasons = "; ".join(f"{one.baseline}, {one.method}: {one.reason}" for one in unreachable[:4])
+        raise BudgetError(
+            f"study {spec.name!r}: no network can be had: {reasons}", hint="other costs, or another baseline"
+        )
+    return Design(spec, points, unreachable)
+
+
+def _points(spec: StudySpec, name: str, dataset: Dataset) -> Iterator[Point | Unreachable]:
+    named = find_network(name)
+    named = named if spec.resolution is None else named.at_resolution(spec.resolution)
+    baseline = fit_to_images(named, dataset)
+    yield _point(baseline, BASELINE, None, Scaling(), baseline)
+    for asked in spec.costs:
+        wanted = [shares_of(method.scaling_law()(1.0)) for method in spec.methods]
+        for method, one in zip(spec.methods, candidates_toward(baseline, asked, wanted), strict=True):
+            if isinstance(one, str):
+                yield Unreachable(baseline.name, method.title, asked, one)
+            else:
+                yield _point(baseline, method.title, asked, one.scaling, one.network, one.actual)
+    for curve in spec.curves:
+        for point in curve.points:
+            try:
+                scaling = Scaling(*point)
+                network = baseline if scaling == Scaling() else scale(baseline, scaling)
+                yield _point(baseline, curve.name, None, scaling, network)
+            except ConfigError as error:
+                yield Unreachable(baseline.name, curve.name, None, f"{point}: {error}")
+
+
+def _point(
+    baseline: ConvNet,
+    method: str,
+    asked: float | None,
+    scaling: Scaling,
+    network: ConvNet,
+    shares: Shares | None = None,
+) -> Point:
+    own, base = cost(network), cost(baseline)
+    return Point(baseline.name, method, asked, scaling, shares, network, own.macs, own.params, own.macs / base.macs)

@@ -1,0 +1,152 @@
+"""What a training will take, from a few measured steps, before anything is spent."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convscale.data import Dataset
+from convscale.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
+from convscale.evaluation.feature_extraction import look
+from convscale.networks import ConvNet
+from convscale.nn import Model, pick_device
+from convscale.nn.processes import Processes
+from convscale.recipes import LBFGS, Recipe
+from convscale.runs import Run, Settings
+from convscale.training.checkpoint import free_bytes
+from convscale.training.job import Job
+from convscale.training.memory import available_bytes, fitting_images, training_bytes
+from convscale.training.setup import disk_bytes, make_job, make_state
+from convscale.training.state import TrainingState
+from convscale.training.step import Stepper
+from convscale.units import format_bytes, format_seconds
+
+WARM_UP_STEPS, MEASURED_STEPS, MEASURED_BATCHES = 3, 8, 3
+LOOKED_AT_BATCHES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Steps, time and memory of a training. memory_bytes is the cost model's, with RMSProp and EMA; fitting_batch
+    the most images at once that the machine has room for."""
+
+    steps: int
+    steps_per_epoch: int
+    batch: int
+    accumulation: int
+    step_seconds: float
+    evaluation_seconds: float
+    seconds: float
+    memory_bytes: int
+    available_bytes: int | None
+    fitting_batch: int | None
+    disk_bytes: int
+    free_disk_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        parts = f" in {self.accumulation} parts" if self.accumulation > 1 else ""
+        memory = f"{format_bytes(self.memory_bytes)} by the cost model"
+        if self.available_bytes is not None:
+            memory += f", {format_bytes(self.available_bytes)} free; {self.fitting_batch:,} images at once would fit"
+        return [
+            f"steps    {self.steps:,} ({self.steps_per_epoch:,} an epoch) of {self.batch} images{parts}",
+            f"time     {format_seconds(self.seconds)}: {format_seconds(self.step_seconds)} a step, "
+            f"{format_seconds(self.evaluation_seconds)} an evaluation (measured over {MEASURED_STEPS} steps)",
+            f"memory   {memory}",
+            f"disk     {format_bytes(self.disk_bytes)} at most, {format_bytes(self.free_disk_bytes)} free",
+        ]
+
+
+def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | None = None, **settings: Any) -> Estimate:
+    """Take a few real steps, write nothing, and say what `train` with the same arguments would take."""
+    recipe = recipe.for_images(len(data.train))
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(network, data, recipe, Run(Path(folder)), Settings(**settings), quiet=True)
+        state = make_state(job, Processes())
+        per_epoch = steps_per_epoch(job.train, recipe.batch)
+        if isinstance(recipe.optimizer, LBFGS):
+            step = _look_seconds(job, state.model)
+            evaluation = len(data.test) / recipe.batch * step
+        else:
+            stepper = Stepper(job, state, per_epoch, Processes())
+            step = _step_seconds(job, state, stepper)
+            evaluation = _evaluation_seconds(job, state.evaluated, stepper)
+    steps = per_epoch * recipe.epochs
+    seconds = steps * step + recipe.epochs * evaluation
+    if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
+        share = 1 - recipe.search.share
+        seconds += len(recipe.choices()) * (share * steps * step + recipe.epochs * evaluation)
+    available = available_bytes(pick_device())
+    return Estimate(
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        batch=recipe.batch,
+        accumulation=state.position.accumulation,
+        step_seconds=step,
+        evaluation_seconds=evaluation,
+        seconds=seconds,
+        memory_bytes=training_bytes(job.network, -(-recipe.batch // state.position.accumulation)),
+        available_bytes=available,
+        fitting_batch=None if available is None else fitting_images(job.network, available),
+        disk_bytes=disk_bytes(job),
+        free_disk_bytes=free_bytes((output or Path()).absolute()),
+    )
+
+
+def _step_seconds(job: Job, state: TrainingState, stepper: Stepper) -> float:
+    """Of a step, the median of a few."""
+    state.model.train()
+    seconds = []
+    batches = _endless(job, state.position.seed)
+    for _ in range(WARM_UP_STEPS + MEASURED_STEPS):
+        started = time.perf_counter()
+        stepper.take(next(batches))
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[WARM_UP_STEPS:])
+
+
+def _look_seconds(job: Job, model: Model) -> float:
+    """Of computing the features of a batch, from those of the first images."""
+    started, images = time.perf_counter(), 0
+    with closing(look(model, Model.classified, job.train, job.preprocessing, workers=job.settings.workers)) as looking:
+        for seen in islice(looking, LOOKED_AT_BATCHES):
+            images += len(seen.labels)
+    return (time.perf_counter() - started) * job.recipe.batch / max(images, 1)
+
+
+def _endless(job: Job, seed: int) -> Iterator[Batch]:
+    recipe = job.recipe
+    return chain.from_iterable(
+        training_batches(
+            job.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=seed, epoch=epoch,
+            workers=job.settings.workers,
+        )
+        for epoch in count()
+    )  # fmt: skip
+
+
+@torch.inference_mode()
+def _evaluation_seconds(job: Job, model: Model, stepper: Stepper) -> float:
+    """Of all held-out images, from the first few batches."""
+    model.eval()
+    batch = max(64, job.recipe.batch)
+    started, images = time.perf_counter(), 0
+    for loaded in islice(
+        evaluation_batches(job.dataset.test, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
+    ):
+        model(stepper.normalise(loaded.pixels)).sum().item()
+        images += len(loaded.pixels)
+    return (time.perf_counter() - started) * len(job.dataset.test) / max(images, 1)

@@ -1,0 +1,192 @@
+"""train and resume: a network, data and a recipe to a run folder; an unfinished run folder to a finished one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convscale.catalog import network as find_network
+from convscale.data import Dataset, open_dataset
+from convscale.errors import ConfigError, InputError, RunError
+from convscale.interrupts import Interrupts
+from convscale.networks import ConvNet
+from convscale.nn import pick_device
+from convscale.nn.processes import Processes
+from convscale.recipes import LBFGS, Recipe
+from convscale.recipes import recipe as find_recipe
+from convscale.records import Evaluation
+from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
+from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers
+from convscale.training.job import Job
+from convscale.training.loop import Loop
+from convscale.training.probe import fit_probe
+from convscale.training.results import write_results
+from convscale.training.resuming import changes_since, same_data, tell_resumed
+from convscale.training.session import Session
+from convscale.training.setup import (
+    draw_first_batch,
+    make_job,
+    make_state,
+    require_disk,
+    warn_of_memory,
+    warn_of_no_weights,
+    weights_sha256,
+)
+from convscale.training.tuning import with_choice
+
+
+def train(
+    network: ConvNet | str,
+    data: Dataset | str | Path,
+    recipe: Recipe | str | Path,
+    output: str | Path,
+    *,
+    label_column: str = "label",
+    quiet: bool = False,
+    **settings: Any,
+) -> tuple[Run, Evaluation]:
+    """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
+
+    `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
+    of classes. The last epoch's weights, their moving average where the recipe has one, are kept and evaluated on
+    the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
+    it fails, TrainingStopped where a signal ends it: `resume` goes on then.
+    """
+    chosen, path = Settings(**settings), Path(output)
+    network = find_network(network) if isinstance(network, str) else network
+    recipe = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    with Processes() as processes:
+        again = processes.any(processes.first and processes.remembers(_began(path)))
+        if again and processes.any(processes.first and (path / "environment.json").exists()):
+            return _resume(path, data if isinstance(data, Dataset) else None, [], processes, quiet=quiet)
+        dataset = (
+            data
+            if isinstance(data, Dataset)
+            else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude)
+        )
+        if chosen.weights is not None:
+            chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))
+        job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
+        if processes.first and again and path.is_dir():
+            job.run.discard()  # half made by processes that were killed
+        processes.together(lambda: _create(job, processes))
+        warn_of_no_weights(job, processes)
+        return _carry_out(job, processes, fresh=True)
+
+
+def _began(path: Path) -> str:
+    return f"began {path.absolute()}"
+
+
+def _create(job: Job, processes: Processes) -> None:
+    """Make the run folder, in the first process."""
+    require_disk(job)
+    if processes.first:
+        require_free(job.run.path)
+        processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
+        facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device()), "processes": processes.world}
+        dataset = job.dataset
+        create_run(
+            job.run.path, job.network, job.recipe, dataset.record(), job.settings, facts, excluded=dataset.excluded,
+            preprocessing=job.preprocessing,
+        )  # fmt: skip
+
+
+def resume(
+    run: str | Path, *, data: Dataset | str | Path | None = None, changes: list[str] | None = None, quiet: bool = False
+) -> tuple[Run, Evaluation]:
+    """Go on with an unfinished run, from its newest whole checkpoint, to the very result that it would have had.
+
+    `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `changes` are
+    settings of the recipe, KEY=VALUE, that hold from now on; they are recorded. Raises RunError for a folder that is
+    no run or whose files do not belong together, ConfigError for a change that cannot be made, DataError where the
+    data is no longer what it was, and as `train`.
+    """
+    with Processes() as processes:
+        return _resume(Path(run), data, changes or [], processes, quiet=quiet)
+
+
+def _resume(
+    path: Path, data: Dataset | str | Path | None, changes: list[str], processes: Processes, *, quiet: bool
+) -> tuple[Run, Evaluation]:
+    run = open_unfinished_run(path)
+    if run.result() is not None and run.weights.exists():
+        if changes:
+            raise ConfigError(f"{path}: its training is done, nothing can change", hint="train anew, into a new folder")
+        if processes.first:
+            run.remove_checkpoints()
+        return run, run.evaluation()
+    recipe = run.recipe()
+    if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
+        raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
+    dataset = same_data(run, data)
+    job = make_job(
+        run.network(), dataset, recipe.with_settings(changes), run, run.settings(),
+        preprocessing=run.preprocessing(), world=processes.world, quiet=quiet,
+    )  # fmt: skip
+    return _carry_out(job, processes, fresh=False)
+
+
+def _carry_out(job: Job, processes: Processes, *, fresh: bool) -> tuple[Run, Evaluation]:
+    """Train from the newest checkpoint, or from the start, to the end, and write the results."""
+    with Interrupts() as interrupts, ExitStack() as held:
+        processes.together(lambda: held.enter_context(job.run.locked()) if processes.first else None)
+        try:
+            chosen = with_choice(job, processes, lambda trial: _try(trial, processes, interrupts))
+            return _train(chosen, processes, interrupts)
+        except InputError:
+            if fresh and processes.first and not _has_progress(job.run):
+                job.run.discard()  # nothing to keep: leave the name free for the next try
+            raise
+
+
+def _has_progress(run: Run) -> bool:
+    """Whether a run folder holds work that would be lost with it: steps, features, or a search's."""
+    later = [path for path in list_checkpoints(run.checkpoints) if not path.name.endswith("-000000000-evaluated")]
+    trials = [Run(path) for path in (run.path / "search").glob("*")]
+    return bool(later or run.searched()) or run.features.exists() or any(map(_has_progress, trials))
+
+
+def _try(trial: Job, processes: Processes, interrupts: Interrupts) -> Evaluation:
+    """Carry out one training of a search, or what is left of it."""
+    if trial.run.result() is not None:
+        return trial.run.evaluation()
+    if not processes.any(processes.first and (trial.run.path / "environment.json").exists()):
+        if processes.first and trial.run.path.is_dir():
+            trial.run.discard()  # half made when a kill came
+        processes.together(lambda: _create(trial, processes))
+    return _train(trial, processes, interrupts)[1]
+
+
+def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run, Evaluation]:
+    warn_of_memory(job, processes)
+    if processes.first:
+        remove_leftovers(job.run.path)
+    processes.barrier()
+    found = processes.together(lambda: load_newest(job.run.checkpoints))
+    changes = changes_since(job, found)
+    state = processes.together(lambda: make_state(job, processes, from_start=found is None))
+    session = Session(job, state, processes, interrupts, found)
+    if found is not None:
+        state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
+        if changes:
+            state.position.predicted_seconds = 0.0
+    if not processes.same(state.position.total_steps):
+        raise RunError(
+            f"{job.run.path}: not the same checkpoints for all processes",
+            hint="all machines need the run folder on a disk that they share",
+        )
+    if processes.first:
+        if found is not None:
+            tell_resumed(job, state, found, changes, processes)
+        draw_first_batch(job)
+    session.save()
+    measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()
+    if processes.first:
+        write_results(job, state, measured, processes)
+    processes.barrier()
+    return job.run, measured.evaluation

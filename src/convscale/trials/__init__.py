@@ -1,0 +1,1 @@
+"""Trials: one training, many times, on this machine or on a cluster."""

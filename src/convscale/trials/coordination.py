@@ -1,0 +1,138 @@
+"""The one process that owns a study: gives trials out, notices what is lost, writes down what ends."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from convscale.errors import ConfigError
+from convscale.interrupts import Interrupts
+from convscale.trials.executor import Attempt, Ended, Executor
+from convscale.trials.folders import Holding, StudyFolder, TrialFolder
+from convscale.trials.live_board import Board
+from convscale.trials.store import Store
+from convscale.trials.trial import Trial, TrialRecord, TrialResult
+
+WAIT_SECONDS = 1.0
+
+
+def run_trials(
+    folder: Path,
+    trials: Sequence[Trial],
+    executor: Executor,
+    *,
+    storage: str | None = None,
+    max_attempts: int = 3,
+    quiet: bool = False,
+) -> list[TrialRecord]:
+    """Run what of `trials` the study in `folder` has no record of, and return the records in the order of `trials`.
+
+    Trials with equal keys are one. A trial whose worker is lost is given out again, `max_attempts` times in all, and
+    goes on from its last checkpoint; one that fails, or whose accuracy is not finite, is recorded as failed, and the
+    study goes on. storage: an Optuna address instead of study.sqlite. The executor is left open.
+
+    Raises RunError where another process owns the folder or the store stays away, TrainingStopped after a signal: all
+    that ended is on record and the rest saved; the same call goes on. ConfigError for max_attempts below 1.
+    """
+    if max_attempts < 1:
+        raise ConfigError(f"max_attempts {max_attempts} is not allowed", hint="1 or more")
+    with Holding(folder) as study, Interrupts() as interrupts:
+        known = study.by_key()
+        folders = {trial.key: known.get(trial.key) or study.add(trial) for trial in _distinct(trials)}
+        records = {key: record for key, one in folders.items() if (record := one.record()) is not None}
+        store = Store(study, storage)
+        store.add_missing(record for one in known.values() if (record := one.record()) is not None)
+        waiting = [(folders[trial.key], trial) for trial in _distinct(trials) if trial.key not in records]
+        with Board({one.number: trial for one, trial in waiting}, executor.slots, quiet=quiet) as board:
+            coordinator = _Coordinator(study, executor, store, board, interrupts, max_attempts)
+            records |= coordinator.run(waiting)
+    return [records[trial.key] for trial in trials]
+
+
+def _distinct(trials: Sequence[Trial]) -> list[Trial]:
+    return list({trial.key: trial for trial in trials}.values())
+
+
+@dataclass(slots=True)
+class _Coordinator:
+    study: StudyFolder
+    executor: Executor
+    store: Store
+    board: Board
+    interrupts: Interrupts
+    max_attempts: int
+
+    def run(self, todo: Sequence[tuple[TrialFolder, Trial]]) -> dict[str, TrialRecord]:
+        """Run them all; their records by key."""
+        waiting = deque(todo)
+        running: dict[int, tuple[TrialFolder, Attempt]] = {}
+        lost: dict[int, int] = {}
+        records: dict[str, TrialRecord] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.executor.slots and not self.interrupts.received:
+                    folder, trial = waiting.popleft()
+                    running[folder.number] = folder, self._start(folder, trial)
+                self._leave_if_asked()
+                for ended in self.executor.wait(WAIT_SECONDS):
+                    number = ended.attempt.number
+                    if number not in running or running[number][1].attempt != ended.attempt.attempt:
+                        continue  # an attempt that was given up: it no longer counts
+                    folder, attempt = running.pop(number)
+                    if ended.how == "lost" and lost.setdefault(number, 0) + 1 < self.max_attempts:
+                        lost[number] += 1
+                        self.board.lose(attempt, ended.reason)
+                        waiting.appendleft((folder, attempt.trial))
+                    else:
+                        records[attempt.trial.key] = self._end(folder, ended)
+                self.board.show()
+        except BaseException:
+            self.executor.close()
+            raise
+        return records
+
+    def _start(self, folder: TrialFolder, trial: Trial) -> Attempt:
+        self.store.ask(trial)
+        number = folder.next_attempt()
+        attempt = Attempt(folder.number, number, trial, folder.attempt(number))
+        self.executor.start(attempt)
+        self.board.begin(attempt)
+        return attempt
+
+    def _leave_if_asked(self) -> None:
+        if self.interrupts.received:
+            self.executor.close()
+            raise self.interrupts.stopped(
+                f"with {len(self.board.ended)} of {len(self.board.work)} trials done",
+                f"convscale study resume {self.study.path}",
+            )
+
+    def _end(self, folder: TrialFolder, ended: Ended) -> TrialRecord:
+        """Write the record, then tell the store."""
+        attempt, result, failure = ended.attempt, ended.result, ended.reason
+        if ended.how == "lost":
+            failure = f"lost {self.max_attempts} times, at last: {ended.reason}"
+        elif result is not None and not math.isfinite(result.accuracy):
+            failure, result = f"the accuracy is {result.accuracy}", None
+        record = TrialRecord(
+            key=attempt.trial.key,
+            number=attempt.number,
+            result=_finite(result) if ended.how == "finished" else None,
+            failure=failure,
+            attempts=attempt.attempt,
+            run=str(attempt.run.relative_to(self.study.path)),
+        )
+        folder.write_record(record)
+        self.store.tell(record)
+        self.board.end(record)
+        return record
+
+
+def _finite(result: TrialResult | None) -> TrialResult | None:
+    """The result with an interval that JSON can hold."""
+    if result is None or all(math.isfinite(end) for end in result.interval95):
+        return result
+    return replace(result, interval95=(result.accuracy, result.accuracy))

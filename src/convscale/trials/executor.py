@@ -1,0 +1,50 @@
+"""Where trials run: a few slots that take an attempt each and tell how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from convscale.trials.trial import Trial, TrialResult
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a trial, in a run folder that no other attempt shares."""
+
+    number: int  # of the trial in its study
+    attempt: int  # from 1
+    trial: Trial
+    run: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended.
+
+    finished: with `result`. failed: the trial itself is at fault, a retry would fail again (`reason`). lost: worker,
+    process or node went away (`reason`): another attempt goes on from its newest checkpoint.
+    """
+
+    attempt: Attempt
+    how: Literal["finished", "failed", "lost"]
+    result: TrialResult | None = None
+    reason: str = ""
+
+
+class Executor(Protocol):
+    """Runs attempts side by side. One process, the coordinator, owns it."""
+
+    @property
+    def slots(self) -> int:
+        """How many attempts can run at once."""
+
+    def start(self, attempt: Attempt) -> None:
+        """Begin an attempt; called only while fewer than `slots` run."""
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        """The attempts that ended since the last call; returns after the timeout where none did."""
+
+    def close(self, *, grace_seconds: float = 5.0) -> None:
+        """End every attempt: ask it to save its state, then make it; returns when no process of it is left."""

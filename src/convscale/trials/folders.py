@@ -1,0 +1,236 @@
+"""The folder of a study: what its coordinator and its workers leave behind.
+
+settings.json            what the study is; another study is refused here
+study.json               its name in the store, which stays when the folder moves
+study.sqlite             Optuna's store, made anew from the records where it is damaged
+trials/0000/trial.toml   network, recipe, data, seed
+trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is what its worker said
+trials/0000/record.json  how the trial ended, written once: this is what counts
+lock                     held by the process that owns the study
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convscale.errors import ConfigError, RunError
+from convscale.files import read_json, read_toml, write_json, write_toml
+from convscale.locks import LockedError, is_locked, lock
+from convscale.schema import from_table, to_table
+from convscale.trials.trial import Trial, TrialRecord
+
+_held: dict[Path, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFolder:
+    """The folder of one trial, `trials/NNNN`."""
+
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """Of the trial in its study, from 0."""
+        return int(self.path.name)
+
+    def read(self) -> Trial:
+        """What is trained. Raises ConfigError where trial.toml is damaged."""
+        file = self.path / "trial.toml"
+        return from_table(Trial, read_toml(file), str(file))
+
+    def record(self) -> TrialRecord | None:
+        """How the trial ended, None where it has not, or where the file is damaged: then it is moved aside, and the
+        next attempt finds what the last one left."""
+        file = self.path / "record.json"
+        if not file.exists():
+            return None
+        try:
+            return from_table(TrialRecord, read_json(file), str(file))
+        except ConfigError:
+            move_aside(file)
+            return None
+
+    def write_record(self, record: TrialRecord) -> None:
+        """Write record.json and forget the attempts that it did not come from."""
+        write_json(self.path / "record.json", to_table(record))
+        for attempt in self.attempts():
+            if f"attempt-{attempt}" != Path(record.run).name:
+                shutil.rmtree(self.attempt(attempt), ignore_errors=True)
+
+    def attempt(self, number: int) -> Path:
+        """The run folder of an attempt."""
+        return self.path / f"attempt-{number}"
+
+    def attempts(self) -> list[int]:
+        """The attempts that have a run folder, in their order."""
+        found = (re.fullmatch(r"attempt-(\d+)", path.name) for path in self.path.iterdir() if path.is_dir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def next_attempt(self) -> int:
+        """Make ready for another attempt and return its number: its folder begins as a copy of the last one's, so
+        that whatever still writes there, on this machine or another, writes where nobody reads."""
+        before = self.attempts()
+        number = before[-1] + 1 if before else 1
+        if before and (self.attempt(before[-1]) / "environment.json").exists():
+            _copy_run(self.attempt(before[-1]), self.attempt(number))
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """A study's folder. Only the process that holds it writes into it, workers only into their attempt's folder."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """Optuna's store, where no other was asked for."""
+        return self.path / "study.sqlite"
+
+    def name(self) -> str:
+        """The study's name in the store: given once, random, the same wherever the folder goes."""
+        file = self.path / "study.json"
+        if not file.exists():
+            write_json(file, {"name": f"convscale-{self.path.absolute().name}-{secrets.token_hex(4)}"})
+        return str(read_json(file)["name"])
+
+    def trials(self) -> list[TrialFolder]:
+        """The trials, by number."""
+        folder = self.path / "trials"
+        found = folder.iterdir() if folder.is_dir() else ()
+        return [TrialFolder(path) for path in sorted(found) if path.name.isdigit()]
+
+    def by_key(self) -> dict[str, TrialFolder]:
+        """The trials by key. One whose trial.toml is damaged is moved aside: it will be a new trial."""
+        known = {}
+        for folder in self.trials():
+            try:
+                known[folder.read().key] = folder
+            except ConfigError:
+                move_aside(folder.path)
+        return known
+
+    def add(self, trial: Trial) -> TrialFolder:
+        """The folder of a new trial, under a number that no trial had."""
+        names = [path.name.split(".")[0] for path in (self.path / "trials").glob("*")]
+        number = max((int(name) for name in names if name.isdigit()), default=-1) + 1
+        folder = TrialFolder(self.path / "trials" / f"{number:04}")
+        folder.path.mkdir(parents=True)
+        write_toml(folder.path / "trial.toml", to_table(trial))
+        return folder
+
+
+@contextmanager
+def Holding(folder: Path) -> Iterator[StudyFolder]:
+    """Own a study while entered: no second process runs it. Within one process it can be entered again.
+
+    The hold ends with the process, however it ends. Raises RunError where another process has it, or where the folder
+    cannot be written.
+    """
+    path = folder.resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = None if _held.get(path) else lock(path / "lock")
+    except LockedError as error:
+        raise RunError(
+            f"{path}: process {error.owner} runs this study", hint=f"convscale study status {path} shows how far it is"
+        ) from None
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}", hint="choose another with -o") from None
+    _held[path] = _held.get(path, 0) + 1
+    try:
+        yield StudyFolder(path)
+    finally:
+        _held[path] -= 1
+        if file is not None:
+            os.close(file)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process, this one too, owns the study."""
+    path = folder.resolve()
+    return bool(_held.get(path)) or is_locked(path / "lock")
+
+
+def require_same_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Write settings.json the first time; later refuse other settings. Raises RunError with what differs."""
+    file = folder / "settings.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, settings)
+        return
+    before = read_json(file)
+    if not isinstance(before, dict):
+        raise RunError(f"{file}: not the settings of a study", hint="choose another folder with -o")
+    asked = to_plain(settings)
+    if differing := list(_differences(before, asked)):
+        raise RunError(
+            f"{folder} holds a study with other settings: {'; '.join(differing[:8])}",
+            hint=f"choose another folder with -o, or go on with: convscale study resume {folder}",
+        )
+
+
+def to_plain(value: Any) -> Any:
+    """As JSON gives it back: tuples become lists."""
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return [to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _differences(before: Any, asked: Any, where: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(asked, dict):
+        for key in sorted(before.keys() | asked.keys()):
+            yield from _differences(before.get(key), asked.get(key), f"{where}.{key}" if where else key)
+    elif before != asked:
+        yield f"{where} was {_short(before)}, is now {_short(asked)}"
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def move_aside(path: Path) -> Path:
+    """Rename what is damaged to the first free NAME.damaged-N and return that."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _copy_run(source: Path, target: Path) -> None:
+    """Copy a run folder that something may still be writing to: checkpoints first, as links (they are never written
+    twice), result.json last, so that it never comes without what it stands for."""
+    if target.exists():
+        shutil.rmtree(target)
+    files = [path for path in source.rglob("*") if path.is_file() and path.name != "lock"]
+    order = {"checkpoints": 0, "result.json": 2}
+    for path in sorted(files, key=lambda path: order.get(path.relative_to(source).parts[0], 1)):
+        part = path.relative_to(source)
+        copy = target / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if part.parts[0] == "checkpoints" or path.suffix == ".safetensors":
+                _link(path, copy)
+            else:
+                shutil.copyfile(path, copy)
+        except FileNotFoundError:
+            continue  # removed meanwhile: a newer checkpoint has come, which the next attempt trains again
+
+
+def _link(path: Path, copy: Path) -> None:
+    try:
+        copy.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copyfile(path, copy)

@@ -1,0 +1,75 @@
+"""What trials would take, before they are run: hours, memory, disk, from a few real steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from convscale.costs import cost
+from convscale.trials.training_work import choose_images
+from convscale.trials.trial import Trial
+from convscale.units import format_bytes, format_count, format_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """trials: different ones. training_macs: MACs of one image forward, times images, summed. device_seconds: on one
+    slot; seconds: on all `slots`. memory_bytes: of all slots with the largest network. disk_bytes: at most."""
+
+    trials: int
+    training_macs: int
+    device_seconds: float
+    seconds: float
+    slots: int
+    memory_bytes: int
+    disk_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        return [
+            f"trials   {self.trials:,}, {format_count(self.training_macs)} MACs of training images",
+            f"time     {format_seconds(self.seconds)} with {self.slots} at once, "
+            f"{format_seconds(self.device_seconds)} of device time (measured over a few steps)",
+            f"memory   {format_bytes(self.memory_bytes)} by the cost model, {self.slots} at once",
+            f"disk     {format_bytes(self.disk_bytes)} at most",
+        ]
+
+
+def size_of(trials: Sequence[Trial], slots: int) -> Size:
+    """Measure a few steps of the smallest and the largest network and reckon from there.
+
+    Raises as `choose_images` and `train` do for what cannot be trained.
+    """
+    from convscale.training import estimate
+
+    distinct = list({trial.key: trial for trial in trials}.values())
+    macs = {trial.key: cost(trial.network).macs for trial in distinct}
+    ordered = sorted(distinct, key=lambda trial: macs[trial.key])
+    rates, memory, disk = [], 0, 0
+    for trial in {ordered[0].key: ordered[0], ordered[-1].key: ordered[-1]}.values():
+        dataset = choose_images(trial.data)
+        found = estimate(trial.network, dataset, trial.recipe)
+        rates.append(found.seconds / (_images(trial) * macs[trial.key]))
+        memory, disk = found.memory_bytes, max(disk, found.disk_bytes)
+    work = [_images(trial) * macs[trial.key] for trial in distinct]
+    seconds = sum(rates) / len(rates) * sum(work)
+    at_once = min(slots, len(distinct))
+    return Size(
+        trials=len(distinct),
+        training_macs=sum(work),
+        device_seconds=seconds,
+        seconds=seconds / at_once,
+        slots=at_once,
+        memory_bytes=memory * at_once,
+        disk_bytes=disk * len(distinct),
+    )
+
+
+def _images(trial: Trial) -> int:
+    """Images that the training sees."""
+    return trial.recipe.epochs * len(choose_images(trial.data).train)

@@ -1,0 +1,73 @@
+"""status: how far a study is, from its folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from convscale.errors import RunError
+from convscale.files import read_json
+from convscale.runs import Run
+from convscale.schema import from_table
+from convscale.trials.folders import StudyFolder, TrialFolder, is_held
+from convscale.trials.trial import TrialRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialState:
+    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction."""
+
+    number: int
+    key: str
+    network: str
+    seed: int
+    state: Literal["waiting", "running", "interrupted", "finished", "failed"]
+    attempts: int
+    epoch: int
+    epochs: int
+    steps: int
+    accuracy: float | None
+    device_seconds: float
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def study_status(folder: Path) -> list[TrialState]:
+    """How far each trial of a study is; reads only. Raises RunError where there is no study."""
+    study = StudyFolder(folder)
+    if not (folder / "settings.json").exists() and not (folder / "trials").is_dir():
+        raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")
+    alive = is_held(folder)
+    return [_state(one, alive) for one in study.trials()]
+
+
+def _state(folder: TrialFolder, alive: bool) -> TrialState:
+    trial, file = folder.read(), folder.path / "record.json"
+    record = from_table(TrialRecord, read_json(file), str(file)) if file.exists() else None
+    attempts = folder.attempts()
+    epochs = Run(folder.attempt(attempts[-1])).metrics() if attempts else []
+    result = record.result if record else None
+    state: Literal["waiting", "running", "interrupted", "finished", "failed"]
+    if record is not None:
+        state = "finished" if result else "failed"
+    else:
+        state = ("running" if alive else "interrupted") if attempts else "waiting"
+    last = epochs[-1] if epochs else None
+    return TrialState(
+        number=folder.number,
+        key=trial.key,
+        network=trial.network.name,
+        seed=trial.seed,
+        state=state,
+        attempts=record.attempts if record else len(attempts),
+        epoch=trial.recipe.epochs if result else last.epoch if last else 0,
+        epochs=trial.recipe.epochs,
+        steps=result.steps if result else sum(one.steps for one in epochs),
+        accuracy=result.accuracy if result else last.top1 if last else None,
+        device_seconds=result.device_seconds if result else sum(one.seconds for one in epochs),
+        reason=record.failure if record else "",
+    )

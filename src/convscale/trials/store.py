@@ -1,0 +1,141 @@
+"""The Optuna store beside the records: an index of the trials, for Optuna's dashboards and tools.
+
+The records of the folder are the truth. The store is told afterwards, and made anew from them where it is damaged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from convscale.errors import MissingExtraError, RunError
+from convscale.progress import tell
+from convscale.trials.folders import StudyFolder, move_aside
+from convscale.trials.trial import Trial, TrialRecord
+
+if TYPE_CHECKING:
+    import optuna
+
+SECONDS_OF_RETRIES = 10.0
+KEY = "convscale_key"
+
+T = TypeVar("T")
+
+
+class Store:
+    """The study in its store. `address` is any Optuna storage address; without it, study.sqlite in the folder.
+
+    Raises RunError where the store does not answer for ten seconds, MissingExtraError without Optuna.
+    """
+
+    def __init__(self, folder: StudyFolder, address: str | None = None) -> None:
+        try:
+            import optuna
+        except ImportError:
+            raise MissingExtraError("optuna", "study", "a study") from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.folder, self.address = folder, address
+        self.asked: dict[str, optuna.Trial] = {}
+        if address is None and folder.database.exists() and not _is_sound(folder):
+            aside = move_aside(folder.database)
+            tell(f"{folder.database} was damaged: it is now {aside.name}, and is made anew from the records")
+        self.study = self._retry(self._open)
+        self.known: set[str] = set()
+        self._retry(self._read)
+
+    def _open(self) -> optuna.Study:
+        import optuna
+
+        address = self.address or f"sqlite:///{self.folder.database}"
+        return optuna.create_study(
+            storage=address, study_name=self.folder.name(), direction="maximize", load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )  # fmt: skip
+
+    def _read(self) -> None:
+        """Note which trials the store has; those that a coordinator left running count as failed there."""
+        import optuna
+
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.state == optuna.trial.TrialState.RUNNING:
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            elif key := trial.user_attrs.get(f"{KEY}_ended"):
+                self.known.add(key)
+
+    def ask(self, trial: Trial) -> None:
+        """Enter a trial that begins; once for all of its attempts."""
+        if trial.key not in self.asked:
+            self.asked[trial.key] = self._retry(lambda: self._ask(trial))
+
+    def _ask(self, trial: Trial) -> optuna.Trial:
+        entry = self.study.ask()
+        entry.set_user_attr(KEY, trial.key)
+        return entry
+
+    def tell(self, record: TrialRecord) -> None:
+        """Enter how a trial ended, once; a failed one is never complete."""
+        if record.key not in self.known:
+            self._retry(lambda: self._tell(record))
+            self.known.add(record.key)
+
+    def _tell(self, record: TrialRecord) -> None:
+        import optuna
+
+        states = optuna.trial.TrialState
+        attributes: dict[str, Any] = {f"{KEY}_ended": record.key, "trial": record.number, "run": record.run}
+        attributes |= {"failure": record.failure} if record.failure else {}
+        state = states.COMPLETE if record.result else states.FAIL
+        value = record.result.accuracy if record.result else None
+        entry = self.asked.pop(record.key, None)
+        if entry is None:
+            made = optuna.trial.create_trial(state=state, value=value, user_attrs=attributes)
+            self.study.add_trial(made)
+            return
+        for name, attribute in attributes.items():
+            entry.set_user_attr(name, attribute)
+        self.study.tell(entry, value, state=state, skip_if_finished=True)
+
+    def add_missing(self, records: Iterable[TrialRecord]) -> None:
+        """Enter the records that the store does not have."""
+        for record in records:
+            self.tell(record)
+
+    def _retry(self, action: Callable[[], T]) -> T:
+        deadline, pause = time.monotonic() + SECONDS_OF_RETRIES, 0.1
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                if not _is_the_stores(error):
+                    raise
+                if time.monotonic() + pause > deadline:
+                    raise RunError(
+                        f"{self.address or self.folder.database}: the store does not answer "
+                        f"({type(error).__name__}: {str(error).splitlines()[0]}); every trial that ended is on record",
+                        hint=f"once it does: convscale study resume {self.folder.path}",
+                    ) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+def _is_the_stores(error: Exception) -> bool:
+    """Whether the store, not we, is at fault."""
+    module = type(error).__module__.split(".")[0]
+    return (
+        isinstance(error, OSError | sqlite3.Error) or module in ("sqlalchemy", "redis") or "Storage" in str(type(error))
+    )
+
+
+def _is_sound(folder: StudyFolder) -> bool:
+    connection = sqlite3.connect(folder.database)
+    try:
+        row = connection.execute("PRAGMA integrity_check").fetchone()
+        return bool(row and row[0] == "ok")
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,73 @@
+"""What a worker does with a trial: train it in its run folder, or go on there, and tell what came out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from convscale.data import Dataset, ImageCollection, open_dataset
+from convscale.data.images import Kept, Stream, Subset
+from convscale.errors import DataError
+from convscale.records import DataChoice
+from convscale.runs import Run
+from convscale.training import resume, train
+from convscale.trials.trial import Trial, TrialResult
+
+KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
+
+
+def train_trial(trial: Trial, run: Path) -> TrialResult:
+    """Train `trial` in the folder `run`, from its newest checkpoint where it has one.
+
+    Raises as `open_dataset`, `train` and `resume`
+    do: TrainingError for a training at fault, TrainingStopped where a signal ended it.
+    """
+    dataset = choose_images(trial.data)
+    if run.exists() and not (run / "environment.json").exists():
+        Run(run).discard()  # half made by a process that was killed
+    if not run.exists():
+        folder, evaluation = train(trial.network, dataset, trial.recipe, run, seed=trial.seed, quiet=True)
+    else:
+        folder, evaluation = resume(run, data=dataset, quiet=True)
+    record = folder.result()
+    assert record is not None, "a finished training has a result"
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    return TrialResult(
+        accuracy=evaluation.top1,
+        interval95=evaluation.interval95,
+        steps=record.steps,
+        device_seconds=record.seconds * threads,
+    )
+
+
+@lru_cache(maxsize=2)
+def choose_images(choice: DataChoice) -> Dataset:
+    """The data set with as many images as `choice` asks for, drawn by its seed. Raises DataError where it has fewer."""
+    dataset = open_dataset(choice.source, seed=choice.seed, label_column=choice.label_column)
+    return replace(
+        dataset,
+        train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),
+        test=_kept(_draw(dataset.test, choice.test_images, choice, "held-out")),
+    )
+
+
+def _draw(
+    images: ImageCollection | Stream, count: int | None, choice: DataChoice, kind: str
+) -> ImageCollection | Stream:
+    if count is None or count == len(images):
+        return images
+    if isinstance(images, Stream):
+        raise DataError(f"{choice.source} is a stream: no part of it can be drawn", hint="leave the counts out")
+    if count > len(images):
+        raise DataError(f"{choice.source} has {len(images):,} {kind} images, not {count:,}", hint="ask for fewer")
+    chance = np.random.default_rng([choice.seed, kind == "training"])
+    return Subset(images, np.sort(chance.permutation(len(images))[:count]))
+
+
+def _kept(images: ImageCollection | Stream) -> ImageCollection | Stream:
+    """Remembered from one training of this process to the next."""
+    return images if isinstance(images, Stream) else Kept(images, KEPT_BYTES)

@@ -3,6 +3,7 @@
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
     LAWS,
+    RELEASED,
     Scaling,
     ScalingLaw,
     compound,
@@ -11,21 +12,31 @@ from convscale.scaling.laws import (
     published,
     shares_law,
 )
-from convscale.scaling.rounding import round_channels, round_repeats, round_resolution, width_edge
+from convscale.scaling.rounding import (
+    group_width_edges,
+    round_channels,
+    round_group_width,
+    round_repeats,
+    round_resolution,
+    width_edge,
+)
 from convscale.scaling.scale import scale
 
 __all__ = [
     "LAWS",
     "PAPER",
+    "RELEASED",
     "Coefficients",
     "Scaling",
     "ScalingLaw",
     "compound",
     "compound_law",
+    "group_width_edges",
     "law",
     "published",
     "read_coefficients",
     "round_channels",
+    "round_group_width",
     "round_repeats",
     "round_resolution",
     "scale",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,7 +19,23 @@ from torch.utils.flop_counter import FlopCounterMode
 import convscale as cs
 from convscale.catalog import CATALOG
 from convscale.costs import block_rows, layer_rows, stage_rows
-from convscale.networks import ConvNet
+from convscale.networks import (
+    Activation,
+    Basic,
+    Block,
+    Bottleneck,
+    Conv,
+    ConvNet,
+    ConvPool,
+    ConvPoolHidden,
+    FusedMBConv,
+    MBConv,
+    Row,
+    Separable,
+    Squeeze,
+    Stage,
+    Stem,
+)
 from tests import peers
 from tests.networks.test_networks import networks
 
@@ -195,21 +213,48 @@ def alive(network: ConvNet) -> int:
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_training_memory_is_what_autograd_saves(name: str) -> None:
-    network, batch = cs.network(name), 2
+    network = cs.network(name)
+    assert cs.cost(network).training_memory_bytes_per_image == pytest.approx(saved(network), rel=0.02)
+
+
+BLOCKS: list[Callable[[Activation], Block]] = [
+    lambda name: MBConv(3, 4, name, Squeeze(0.25, activation=name)),
+    lambda name: FusedMBConv(3, 4, name),
+    lambda name: FusedMBConv(3, 1, name),
+    lambda name: Separable(3, name),
+    lambda name: Basic(3, name),
+    lambda name: Bottleneck(activation=name, squeeze=Squeeze(0.25, activation=name)),
+    lambda name: Conv(3, name),
+]
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block("none").TYPE)
+def test_training_memory_of_every_activation(activation: Activation, block: Callable[[Activation], Block]) -> None:
+    base = cs.network("small-mbconv")
+    rows = (Row(block(activation), 2),)
+    for head in (ConvPool(128, activation), ConvPoolHidden(128, 64, activation)):
+        stages = tuple(Stage(channels, 2, rows) for channels in (16, 32))
+        network = replace(base, stem=Stem(16, activation=activation), stages=stages, head=head)
+        assert cs.cost(network).training_memory_bytes_per_image == pytest.approx(saved(network), rel=0.02)
+
+
+def saved(network: ConvNet) -> float:
+    """Bytes an image that autograd saves for the backward pass of a batch, weights left out."""
+    batch = 2
     model = cs.build(network).train()
     weights = {t.untyped_storage().data_ptr() for t in stored(model)}
-    saved: dict[int, torch.Tensor] = {}
+    kept: dict[int, torch.Tensor] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         if (pointer := tensor.untyped_storage().data_ptr()) not in weights:
-            saved[pointer] = tensor
+            kept[pointer] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = model(torch.zeros(batch, network.input_channels, network.resolution, network.resolution))
-    measured = sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) / batch
     assert output.shape == (batch, network.num_classes)
-    assert cs.cost(network).training_memory_bytes_per_image == pytest.approx(measured, rel=0.02)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / batch
 
 
 def test_fixed_training_memory() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ from torch import nn
 import convscale as cs
 from convscale.errors import ConfigError
 from convscale.layers import AddLayer, ConvLayer, GlobalPoolLayer, LinearLayer, MaxPoolLayer, MultiplyLayer, resolve
-from convscale.networks import ConvNet
-from convscale.nn.layers import Add, ConvNormAct, GlobalPool, Linear, MaxPool, Multiply
+from convscale.networks import Activation, ConvNet, ConvPoolHidden, Stem
+from convscale.nn.folding import folded
+from convscale.nn.layers import Add, ConvNormAct, GlobalPool, Linear, MaxPool, Multiply, activate
 from tests import peers
 from tests.networks.test_networks import networks
 
@@ -136,6 +138,40 @@ def test_in_place_work_changes_no_value(name: str) -> None:
     with torch.no_grad():
         in_place = model(images)
     torch.testing.assert_close(in_place, model(images))  # with gradients recorded nothing is in place
+
+
+def test_activations_are_pytorchs() -> None:
+    x = torch.linspace(-6, 6, 1000)
+    expected = {
+        "relu": nn.ReLU(), "relu6": nn.ReLU6(), "silu": nn.SiLU(), "hard_swish": nn.Hardswish(), "gelu": nn.GELU(),
+        "none": nn.Identity(),
+    }  # fmt: skip
+    assert expected.keys() == set(get_args(Activation))
+    for name, module in expected.items():
+        network = replace(cs.network("small-mbconv"), stem=Stem(8, kernel=1, stride=1, activation=name))
+        stem = cs.build(network).eval().stem
+        conv = stem.get_submodule("conv")
+        assert isinstance(conv, ConvNormAct)
+        for in_place in (True, False):
+            with torch.set_grad_enabled(not in_place):
+                torch.testing.assert_close(activate(x.clone(), conv.activation), module(x), rtol=0, atol=1e-7)
+
+
+@settings(max_examples=25)
+@given(networks)
+def test_any_network_folded_is_the_same_function(network: ConvNet) -> None:
+    model = cs.build(network, seed=0).eval()
+    peers.randomise_norms(model)
+    images = torch.randn(2, network.input_channels, network.resolution, network.resolution)
+    with torch.inference_mode():
+        expected, logits = model(images), folded(model)(images)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_linear_hidden_layer_has_no_dropout() -> None:
+    network = replace(cs.network("small-mbconv"), head=ConvPoolHidden(64, 32, "none"))
+    model = cs.build(network, dropout=0.3)
+    assert [m.dropout for m in model.modules() if isinstance(m, Linear)] == [0.0, 0.3]
 
 
 def test_a_sample_does_not_depend_on_its_batch() -> None:

@@ -22,7 +22,9 @@ from convscale.dialects.hub_weights import cache_folder
 from convscale.errors import ConfigError, DataError, RunError, UnknownNameError
 from convscale.headers import Provenance, WeightsHeader, read_header
 from convscale.layers import LinearLayer
+from convscale.networks import Activation, Conv, ConvPoolHidden, MBConv, Row, Squeeze, Stage, Stem
 from convscale.preprocessing import Preprocessing, default_preprocessing
+from convscale.schema import to_table
 from convscale.training.setup import make_job
 from tests import peers
 from tests.cli.test_cli import run_json
@@ -121,6 +123,27 @@ def test_a_header_says_all(tmp_path: Path) -> None:
     assert read_header(tmp_path / "net.safetensors") == header
     model = cs.load(tmp_path / "net.safetensors")
     assert (model.preprocessing, model.classes, model.training) == (preprocessing, ("cat", "dog"), False)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "none"])
+def test_every_activation_travels_in_the_file(activation: Activation, tmp_path: Path) -> None:
+    block = MBConv(3, 4, activation, Squeeze(0.25, activation=activation))
+    network = replace(
+        cs.network("small-mbconv"),
+        stem=Stem(8, activation=activation),
+        stages=(Stage(16, 2, (Row(block, 2), Row(Conv(1, activation), 1))),),
+        head=ConvPoolHidden(32, 24, activation, fixed_hidden=True),
+        num_classes=2,
+    )
+    model = cs.build(network, seed=0).eval()
+    file = tmp_path / "net.safetensors"
+    cs.save_weights(file, model, WeightsHeader(network, Preprocessing(32), ("cat", "dog")))
+    assert file.stat().st_size <= cs.cost(network).file_bytes
+    loaded = cs.load(file)
+    assert to_table(loaded.network) == to_table(network)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), model(images))
 
 
 def test_the_value_range_counts() -> None:

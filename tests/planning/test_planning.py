@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,8 @@ from convscale.planning.lattice import (
     width_intervals,
 )
 from convscale.scaling import LAWS, ScalingLaw
+
+from .test_networks import networks
 
 B0 = cs.network("efficientnet-b0")
 BASELINES = [name for name in CATALOG if cs.network(name).origin is None]
@@ -93,6 +96,20 @@ def test_a_latency_limit() -> None:
     assert 0.97 <= seconds(planned.network) / 0.08 <= 1
     with pytest.raises(BudgetError, match="predict_latency"):
         cs.plan(B0, cs.Budget(latency_seconds=0.1))
+
+
+@settings(max_examples=50)
+@given(networks, st.floats(-1.5, 1))
+def test_a_choice_of_channels_is_one_network_and_neighbours_differ(network: ConvNet, at: float) -> None:
+    def scaled(log: float) -> ConvNet:
+        return cs.scale(network, cs.Scaling(width=math.exp(log)))
+
+    choices = width_intervals(network, Interval(at, at + 0.7))
+    middles = [scaled(choice.middle) for choice in choices]
+    for choice, middle in zip(choices, middles, strict=True):
+        inside = [choice.clip(log) for log in (choice.low, choice.high)]
+        assert all(scaled(log) == middle for log in inside if log != 0), choice  # exactly 1 rounds nothing
+    assert all(one != other for one, other in pairwise(middles))
 
 
 def every_network(network: ConvNet, law: ScalingLaw, phi: float) -> Iterator[tuple[float, ConvNet]]:

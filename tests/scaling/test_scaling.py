@@ -13,7 +13,16 @@ import convscale as cs
 from convscale import networks as n
 from convscale.catalog import CATALOG
 from convscale.errors import ConfigError, UnknownNameError
-from convscale.scaling import LAWS, compound_law, read_coefficients, round_channels, round_repeats, width_edge
+from convscale.scaling import (
+    LAWS,
+    compound_law,
+    group_width_edges,
+    read_coefficients,
+    round_channels,
+    round_group_width,
+    round_repeats,
+    width_edge,
+)
 from tests.networks.test_networks import networks
 
 B0 = cs.network("efficientnet-b0")
@@ -212,6 +221,23 @@ def test_what_is_no_network_is_not_scaled() -> None:
         cs.scale("efficientnet-b0", cs.Scaling(width=2))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="takes a Scaling, not float"):
         cs.scale(cs.network("efficientnet-b0"), 2.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("exact", "rounded"),
+    [  # by pycls's rule, by hand: to whole channels, then 1, 2, 4 and multiples of 8; Python's halves go to even
+        (0.2, 1), (1.4, 1), (1.5, 2), (2.3, 2), (2.5, 2), (2.6, 4), (5.4, 4), (5.6, 8), (11.4, 8), (11.9, 16),
+        (16, 16), (20, 16), (20.4, 16), (20.6, 24), (27.4, 24), (27.6, 32), (36.4, 32), (36.6, 40), (56, 56),
+    ],
+)  # fmt: skip
+def test_group_widths_round_as_in_pycls(exact: float, rounded: int) -> None:
+    assert round_group_width(exact) == rounded
+
+
+def test_edges_of_group_widths() -> None:
+    assert group_width_edges(60) == [1.5, 2.5, 5.5, 11.5, 20.5, 27.5, 36.5, 43.5, 52.5, 59.5]
+    for edge in group_width_edges(500):
+        assert round_group_width(edge - 1e-9) < round_group_width(edge + 1e-9)
 
 
 def test_group_widths_scale_and_group_counts_stay() -> None:

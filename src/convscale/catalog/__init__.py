@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from convscale.catalog import efficientnet, mobilenet, resnet, small
+from convscale.catalog.benchmarks import nas_bench_macro
 from convscale.errors import ConfigError, UnknownNameError, suggestion
 from convscale.files import read_toml, write_toml
 from convscale.networks import ConvNet
+from convscale.scaling import RELEASED
 from convscale.schema import from_table, to_table
-
-RELEASED = ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2", "lite0", "lite1", "lite2", "lite3", "lite4")
 
 # Name -> the function that makes the network; its docstring names the source.
 CATALOG: dict[str, Callable[[], ConvNet]] = {
@@ -90,4 +90,4 @@ def write_network(network: ConvNet, path: str | Path) -> None:
     write_toml(Path(path), to_table(network))
 
 
-__all__ = ["CATALOG", "network", "read_network", "source", "write_network"]
+__all__ = ["CATALOG", "nas_bench_macro", "network", "read_network", "source", "write_network"]

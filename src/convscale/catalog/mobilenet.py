@@ -36,7 +36,8 @@ def mobilenet_v1() -> ConvNet:
 
 
 def mobilenet_v2() -> ConvNet:
-    """MobileNetV2: table 2 of Sandler et al. 2018."""
+    """MobileNetV2: table 2 of Sandler et al. 2018; the head keeps its width in narrower networks, as in the released
+    code (mobilenet_v2.py, finegrain_classification_mode)."""
     # expansion, channels, repeats, stride
     table = (
         (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
@@ -50,7 +51,7 @@ def mobilenet_v2() -> ConvNet:
             Stage(channels, stride, (Row(MBConv(3, expansion, activation="relu6"), repeats),))
             for expansion, channels, repeats, stride in table
         ),
-        head=ConvPool(1280, activation="relu6"),
+        head=ConvPool(1280, activation="relu6", shrinks=False),
     )
 
 
@@ -64,7 +65,7 @@ def _mnasnet(name: str, table: tuple[tuple[int, int, float, int, int, int], ...]
         resolution=224,
         stem=Stem(32, activation="relu"),
         stages=tuple(stage(*row) for row in table),
-        head=ConvPool(1280, activation="relu"),
+        head=ConvPool(1280, activation="relu", fixed_width=True),  # mnasnet_model.py rounds the stem, not the head
     )
 
 
@@ -116,7 +117,8 @@ def _v3_net(
         resolution=224,
         stem=Stem(16, activation="hard_swish"),
         stages=tuple(stages),
-        head=ConvPoolHidden(head, hidden),
+        # The last layer takes no multiplier (mobilenet_v3.py, finegrain_classification_mode).
+        head=ConvPoolHidden(head, hidden, fixed_hidden=True),
     )
 
 

@@ -8,7 +8,7 @@ Memory follows eager PyTorch, as the modules built from the same graph run:
   makes 8-byte indices beside its output;
 - training: kept for the backward pass are the inputs of convolutions (or their padded copies), of norms, of
   linear layers, of max pools (with 8-byte indices) and of activations whose gradient needs the input (SiLU,
-  ReLU6, hard swish, hard sigmoid), the outputs of the others (ReLU, sigmoid), and both factors of the
+  ReLU6, hard swish, hard sigmoid, GELU), the outputs of the others (ReLU, sigmoid), and both factors of the
   squeeze's multiply. A tensor kept by several is counted once.
 """
 
@@ -29,7 +29,7 @@ from convscale.layers import (
 )
 
 # Activations whose gradient is computed from their input; the others use their output.
-KEEPS_INPUT = frozenset({"silu", "relu6", "hard_swish", "hard_sigmoid"})
+KEEPS_INPUT = frozenset({"silu", "relu6", "hard_swish", "hard_sigmoid", "gelu"})
 
 
 class LayerCost(NamedTuple):

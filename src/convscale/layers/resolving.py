@@ -60,6 +60,11 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def _function(activation: str | None) -> str | None:
+    """A layer's activation: None where the table says "none"."""
+    return None if activation == "none" else activation
+
+
 class _Builder:
     """Appends layers one by one, keeping track of the running position, channels and size."""
 
@@ -99,7 +104,7 @@ class _Builder:
         self.append(
             ConvLayer(
                 name, (self.at,), self.channels, out_channels, size, (size - 1) // stride + 1, kernel, stride,
-                groups, False, True, activation, self.pad(kernel, stride),
+                groups, False, True, _function(activation), self.pad(kernel, stride),
             )
         )  # fmt: skip
 
@@ -116,7 +121,8 @@ class _Builder:
             ("squeeze_reduce", channels, inner, squeeze.activation),
             ("squeeze_expand", inner, channels, squeeze.gate),
         ):
-            self.append(ConvLayer(name, (self.at,), wide, narrow, 1, 1, 1, 1, 1, True, False, activation, (0, 0)))
+            function = _function(activation)
+            self.append(ConvLayer(name, (self.at,), wide, narrow, 1, 1, 1, 1, 1, True, False, function, (0, 0)))
         self.append(MultiplyLayer("squeeze_multiply", (features, self.at), channels, size))
 
     def max_pool(self, name: str, kernel: int, stride: int) -> None:
@@ -126,7 +132,7 @@ class _Builder:
         self.append(MaxPoolLayer(name, (self.at,), self.channels, size, out_size, kernel, stride, padding))
 
     def add(self, shortcut: int, activation: str | None) -> None:
-        self.append(AddLayer("add", (shortcut, self.at), self.channels, self.size, activation))
+        self.append(AddLayer("add", (shortcut, self.at), self.channels, self.size, _function(activation)))
 
     def residual_add(self, stride: int, activation: str) -> None:
         """ResNet's shortcut: the block's input, through a 1x1 convolution where the shape changes."""
@@ -139,7 +145,7 @@ class _Builder:
         self.add(shortcut, activation)
 
     def linear(self, name: str, out_features: int, activation: str | None) -> None:
-        self.append(LinearLayer(name, (self.at,), self.channels, out_features, activation))
+        self.append(LinearLayer(name, (self.at,), self.channels, out_features, _function(activation)))
 
 
 @lru_cache(maxsize=1 << 9)

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from convscale.errors import ConfigError
 
-Activation = Literal["relu", "relu6", "silu", "hard_swish"]
+# "gelu" is the exact one (Hendrycks & Gimpel 2016, with erf); "none" leaves a layer linear.
+Activation = Literal["relu", "relu6", "silu", "hard_swish", "gelu", "none"]
 Gate = Literal["sigmoid", "hard_sigmoid"]
 
 MAX_KERNEL = 31

@@ -16,6 +16,11 @@ MAX_BLOCKS = 10_000
 MAX_RESOLUTION = 16_384
 
 
+def _rule(default: bool) -> bool:
+    """A field that says how a part is scaled: as `ConvNet.rules`, it takes no part in equality."""
+    return field(default=default, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Stem:
     """The first layer: kxk convolution, norm, activation, and a 3x3 max pool of stride 2 where `pool` says so."""
@@ -25,7 +30,7 @@ class Stem:
     stride: int = 2
     activation: Activation = "silu"
     pool: bool = False
-    fixed_width: bool = False
+    fixed_width: bool = _rule(False)
 
     def __post_init__(self) -> None:
         _require_channels(self.channels)
@@ -54,8 +59,8 @@ class Stage:
     channels: int
     stride: int
     rows: tuple[Row, ...]
-    fixed_depth: bool = False
-    fixed_width: bool = False
+    fixed_depth: bool = _rule(False)
+    fixed_width: bool = _rule(False)
 
     def __post_init__(self) -> None:
         _require_channels(self.channels)
@@ -77,12 +82,17 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class ConvPool:
-    """1x1 convolution, norm, activation, global average pool, dropout, classifier (EfficientNet)."""
+    """1x1 convolution, norm, activation, global average pool, dropout, classifier (EfficientNet).
+
+    `fixed_width` keeps the channels at every width; without `shrinks` they are kept below width 1 and grow above it,
+    as MobileNetV2's.
+    """
 
     TYPE: ClassVar[str] = "conv-pool"
     channels: int
     activation: Activation = "silu"
-    fixed_width: bool = False
+    fixed_width: bool = _rule(False)
+    shrinks: bool = _rule(True)
 
     def __post_init__(self) -> None:
         _require_channels(self.channels)
@@ -91,13 +101,17 @@ class ConvPool:
 @dataclass(frozen=True, slots=True)
 class ConvPoolHidden:
     """1x1 convolution, norm, activation, global average pool, hidden layer, activation, dropout, classifier
-    (MobileNetV3)."""
+    (MobileNetV3).
+
+    `fixed_width` keeps both at every width, `fixed_hidden` the hidden layer alone.
+    """
 
     TYPE: ClassVar[str] = "conv-pool-hidden"
     channels: int
     hidden: int
     activation: Activation = "hard_swish"
-    fixed_width: bool = False
+    fixed_width: bool = _rule(False)
+    fixed_hidden: bool = _rule(False)
 
     def __post_init__(self) -> None:
         _require_channels(self.channels)
@@ -146,7 +160,7 @@ class ConvNet:
     """A convolutional network as plain data.
 
     `resolution` is the side of the square input it is meant for, in pixels. Two networks are equal exactly when
-    they compute the same thing: name, rules and origin take no part.
+    they compute the same thing: name, rules (`fixed_width` and its like included) and origin take no part.
 
     Raises ConfigError where the table contradicts itself.
     """

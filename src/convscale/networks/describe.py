@@ -23,8 +23,8 @@ def describe_block(block: Block) -> str:
             text = f"Bottleneck, groups of {width.channels}"  # type: ignore[union-attr]
         case Conv():
             text = "Conv"
-    squeeze = getattr(block, "squeeze", None)
-    return f"{text}, k{block.kernel}x{block.kernel}" + (", SE" if squeeze else "")
+    text = f"{text}, k{block.kernel}x{block.kernel}" + (", SE" if getattr(block, "squeeze", None) else "")
+    return text + (", linear" if block.activation == "none" else "")
 
 
 def describe_stage(stage: Stage) -> str:

@@ -28,10 +28,17 @@ def round_resolution(resolution: float, step: int, least: int) -> int:
 
 
 def round_group_width(channels: float) -> int:
-    """A scaled group width: up to 2 as it is, up to 5 becomes 4, then multiples of 8 (pycls scaler.py)."""
-    if channels <= 2:
-        return max(1, math.floor(channels + 0.5))
-    return 4 if channels <= 5 else max(8, math.floor(channels / 8 + 0.5) * 8)
+    """A scaled group width: to whole channels, then up to 2 as they are, up to 5 become 4, and the rest the nearest
+    multiple of 8; halves go to the even number both times (pycls, models/scaler.py)."""
+    whole = max(1, round(channels))
+    return whole if whole <= 2 else 4 if whole <= 5 else round(whole / 8) * 8
+
+
+def group_width_edges(most: float) -> list[float]:
+    """The exact group widths, up to `most`, at which `round_group_width` leaves a value for the next one."""
+    return [
+        whole + 0.5 for whole in range(1, math.ceil(most)) if round_group_width(whole) != round_group_width(whole + 1)
+    ]
 
 
 def width_edge(rounded: int, rules: ScalingRules) -> float:

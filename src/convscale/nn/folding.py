@@ -13,15 +13,16 @@ from convscale.nn.convolution import sides_of, split_padding
 from convscale.nn.layers import ConvNormAct
 from convscale.nn.model import Model
 
-# What oneDNN applies to a convolution's outputs while it writes them: its names, and their parameters.
-_WRITTEN_AS: dict[str | None, tuple[str, list[float]]] = {
-    None: ("none", []),
-    "relu": ("relu", []),
-    "relu6": ("hardtanh", [0.0, 6.0]),
-    "silu": ("swish", []),
-    "hard_swish": ("hardswish", []),
-    "sigmoid": ("sigmoid", []),
-    "hard_sigmoid": ("hardsigmoid", []),
+# What oneDNN applies to a convolution's outputs while it writes them: its names, their parameters and their variants.
+_WRITTEN_AS: dict[str | None, tuple[str, list[float], str]] = {
+    None: ("none", [], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+    "silu": ("swish", [], ""),
+    "hard_swish": ("hardswish", [], ""),
+    "sigmoid": ("sigmoid", [], ""),
+    "hard_sigmoid": ("hardsigmoid", [], ""),
+    "gelu": ("gelu", [], "none"),
 }
 
 
@@ -70,6 +71,6 @@ class _WrittenOnce(nn.Module):
         convolve: Any = torch.ops.mkldnn._convolution_pointwise
         written: Tensor = convolve(
             x, conv.weight, conv.bias, list(padding), list(conv.stride), list(conv.dilation), conv.groups,
-            *self.written_as, "",
+            *self.written_as,
         )  # fmt: skip
         return written

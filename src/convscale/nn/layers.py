@@ -28,6 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "hard_swish": F.hardswish,
     "sigmoid": lambda x, inplace: x.sigmoid_() if inplace else x.sigmoid(),
     "hard_sigmoid": F.hardsigmoid,
+    "gelu": lambda x, inplace: torch.ops.aten.gelu_(x) if inplace else F.gelu(x),
 }
 
 
@@ -146,4 +147,4 @@ def build_layer(layer: Layer, network: ConvNet, *, dropout: float, drop_path: fl
         case AddLayer():
             return Add(layer.activation, drop_path)
         case LinearLayer():
-            return Linear(layer, 0.0 if layer.activation else dropout)
+            return Linear(layer, dropout if layer.name == "classifier" else 0.0)

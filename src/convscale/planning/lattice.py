@@ -13,14 +13,11 @@ from collections.abc import Iterable
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
-from convscale.networks import Bottleneck, ConvNet, ConvPool, ConvPoolHidden, Width
-from convscale.scaling import width_edge
+from convscale.networks import Bottleneck, ConvNet, ConvPool, ConvPoolHidden, ScalingRules, Width
+from convscale.scaling import group_width_edges, round_channels, width_edge
 
 # The log of a multiplier so small that every dimension of any network is at its smallest.
 SMALLEST_LOG = -650.0
-
-# Edges of round_group_width below its multiples of 8.
-_GROUP_EDGES = (1.5, 2.0, 5.0)
 
 
 class Interval(NamedTuple):
@@ -82,13 +79,11 @@ def width_intervals(network: ConvNet, window: Interval) -> list[Interval]:
     """The distinct choices of channels for log width multipliers within `window`."""
     rules = network.rules
     largest = math.exp(window.high)
-    edges = []
-    for channels in _scaled_channels(network):
-        last = int(channels * largest / rules.divisor) + 2
-        edges += [width_edge(count * rules.divisor, rules) / channels for count in range(1, last)]
+    edges: list[float] = []
+    for channels, least in _scaled_channels(network):
+        edges += _channel_edges(channels, least, rules, largest)
     for group in _group_widths(network):
-        steps = [*_GROUP_EDGES, *(8 * count + 4 for count in range(1, int(group * largest / 8) + 2))]
-        edges += [step / group for step in steps]
+        edges += [edge / group for edge in group_width_edges(group * largest + 1)]
     return _intervals(edges, window)
 
 
@@ -100,15 +95,26 @@ def resolution_interval(network: ConvNet, resolution: int) -> Interval:
     return Interval(low, math.log((resolution + step / 2) / network.resolution))
 
 
-def _scaled_channels(network: ConvNet) -> set[int]:
-    parts = [(network.stem.fixed_width, network.stem.channels)]
-    parts += [(stage.fixed_width, stage.channels) for stage in network.stages]
+def _channel_edges(channels: int, least: float, rules: ScalingRules, largest: float) -> list[float]:
+    """The multipliers from `least` to `largest` at which these channels change; they stay as they are up to `least`."""
+    last = int(channels * largest / rules.divisor) + 2
+    edges = [width_edge(count * rules.divisor, rules) / channels for count in range(1, last)]
+    if least and round_channels(channels, rules.divisor, rules.floor) != channels:
+        edges.append(least)
+    return [edge for edge in edges if edge >= least]
+
+
+def _scaled_channels(network: ConvNet) -> set[tuple[int, float]]:
+    """The channels of each part that scales in width, and the multiplier below which they stay as they are."""
+    parts = [(network.stem.fixed_width, network.stem.channels, 0.0)]
+    parts += [(stage.fixed_width, stage.channels, 0.0) for stage in network.stages]
     head = network.head
-    if isinstance(head, ConvPool | ConvPoolHidden):
-        parts.append((head.fixed_width, head.channels))
+    if isinstance(head, ConvPool):
+        parts.append((head.fixed_width, head.channels, 0.0 if head.shrinks else 1.0))
     if isinstance(head, ConvPoolHidden):
-        parts.append((head.fixed_width, head.hidden))
-    return {channels for fixed, channels in parts if not fixed}
+        parts.append((head.fixed_width, head.channels, 0.0))
+        parts.append((head.fixed_width or head.fixed_hidden, head.hidden, 0.0))
+    return {(channels, least) for fixed, channels, least in parts if not fixed}
 
 
 def _group_widths(network: ConvNet) -> set[int]:

@@ -1,9 +1,17 @@
 """Scaling laws, rounding rules, and `scale`, which applies one to a baseline."""
 
-from convscale.networks.rounding import round_channels, round_repeats, round_resolution, width_edge
+from convscale.networks.rounding import (
+    group_width_edges,
+    round_channels,
+    round_group_width,
+    round_repeats,
+    round_resolution,
+    width_edge,
+)
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
     LAWS,
+    RELEASED,
     Scaling,
     ScalingLaw,
     compound,
@@ -17,15 +25,18 @@ from convscale.scaling.scaler import scale
 __all__ = [
     "LAWS",
     "PAPER",
+    "RELEASED",
     "Coefficients",
     "Scaling",
     "ScalingLaw",
     "compound",
     "compound_law",
+    "group_width_edges",
     "law",
     "published",
     "read_coefficients",
     "round_channels",
+    "round_group_width",
     "round_repeats",
     "round_resolution",
     "scale",

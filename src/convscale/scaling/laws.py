@@ -128,9 +128,9 @@ def compound(phi: float, alpha: float = ALPHA, beta: float = BETA, gamma: float 
     return compound_law(alpha, beta, gamma)(phi)
 
 
-# (width, depth, resolution in pixels) of the released networks: efficientnet_builder.py:39-48 and
+# Name -> (width, depth, resolution in pixels) of the released networks: efficientnet_builder.py:39-48 and
 # efficientnet_lite_builder.py. All scale a baseline of 224 pixels.
-_PUBLISHED = {
+RELEASED = {
     "b0": (1.0, 1.0, 224),
     "b1": (1.0, 1.1, 240),
     "b2": (1.1, 1.2, 260),
@@ -154,7 +154,7 @@ def published(name: str) -> Scaling:
 
     Raises UnknownNameError.
     """
-    if name not in _PUBLISHED:
-        raise UnknownNameError("published scaling", name, _PUBLISHED, hint=f"allowed: {', '.join(_PUBLISHED)}")
-    width, depth, pixels = _PUBLISHED[name]
+    if name not in RELEASED:
+        raise UnknownNameError("published scaling", name, RELEASED, hint=f"allowed: {', '.join(RELEASED)}")
+    width, depth, pixels = RELEASED[name]
     return Scaling(depth=depth, width=width, resolution=pixels / 224)

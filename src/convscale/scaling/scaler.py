@@ -74,12 +74,13 @@ def _scale_stem(stem: Stem, width: float, rules: ScalingRules) -> Stem:
 
 def _scale_head(head: Head, width: float, rules: ScalingRules) -> Head:
     if isinstance(head, ConvPool):
+        width = width if head.shrinks else max(1.0, width)
         return replace(head, channels=_channels(head.channels, width, rules, head.fixed_width))
     if isinstance(head, ConvPoolHidden):
         return replace(
             head,
             channels=_channels(head.channels, width, rules, head.fixed_width),
-            hidden=_channels(head.hidden, width, rules, head.fixed_width),
+            hidden=_channels(head.hidden, width, rules, head.fixed_width or head.fixed_hidden),
         )
     return head
 

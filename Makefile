@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # More than one PyTorch process on few cores: threads that spin ruin each other.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help setup setup-dev demo test faults lint types bench docs
+.PHONY: help setup setup-dev demo test faults lowest lint types bench docs
 
 help:           ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -43,6 +43,9 @@ faults: setup-dev ## kills, full disks and hostile files, many times over
 	    tests/training/test_machine_faults.py tests/nn/test_processes.py tests/data/test_check.py tests/data/test_streaming.py \
 	    tests/trials/test_trials.py tests/trials/test_cluster.py tests/dialects/test_dialects.py
 	$(BIN)/python bench/oversubscribed.py
+
+lowest: $(BIN)/python ## the lowest versions that pyproject.toml promises: an environment of them, and a short suite
+	$(BIN)/python .ci/lowest.py
 
 lint: setup-dev ## style, floors, types
 	$(BIN)/ruff check src tests examples bench

@@ -26,7 +26,7 @@ from convscale.planning.lattice import (
 )
 from convscale.scaling import LAWS, ScalingLaw
 
-from .test_networks import networks
+from tests.networks.test_networks import networks
 
 B0 = cs.network("efficientnet-b0")
 BASELINES = [name for name in CATALOG if cs.network(name).origin is None]

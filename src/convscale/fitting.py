@@ -141,7 +141,7 @@ def fit(
     planned = plan(choice.baseline, budget, law) if weights is None else plan_resolution(choice.baseline, budget)
     if command is None:
         command = format_call(
-            "convscale.fit", data, budget.limits(), baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
+            "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
             recipe_name=recipe_name, epochs=epochs, batch=batch, search=search, output=output, seed=seed or None,
             workers=workers or None, changes=tuple(changes), exclude=exclude,
         )  # fmt: skip
@@ -191,6 +191,8 @@ def _decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision,
     """What is chosen before training, and why."""
     chosen, law = planned.chosen, planned.law
     by_law = f"{law.name} law at phi {chosen.phi:.2f}, the nearest to it that spends the budget"
+    if planned.naive is None and law.name == "resolution":
+        by_law = "the largest up to that of the weights that keeps the budget"
     return (
         Decision("baseline", choice.baseline.name, choice.reason),
         Decision("recipe", choice.recipe_name, "as asked" if asked else choice.reason),

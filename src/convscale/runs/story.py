@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from convscale.planning import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ def format_call(function: str, *arguments: Any, **named: Any) -> str:
 def _format(value: Any) -> str:
     if isinstance(value, Path):
         return repr(str(value))
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_format(key)}: {_format(item)}' for key, item in value.items())}}}"
+    if isinstance(value, Budget):
+        return format_call("convscale.Budget", **value.limits())
     if isinstance(value, tuple | list):
         return repr(list(value)) if all(isinstance(item, str | int | float) for item in value) else "..."
     return repr(value) if isinstance(value, str | int | float) else "..."

@@ -16,10 +16,10 @@ from convscale.interrupts import Interrupts
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
+from convscale.planning import Plan
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
 from convscale.records import Evaluation
-from convscale.planning import Plan
 from convscale.runs import Run, Settings, Story, claim, create_run, open_unfinished_run, release
 from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers
 from convscale.training.job import Job
@@ -57,8 +57,8 @@ def train(
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
     of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
-    comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept and evaluated on
-    the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
+    comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
+    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
     it fails, TrainingStopped where a signal ends it: `resume` goes on then.
     """
     story = story or story_of_call(network, data, recipe, output, **settings)

@@ -190,7 +190,8 @@ def _folder(output: str | Path | None, dataset: Dataset) -> Iterator[Path]:
 def _decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision, ...]:
     """What is chosen before training, and why."""
     chosen, law = planned.chosen, planned.law
-    by_law = f"{law.name} law at phi {chosen.phi:.2f}, the nearest to it that spends the budget"
+    best = "the nearest to it that spends the budget" if planned.spent else "what comes closest to the budget"
+    by_law = f"{law.name} law at phi {chosen.phi:.2f}, {best}"
     if planned.naive is None and law.name == "resolution":
         by_law = "the largest up to that of the weights that keeps the budget"
     return (

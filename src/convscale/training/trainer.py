@@ -58,8 +58,8 @@ def train(
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
     of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
     comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
-    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
-    it fails, TrainingStopped where a signal ends it: `resume` goes on then.
+    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
+    TrainingError where it fails, TrainingStopped where a signal ends it: `resume` goes on then.
     """
     story = story or story_of_call(network, data, recipe, output, **settings)
     chosen, path = Settings(**settings), Path(output)
@@ -129,6 +129,7 @@ def _resume(
             raise ConfigError(f"{path}: its training is done, nothing can change", hint="train anew, into a new folder")
         if processes.first:
             run.remove_checkpoints()
+            remove_leftovers(run.path)
         return run, run.evaluation()
     recipe = run.recipe()
     if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all

@@ -293,7 +293,8 @@ def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -
 
 
 WINDOWS = [(name, when, call) for name in ("append_metrics", "save_weights", "save_checkpoint", "write_result",
-           "write_evaluation", "remove_checkpoints", "write") for when in ("before", "after") for call in (1, 2)]  # fmt: skip
+           "write_evaluation", "remove_checkpoints", "write")
+           for when in ("before", "after") for call in (1, 2)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "when", "call"), WINDOWS if FULL else [*WINDOWS[::3], WINDOWS[-3]])

@@ -20,6 +20,7 @@ from convscale.units import format_count, format_seconds, printable
 WIDTH = 80
 LABEL = 11
 _CLASSES = 10
+_WHOLE = ("run", "command", "next", "stages")  # what is copied is never broken
 
 
 def describe_run(run: Run) -> list[str]:
@@ -81,6 +82,9 @@ def _wrapped(told: list[tuple[str, str]]) -> list[str]:
     for label, text in told:
         first = label if label != before else ""
         before = label
+        if label in _WHOLE:
+            lines.append(f"{first:<{LABEL}}{printable(text)}")
+            continue
         lines += textwrap.wrap(
             printable(text), WIDTH, initial_indent=f"{first:<{LABEL}}", subsequent_indent=" " * LABEL,
             break_long_words=False, break_on_hyphens=False,

@@ -107,10 +107,11 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` with a binary file that takes `path`'s place when it is complete and on the disk.
+def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True) -> None:
+    """Call `write` with a binary file that takes `path`'s place when it is complete and, if `durable`, on the disk.
 
-    A link is followed; a device or pipe, which nothing can take the place of, is written to.
+    Not `durable` costs a hundredth: whoever reads the file still finds it whole, but a crash of the machine may lose
+    it. A link is followed; a device or pipe, which nothing can take the place of, is written to.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
@@ -123,13 +124,15 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    flush_folder(path.parent)
+    if durable:
+        flush_folder(path.parent)
 
 
 def flush_folder(path: Path) -> None:
@@ -141,9 +144,9 @@ def flush_folder(path: Path) -> None:
         os.close(folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    write_atomic(path, lambda file: file.write(text.encode("utf-8")))
+    write_atomic(path, lambda file: file.write(text.encode("utf-8")), durable=durable)
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
@@ -151,6 +154,6 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     write_text(path, format_toml(table))
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinities are refused (ValueError)."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n", durable=durable)

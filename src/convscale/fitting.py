@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +12,23 @@ from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
 from convscale.errors import ConfigError
 from convscale.headers import read_header
+from convscale.machine import launched_processes
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
 from convscale.recipes import Recipe, recipe
 from convscale.records import Evaluation
-from convscale.runs import Run, next_run_path, require_free, weights_file
+from convscale.runs import (
+    Decision,
+    Run,
+    Story,
+    claim,
+    claim_next,
+    format_call,
+    next_run_path,
+    release,
+    require_free,
+    weights_file,
+)
 from convscale.scaling import ScalingLaw
 from convscale.units import format_count, format_seconds
 
@@ -103,10 +116,12 @@ def fit(
     changes: Sequence[str] = (),
     exclude: str | Path | None = None,
     quiet: bool = False,
+    command: str | None = None,
 ) -> Fit:
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
-    The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. `changes` are settings
+    The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. It keeps the plan, what
+    was chosen and why, and the call, or the `command` that stands for it. `changes` are settings
     of the recipe, KEY=VALUE; `search` says how many learning rates and weight decays to try (`Recipe.searching`);
     `exclude` lists images to leave out. With `weights`, a run or weights file, its network is trained on from there,
     by recipe finetune unless another is named, at the largest resolution up to its own that keeps the budget.
@@ -124,25 +139,66 @@ def fit(
         chosen_recipe = chosen_recipe.searching(*search)
     chosen_recipe = chosen_recipe.for_images(len(dataset.train))
     planned = plan(choice.baseline, budget, law) if weights is None else plan_resolution(choice.baseline, budget)
-    path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
-    require_free(path)
-    from convscale.training import train  # PyTorch is loaded once everything else is known to be right
+    if command is None:
+        command = format_call(
+            "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
+            recipe_name=recipe_name, epochs=epochs, batch=batch, search=search, output=output, seed=seed or None,
+            workers=workers or None, changes=tuple(changes), exclude=exclude,
+        )  # fmt: skip
+    with _folder(output, dataset) as path:
+        from convscale.training import train  # PyTorch is loaded once everything else is known to be right
 
-    started = time.monotonic()
-    run, evaluation = train(
-        planned.network,
-        dataset,
-        chosen_recipe,
-        path,
-        quiet=quiet,
-        seed=seed,
-        workers=workers,
-        weights=None if weights is None else str(Path(weights).absolute()),
-        exclude=None if exclude is None else str(Path(exclude).absolute()),
-        changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
-    )
+        started = time.monotonic()
+        run, evaluation = train(
+            planned.network,
+            dataset,
+            chosen_recipe,
+            path,
+            quiet=quiet,
+            story=Story(command=command, decisions=_decisions(choice, planned, asked=recipe_name is not None)),
+            plan=planned,
+            seed=seed,
+            workers=workers,
+            weights=None if weights is None else str(Path(weights).absolute()),
+            exclude=None if exclude is None else str(Path(exclude).absolute()),
+            changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
+        )
     seconds = time.monotonic() - started
     return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+
+
+@contextmanager
+def _folder(output: str | Path | None, dataset: Dataset) -> Iterator[Path]:
+    """The run's folder, claimed now: it may be minutes until something is written there. Of several processes that
+    train together, each must come to the same name: there the first one claims it when it makes the run."""
+    parent, name = Path("runs"), Path(dataset.source).stem
+    if launched_processes() > 1:
+        path = next_run_path(parent, name) if output is None else Path(output)
+        require_free(path)
+        yield path
+        return
+    if output is None:
+        path = claim_next(parent, name)
+    else:
+        claim(path := Path(output))
+    try:
+        yield path
+    finally:
+        release(path)
+
+
+def _decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision, ...]:
+    """What is chosen before training, and why."""
+    chosen, law = planned.chosen, planned.law
+    best = "the nearest to it that spends the budget" if planned.spent else "what comes closest to the budget"
+    by_law = f"{law.name} law at phi {chosen.phi:.2f}, {best}"
+    if planned.naive is None and law.name == "resolution":
+        by_law = "the largest up to that of the weights that keeps the budget"
+    return (
+        Decision("baseline", choice.baseline.name, choice.reason),
+        Decision("recipe", choice.recipe_name, "as asked" if asked else choice.reason),
+        Decision("resolution", f"{chosen.network.resolution} px", by_law),
+    )
 
 
 def _chosen_by_weights(

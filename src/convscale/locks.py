@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 _TAKEN = (errno.EACCES, errno.EAGAIN)
+_ours: set[int] = set()  # descriptors of locks that this process held; some are closed by now
 
 
 class LockedError(Exception):
@@ -37,19 +38,36 @@ def lock(path: Path) -> int | None:
         return None
     os.ftruncate(file, 0)
     os.pwrite(file, str(os.getpid()).encode(), 0)
+    _ours.add(file)
     return file
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock `path`, which is asked by taking it for a moment. Do not ask for one that
-    this process holds: asking lets go of it."""
+    """Whether a process holds the lock `path`; asking needs no right to write. Not known where there are no locks,
+    and False then."""
     try:
         import fcntl
 
-        with path.open("r+") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_ours(path):
+            return True  # opening it and closing it again would let go of it
+        file = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except OSError as error:
         return error.errno in _TAKEN
-    except ImportError:
-        return False
+    finally:
+        os.close(file)
+
+
+def _is_ours(path: Path) -> bool:
+    wanted = path.stat()
+    for descriptor in tuple(_ours):
+        try:
+            if os.path.samestat(os.fstat(descriptor), wanted):
+                return True
+        except OSError:  # closed
+            _ours.discard(descriptor)
+    return False

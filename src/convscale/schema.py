@@ -95,6 +95,8 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
 def _read_union(arms: list[Any], value: Any, where: str) -> Any:
     if len(arms) == 1:
         return _read(arms[0], value, where)
+    if not any(map(dataclasses.is_dataclass, arms)):
+        return _read_scalar(next((arm for arm in arms if type(value) is arm), arms[0]), value, where)
     known = {arm.TYPE: arm for arm in arms}
     if not isinstance(value, Mapping) or TAG not in value:
         raise ConfigError(f"{where}: needs a key '{TAG}'", hint=f"allowed: {', '.join(known)}")
@@ -123,6 +125,9 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
             continue
         if field.name in left:
             arguments[field.name] = _read(hints[field.name], left.pop(field.name), _at(where, field.name))
+        elif type(None) in typing.get_args(hints[field.name]):
+            if not _has_default(field):
+                arguments[field.name] = None  # which is never written
         elif not _has_default(field):
             raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
     if flat is not None:

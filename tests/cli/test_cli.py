@@ -45,6 +45,7 @@ OPTIONS = {
         "--step-times", "--tensorboard", "--dry-run", "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
+    "runs": ["folder", "--all", "--json"],
     "data": ["check", "sets", "data", "--label-column", "-o", "--output", "--json", "--json"],
     "doctor": ["--json"],
     "family": [

@@ -25,7 +25,6 @@ from convscale.planning.lattice import (
     width_intervals,
 )
 from convscale.scaling import LAWS, ScalingLaw
-
 from tests.networks.test_networks import networks
 
 B0 = cs.network("efficientnet-b0")

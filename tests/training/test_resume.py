@@ -24,7 +24,7 @@ from convscale.data.loader import training_batches
 from convscale.errors import ConfigError, DataError, RunError, TrainingError, TrainingStopped
 from convscale.nn.processes import Processes
 from convscale.recipes import SGD, Augmentation, Recipe, RMSProp, Staircase
-from convscale.runs import Run, Settings
+from convscale.runs import ProgressFile, Run, Settings
 from convscale.training import step as step_module
 from convscale.training.checkpoint import load_newest
 from convscale.training.setup import make_job, make_state
@@ -293,10 +293,11 @@ def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -
 
 
 WINDOWS = [(name, when, call) for name in ("append_metrics", "save_weights", "save_checkpoint", "write_result",
-           "write_evaluation", "remove_checkpoints") for when in ("before", "after") for call in (1, 2)]  # fmt: skip
+           "write_evaluation", "remove_checkpoints", "write")
+           for when in ("before", "after") for call in (1, 2)]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "when", "call"), WINDOWS if FULL else WINDOWS[::3])
+@pytest.mark.parametrize(("name", "when", "call"), WINDOWS if FULL else [*WINDOWS[::3], WINDOWS[-3]])
 def test_killed_between_any_two_writes(
     photos: Path, whole: Path, tmp_path: Path, name: str, when: str, call: int
 ) -> None:
@@ -307,7 +308,7 @@ def test_killed_between_any_two_writes(
         from convscale.training import results, session
 
         calls = [0]
-        for owner in (Run, session, results):
+        for owner in (Run, session, results, ProgressFile):
             real = getattr(owner, name, None)
             if real is None:
                 continue

@@ -19,6 +19,7 @@ from convscale.cli.shared import (
     search_option,
     seed_option,
     set_option,
+    typed_command,
     workers_option,
 )
 from convscale.planning import Budget
@@ -61,7 +62,7 @@ def command(
     result = fit(
         data, budget, baseline=network, weights=weights, recipe_name=recipe_name, epochs=epochs, batch=batch,
         search=search, output=output, seed=seed, workers=workers, label_column=label_column, changes=settings,
-        exclude=exclude,
+        exclude=exclude, command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:
         click.echo(f"note: {note}", err=True)

@@ -24,7 +24,7 @@ from convscale.version import __version__
 # cli/NAME.py as `command` (`list` and `eval` in list_networks.py and evaluate.py).
 COMMANDS = {
     "list": "The networks that have a name, with parameters and MACs.",
-    "show": "A network's stages, as table 1 of the paper.",
+    "show": "A network's stages, as table 1 of the paper; of a run, its whole story.",
     "cost": "A network's parameters, MACs, activations and memory.",
     "scale": "Scale a network in depth, width and resolution.",
     "plan": "Scale a network so that it spends a budget exactly.",
@@ -33,6 +33,7 @@ COMMANDS = {
     "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
     "train": "Train a network on images.",
     "resume": "Go on with a training that was interrupted.",
+    "runs": "The runs below a folder: what they are, how they stand, how good they are.",
     "eval": "Accuracy of a trained network on images.",
     "predict": "Classes of single images.",
     "convert": "Weights of other libraries to a Convscale file, and back.",
@@ -98,7 +99,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     try:
-        cli.main(args, prog_name="convscale", standalone_mode=False)
+        words = tuple(sys.argv[1:] if args is None else args)
+        cli.main(words, prog_name="convscale", standalone_mode=False, obj=words)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from convscale.cli.shared import json_option, print_training, set_option
+from convscale.machine import speaks
+from convscale.report.runs import describe_run
 from convscale.runs import open_unfinished_run
 
 
@@ -26,3 +28,5 @@ def command(run: Path, data: str | None, settings: tuple[str, ...], as_json: boo
 
     finished, evaluation = resume(run, data=data, changes=list(settings))
     print_training(finished, evaluation, as_json)
+    if not as_json and speaks() and finished.plan() is not None:
+        print("\n".join(describe_run(finished)))  # as `fit` ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -208,6 +209,11 @@ def write_output(network: ConvNet, output: Path | None) -> None:
 
         write_network(network, output)
         print(f"wrote {output}", file=sys.stderr)
+
+
+def typed_command() -> str:
+    """The command as it was typed: its arguments, nothing of the environment."""
+    return shlex.join(("convscale", *(click.get_current_context().find_root().obj or ())))
 
 
 def print_json(value: Any) -> None:

@@ -12,6 +12,8 @@ from convscale.cli.shared import classes_option, json_option, load_network, prin
 from convscale.costs import CostRow, stage_rows
 from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
+from convscale.report.runs import describe_run, run_as_dict
+from convscale.runs import Run, open_unfinished_run
 from convscale.units import format_count, printable
 
 SHOWN_CLASSES = 10
@@ -23,23 +25,39 @@ SHOWN_CLASSES = 10
 @click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries.
+    """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries; of
+    a run folder, its story: data, budget, recipe, accuracy, the command that made it, what to do next.
 
     The receptive field is the side in input pixels that one output value sees: where it outgrows the input,
     more depth sees nothing more, which is why resolution must follow depth.
     """
+    run = _run(network)
+    if run is not None and not as_json and classes is None and resolution is None:
+        print("\n".join(describe_run(run)))
+        return
     net = load_network(network, classes, resolution)
     rows = stage_rows(net)
     operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
-    header = read_header(Path(network)) if network.endswith(".safetensors") else None
+    header = _header(network, run)
     if as_json:
         stages = [{"operator": text} | asdict(row) for text, row in zip(operators, rows, strict=True)]
         weights = {} if header is None else {"weights": _weights(header)}
-        print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights)
+        story = {} if run is None else {"run": run_as_dict(run)}
+        print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights | story)
         return
     _print(net, operators, rows)
     if header is not None:
         _print_header(header)
+
+
+def _run(network: str) -> Run | None:
+    return open_unfinished_run(Path(network)) if (Path(network) / "environment.json").exists() else None
+
+
+def _header(network: str, run: Run | None) -> WeightsHeader | None:
+    if run is not None:
+        return read_header(run.weights) if run.weights.exists() else None
+    return read_header(Path(network)) if network.endswith(".safetensors") else None
 
 
 def _weights(header: WeightsHeader) -> dict[str, Any]:

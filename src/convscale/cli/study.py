@@ -163,6 +163,7 @@ def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
 def status(folder: Path, as_json: bool) -> None:
     """How far each trial of a study is; safe while it runs."""
     from convscale.trials.status import study_status
+    from convscale.units import format_seconds
 
     states = study_status(folder)
     counts = {name: sum(one.state == name for one in states) for name in dict.fromkeys(one.state for one in states)}
@@ -172,11 +173,12 @@ def status(folder: Path, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None)
-    for heading in ("trial", "network", "seed", "state", "attempts", "epoch", "top-1", ""):
+    for heading in ("trial", "network", "seed", "state", "attempts", "epoch", "left", "top-1", ""):
         table.add_column(heading, justify="left" if heading in ("network", "state", "") else "right")
     for one in states:
         table.add_row(
             str(one.number), one.network, str(one.seed), one.state, str(one.attempts), f"{one.epoch}/{one.epochs}",
+            "" if one.seconds_left is None else format_seconds(one.seconds_left),
             "" if one.accuracy is None else f"{one.accuracy:.4f}", one.reason,
         )  # fmt: skip
     print_table(table)

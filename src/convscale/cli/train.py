@@ -22,12 +22,13 @@ from convscale.cli.shared import (
     search_option,
     seed_option,
     set_option,
+    typed_command,
     workers_option,
 )
 from convscale.machine import launched_processes, speaks
 from convscale.preprocessing import MAX_SIZE
 from convscale.recipes import recipe
-from convscale.runs import require_writable
+from convscale.runs import Decision, Story, require_writable
 
 
 @click.command()
@@ -91,5 +92,10 @@ def command(
             print("\n".join(estimate.lines()))
         return
     assert output is not None
-    run, evaluation = training.train(net, dataset, chosen, output, changed=changed, **running, **files)
+    decisions = [Decision("recipe", recipe_name)]
+    if batch == "auto":
+        parts = f"{chosen.batch} images a step, in {chosen.accumulation} parts"
+        decisions.append(Decision("batch", parts, "what memory allows"))
+    story = Story(command=typed_command(), decisions=tuple(decisions))
+    run, evaluation = training.train(net, dataset, chosen, output, story=story, changed=changed, **running, **files)
     print_training(run, evaluation, as_json)

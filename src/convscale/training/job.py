@@ -8,16 +8,17 @@ from convscale.data import Dataset, ImageCollection
 from convscale.data.images import Stream
 from convscale.headers import WeightsHeader
 from convscale.networks import ConvNet
+from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.runs import Run, Settings
+from convscale.runs import Run, Settings, Story
 
 
 @dataclass(frozen=True)
 class Job:
     """One training. `network` has the data's number of classes, `recipe` is the network's own. `train` are the images
     that it is trained on: the data set's, but for those that are held out of them for `validation`. `part_of` is the
-    run whose search it belongs to."""
+    run whose search it belongs to. `story` and `plan` are kept in the run folder, where there are such."""
 
     network: ConvNet
     dataset: Dataset
@@ -29,6 +30,8 @@ class Job:
     validation: ImageCollection | None = None
     quiet: bool = False
     part_of: Run | None = None
+    story: Story | None = None
+    plan: Plan | None = None
 
     @property
     def resumed_by(self) -> str:

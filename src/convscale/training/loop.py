@@ -76,6 +76,7 @@ class Loop:
 
     def _train_epoch(self) -> None:
         """The steps of the epoch that are left."""
+        self.session.doing = "training"
         self._begin_phase()
         with closing(self._batches()) as batches:
             for batch in batches:
@@ -191,7 +192,7 @@ class Loop:
         raise _RolledBack
 
     def _evaluate(self, images: ImageCollection | Stream) -> Measured:
-        job = self.job
+        job, self.session.doing = self.job, "evaluating"
         return measure(
             self.state.evaluated, images, job.preprocessing, job.dataset.classes,
             batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,

@@ -5,18 +5,21 @@ Between any two steps it can be left: the state is saved, what was told is writt
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from convscale.data.images import Stream
 from convscale.data.loader import steps_per_epoch
-from convscale.errors import DataError
+from convscale.errors import DataError, TrainingStopped
 from convscale.interrupts import Interrupts
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
 from convscale.progress import Progress
 from convscale.records import EpochRecord
-from convscale.runs import BEST_WEIGHTS
+from convscale.runs import BEST_WEIGHTS, ProgressFile, ProgressRecord
+from convscale.runs.progress import Doing
 from convscale.schema import to_table
 from convscale.training.board import open_board, show_epoch
 from convscale.training.checkpoint import Checkpoint, checkpoint_name, remove_newer, save_checkpoint
@@ -49,12 +52,17 @@ class Session:
             done_steps=state.position.total_steps,
             quiet=job.quiet or not processes.first,
         )
+        self.doing: Doing = "training"
+        self.counting = self.progress  # what is counted now: steps, or images whose features are computed
+        folders = [job.run.path, *([job.part_of.path] if job.part_of else [])] if processes.first else []
+        self.files = [ProgressFile(folder, self._note_no_progress) for folder in folders]
         self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
         self.saved_at = self.clock = time.monotonic()
 
     def pause(self, where: str = "") -> None:
         """Between two steps, or `where` it says: save when it is time, leave when a signal came."""
         self._count_seconds()
+        self.show_progress()
         due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds
         signal, due = self.processes.agree(self.interrupts.received, due)
         if due or signal:
@@ -123,6 +131,52 @@ class Session:
             f"{'held-out' if self.job.validation is None else 'validation'} top-1 "
             f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
         )
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """While entered, progress.json says how far it is; after that, how it was left."""
+        self.show_progress(now=True)
+        try:
+            yield
+        except (TrainingStopped, KeyboardInterrupt) as error:
+            self._leave("interrupted", str(error))
+            raise
+        except BaseException as error:
+            self._leave("failed", str(error) or type(error).__name__)
+            raise
+        self._leave("finished")
+
+    def _leave(self, doing: Doing, reason: str = "") -> None:
+        self.doing = doing
+        self.show_progress(reason, now=True)
+
+    def show_progress(self, reason: str = "", *, now: bool = False) -> None:
+        """Write progress.json if it is time to, or `now`; a search's also in the folder of the run that it is for."""
+        for index, file in enumerate(self.files):
+            if now or file.due:
+                file.write(self._record("searching" if index else self.doing, reason))
+
+    def _record(self, doing: Doing, reason: str) -> ProgressRecord:
+        position, counting, epochs = self.state.position, self.counting, self.job.recipe.epochs
+        seconds = sum(position.epoch_seconds.values())
+        begun = counting.done_steps > counting.steps_before
+        return ProgressRecord(
+            step=counting.done_steps,
+            total_steps=counting.total_steps,
+            epoch=min(position.epoch + 1, epochs),
+            epochs=epochs,
+            seconds_left=counting.seconds_left if begun else None,
+            images_per_second=position.counted_steps * self.job.recipe.batch / seconds if seconds else None,
+            updated=time.time(),
+            pid=os.getpid(),
+            state=doing,
+            reason=reason,
+        )
+
+    def _note_no_progress(self, reason: str) -> None:
+        self.progress.note(reason)
+        with suppress(OSError):
+            self.job.run.append_event(reason)
 
     def note_unreadable(self, missing: Sequence[tuple[str, str]]) -> None:
         """Count images that could not be read, list each once, and stop where they are too many."""

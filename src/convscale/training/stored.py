@@ -32,6 +32,7 @@ def stored_features(session: Session, images: ImageCollection | Stream, name: st
     folder, count = session.job.run.features, len(images)
     size = count if isinstance(images, Stream) else PART_IMAGES
     progress = Progress(count, quiet=session.job.quiet)
+    session.doing, session.counting = "features", progress
     parts: list[Seen] = []
     seconds = 0.0
     for start in range(0, count, size):
@@ -46,6 +47,7 @@ def stored_features(session: Session, images: ImageCollection | Stream, name: st
             progress.skip(len(found[0].labels) + len(found[0].missing))
         parts.append(found[0])
         seconds += found[1]
+    session.doing, session.counting = "training", session.progress
     return _joined(parts), seconds
 
 

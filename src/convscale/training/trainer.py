@@ -16,10 +16,11 @@ from convscale.interrupts import Interrupts
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
+from convscale.planning import Plan
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
 from convscale.records import Evaluation
-from convscale.runs import Run, Settings, create_run, open_unfinished_run, require_free
+from convscale.runs import Run, Settings, Story, claim, create_run, open_unfinished_run, release
 from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers
 from convscale.training.job import Job
 from convscale.training.loop import Loop
@@ -36,6 +37,7 @@ from convscale.training.setup import (
     warn_of_no_weights,
     weights_sha256,
 )
+from convscale.training.story import complete_story, story_of_call
 from convscale.training.tuning import with_choice
 
 
@@ -47,15 +49,19 @@ def train(
     *,
     label_column: str = "label",
     quiet: bool = False,
+    story: Story | None = None,
+    plan: Plan | None = None,
     **settings: Any,
 ) -> tuple[Run, Evaluation]:
     """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
-    of classes. The last epoch's weights, their moving average where the recipe has one, are kept and evaluated on
-    the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained, TrainingError where
-    it fails, TrainingStopped where a signal ends it: `resume` goes on then.
+    of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
+    comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
+    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
+    TrainingError where it fails, TrainingStopped where a signal ends it: `resume` goes on then.
     """
+    story = story or story_of_call(network, data, recipe, output, **settings)
     chosen, path = Settings(**settings), Path(output)
     network = find_network(network) if isinstance(network, str) else network
     recipe = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
@@ -71,6 +77,7 @@ def train(
         if chosen.weights is not None:
             chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))
         job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
+        job = replace(job, story=complete_story(story, job), plan=plan)
         if processes.first and again and path.is_dir():
             job.run.discard()  # half made by processes that were killed
         processes.together(lambda: _create(job, processes))
@@ -86,14 +93,17 @@ def _create(job: Job, processes: Processes) -> None:
     """Make the run folder, in the first process."""
     require_disk(job)
     if processes.first:
-        require_free(job.run.path)
-        processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
         facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device()), "processes": processes.world}
-        dataset = job.dataset
-        create_run(
-            job.run.path, job.network, job.recipe, dataset.record(), job.settings, facts, excluded=dataset.excluded,
-            preprocessing=job.preprocessing,
-        )  # fmt: skip
+        dataset, record = job.dataset, job.dataset.record()
+        claim(job.run.path)
+        try:
+            processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
+            create_run(
+                job.run.path, job.network, job.recipe, record, job.settings, facts, excluded=dataset.excluded,
+                preprocessing=job.preprocessing, story=job.story, plan=job.plan,
+            )  # fmt: skip
+        finally:
+            release(job.run.path)  # nothing, once the run is made
 
 
 def resume(
@@ -119,6 +129,7 @@ def _resume(
             raise ConfigError(f"{path}: its training is done, nothing can change", hint="train anew, into a new folder")
         if processes.first:
             run.remove_checkpoints()
+            remove_leftovers(run.path)
         return run, run.evaluation()
     recipe = run.recipe()
     if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
@@ -185,8 +196,9 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
             tell_resumed(job, state, found, changes, processes)
         draw_first_batch(job)
     session.save()
-    measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()
-    if processes.first:
-        write_results(job, state, measured, processes)
+    with session.telling():
+        measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()
+        if processes.first:
+            write_results(job, state, measured, processes)
     processes.barrier()
     return job.run, measured.evaluation

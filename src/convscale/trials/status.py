@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from convscale.errors import RunError
 from convscale.files import read_json
-from convscale.runs import Run
+from convscale.runs import Run, read_progress
 from convscale.schema import from_table
 from convscale.trials.folders import StudyFolder, TrialFolder, is_held
 from convscale.trials.trial import TrialRecord
@@ -16,7 +16,8 @@ from convscale.trials.trial import TrialRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialState:
-    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction."""
+    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction. seconds_left: of one that
+    runs, by its pace so far; None where that is not known."""
 
     number: int
     key: str
@@ -30,6 +31,7 @@ class TrialState:
     accuracy: float | None
     device_seconds: float
     reason: str
+    seconds_left: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -70,4 +72,10 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
         accuracy=result.accuracy if result else last.top1 if last else None,
         device_seconds=result.device_seconds if result else sum(one.seconds for one in epochs),
         reason=record.failure if record else "",
+        seconds_left=_seconds_left(folder.attempt(attempts[-1])) if state == "running" else None,
     )
+
+
+def _seconds_left(run: Path) -> float | None:
+    progress = read_progress(run)
+    return None if progress is None else progress.seconds_left

@@ -1,25 +1,4 @@
-"""The run folder: everything that one training leaves behind, enough for every later command.
-
-weights.safetensors   weights; the header holds network, preprocessing, class names, format version
-best.safetensors      the same of the epoch that was best on the held-out images, which therefore chose it
-network.toml          the network
-recipe.toml           how it was trained
-preprocessing.toml    how images are prepared for it
-settings.json         seed, workers and what else `resume` needs
-data.json             the data: where from, which split was held out, seed
-search.json           learning rates and weight decays that were tried, and what came of each
-search/               the trainings of the search, without their weights
-features/             what a linear probe computed of the images, until it is done
-exclude.json          the images of it that were left out, by split and position
-metrics.jsonl         one line an epoch
-events.jsonl          what else happened: resumed, skipped, fell back
-checkpoints/          the two newest states of training, until it is done
-evaluation.json       accuracy on the held-out images
-result.json           how training ended
-environment.json      versions and machine
-lock                  held by the process that trains
-pictures/             curves, confusion matrix, the first batch
-"""
+"""A run folder that exists: its files' names, what they say, and what is added to them while it is trained."""
 
 from __future__ import annotations
 
@@ -27,9 +6,8 @@ import json
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,22 +15,23 @@ from typing import Any
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
-from convscale.headers import FORMAT_VERSION, require_version
+from convscale.headers import require_version
 from convscale.locks import LockedError, lock
-from convscale.machine import environment
 from convscale.networks import ConvNet
+from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as read_recipe
 from convscale.records import DataRecord, EpochRecord, Evaluation, SearchRow, TrainRecord
+from convscale.runs.story import Story
 from convscale.schema import from_table, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
-    "exclude.json", "search.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json",
-    "environment.json", "lock",
+    "exclude.json", "story.json", "plan.json", "search.json", "metrics.jsonl", "events.jsonl", "progress.json",
+    "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
@@ -139,6 +118,16 @@ class Run:
         path = self.path / "settings.json"
         return from_table(Settings, read_json(path), str(path))
 
+    def story(self) -> Story | None:
+        """How the run came about; None of a run older than the file. Raises ConfigError where it is damaged."""
+        path = self.path / "story.json"
+        return from_table(Story, read_json(path), str(path)) if path.exists() else None
+
+    def plan(self) -> Plan | None:
+        """The plan that its network comes from, None where none was made. Raises ConfigError where it is damaged."""
+        path = self.path / "plan.json"
+        return from_table(Plan, read_json(path), str(path)) if path.exists() else None
+
     def environment(self) -> dict[str, Any]:
         """What environment.json says. Raises ConfigError where it is damaged."""
         table = read_json(self.path / "environment.json")
@@ -203,7 +192,9 @@ class Run:
             (self.path / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
-        if not any(self.path.iterdir()):
+        for leftover in self.path.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        with suppress(OSError):  # what else is in it is not ours
             self.path.rmdir()
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
@@ -238,65 +229,6 @@ class Run:
         write_json(self.path / "result.json", record.as_dict())
 
 
-def create_run(
-    path: Path,
-    network: ConvNet,
-    recipe: Recipe,
-    data: DataRecord,
-    settings: Settings,
-    facts: dict[str, Any],
-    excluded: Mapping[str, tuple[int, ...]],
-    preprocessing: Preprocessing,
-) -> Run:
-    """Make a run folder and write what is known before training; `facts` (threads, device) join the environment.
-
-    Raises RunError where the folder holds something already, or cannot be made.
-    """
-    try:
-        require_free(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_toml(path / "network.toml", to_table(network))
-        write_toml(path / "recipe.toml", to_table(recipe))
-        write_toml(path / "preprocessing.toml", to_table(preprocessing))
-        write_json(path / "settings.json", to_table(settings))
-        write_json(path / "data.json", data.as_dict())
-        if excluded:
-            write_json(path / "exclude.json", excluded)
-        write_text(path / "metrics.jsonl", "")
-        # last: what has it is a run
-        write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | facts | environment())
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}", hint="choose another with -o") from None
-    except RunError:
-        raise  # not ours to touch
-    except BaseException:
-        Run(path).discard()  # a signal: leave the name free
-        raise
-    return Run(path)
-
-
-def require_writable(path: Path) -> None:
-    """Raise RunError where no run folder can be made at `path`, before any work is done for it."""
-    parent = path.absolute()
-    try:
-        require_free(path)
-        while not parent.exists():
-            parent = parent.parent
-        Path(tempfile.mkdtemp(dir=parent)).rmdir()
-    except OSError as error:
-        raise RunError(
-            f"{path}: the run cannot be written: {error.strerror}", hint="choose another folder with -o"
-        ) from None
-
-
-def require_free(path: Path) -> None:
-    """Raise RunError where a folder holds something already: no run overwrites another."""
-    if path.is_dir() and any(path.iterdir()):
-        ours = (path / "environment.json").exists() and not (path / "result.json").exists()
-        hint = f"choose another folder with -o, or: convscale resume {path}" if ours else ""
-        raise RunError(f"{path}: the folder is not empty", hint=hint or "choose another folder with -o")
-
-
 def open_run(path: Path) -> Run:
     """A run folder that was trained to its end. Raises RunError where it is none, unfinished, or from a newer
     version."""
@@ -326,11 +258,3 @@ def weights_file(run_or_file: Path) -> Path:
     if not run_or_file.exists():
         raise RunError(f"{run_or_file}: no such run folder or weights file")
     return run_or_file
-
-
-def next_run_path(parent: Path, name: str) -> Path:
-    """The first of parent/name-1, name-2, ... that does not exist."""
-    index = 1
-    while (parent / f"{name}-{index}").exists():
-        index += 1
-    return parent / f"{name}-{index}"

@@ -1,0 +1,169 @@
+"""A run folder in a screenful: what network, from what, on what, how, how good, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from convscale.costs import cost
+from convscale.headers import read_header
+from convscale.networks import ConvNet
+from convscale.planning import Plan, format_limit
+from convscale.records import DataRecord
+from convscale.runs import Run, RunRow, RunState, Story, read_progress, read_row
+from convscale.schema import to_table
+from convscale.units import format_count, format_seconds, printable
+
+WIDTH = 80
+LABEL = 11
+_CLASSES = 10
+_WHOLE = ("run", "command", "next", "stages")  # what is copied is never broken
+
+
+def describe_run(run: Run) -> list[str]:
+    """Lines of 80 columns, but for what cannot be broken. Raises ConfigError where a file of it is damaged."""
+    network, data, story, plan = run.network(), run.data(), run.story() or Story(), run.plan()
+    row = read_row(run.path)
+    told: list[tuple[str, str]] = [("run", str(run.path)), ("state", _state(run, row))]
+    if row.state == "finished":
+        metric = "top1" if data is None else data.metric
+        evaluation = run.evaluation()
+        words = evaluation.in_words(metric, "95% interval ")
+        told.append(("accuracy", f"{words} on {evaluation.n:,} held-out images"))
+    elif row.top1 is not None:
+        told.append(("accuracy", f"top-1 {row.top1:.4f} after the last epoch"))
+    told += [("network", line) for line in _network(network)]
+    told += _origin(story, plan)
+    told += list(_data(run, data, story, network))
+    told += list(_recipe(run, story))
+    told += [("note", note) for note in story.notes]
+    if story.command:
+        told.append(("command", story.command))
+    told += [("next", line) for line in _next(run, row.state, data)]
+    told.append(("stages", f"convscale show {shlex.quote(str(run.path / 'network.toml'))}"))
+    return _wrapped(told)
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """For JSON: the run's row in a list, and its story. Raises ConfigError where a file of it is damaged."""
+    progress, story, data, plan = read_progress(run), run.story() or Story(), run.data(), run.plan()
+    row = read_row(run.path)
+    result = run.result()
+    return row.as_dict() | {
+        "reason": row.reason,
+        "law": None if plan is None else plan.law.name,
+        "phi": None if plan is None else plan.chosen.phi,
+        "used": None if plan is None else plan.chosen.used,
+        "held_out": None if data is None else data.held_out,
+        "train_images": None if data is None else data.train_images,
+        "test_images": None if data is None else data.test_images,
+        "command": story.command,
+        "decisions": [{"what": one.what, "choice": one.choice, "why": one.why} for one in story.decisions],
+        "notes": list(story.notes),
+        "epochs": result.epochs if result is not None else len(run.metrics()),
+        "progress": None if progress is None else to_table(progress),
+    }
+
+
+def local_time(moment: str | None) -> str:
+    """A time of a story, as the clock on the wall has it: 2026-01-31 13:00."""
+    try:
+        return "" if moment is None else f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return moment or ""
+
+
+def _wrapped(told: list[tuple[str, str]]) -> list[str]:
+    """A label where it changes, and its text beside it."""
+    lines, before = [], ""
+    for label, text in told:
+        first = label if label != before else ""
+        before = label
+        if label in _WHOLE:
+            lines.append(f"{first:<{LABEL}}{printable(text)}")
+            continue
+        lines += textwrap.wrap(
+            printable(text), WIDTH, initial_indent=f"{first:<{LABEL}}", subsequent_indent=" " * LABEL,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def _state(run: Run, row: RunRow) -> str:
+    result, epochs, progress = run.result(), run.recipe().epochs, read_progress(run)
+    words = f"{row.state}, started {local_time(row.started)}"
+    if result is not None:
+        early = f" of {epochs}" if result.epochs < epochs else ""
+        return f"{words}, {result.epochs}{early} epochs in {format_seconds(result.seconds)}"
+    if row.state == "running" and progress is not None:
+        left = "" if progress.seconds_left is None else f", {format_seconds(progress.seconds_left)} left"
+        return f"{words}, {progress.state}, epoch {progress.epoch} of {progress.epochs}{left}"
+    return f"{words}, {len(run.metrics())} of {epochs} epochs done" + (f": {row.reason}" if row.reason else "")
+
+
+def _network(network: ConvNet) -> list[str]:
+    costs = cost(network)
+    blocks = sum(stage.repeats for stage in network.stages)
+    repeats = "-".join(str(stage.repeats) for stage in network.stages)
+    channels = "-".join(str(stage.channels) for stage in network.stages)
+    return [
+        f"{network.name}, {network.resolution} px, {network.num_classes:,} classes",
+        f"{blocks} blocks ({repeats}), channels {channels}",
+        f"{format_count(costs.params)} params, {format_count(costs.macs)} MACs",
+    ]
+
+
+def _origin(story: Story, plan: Plan | None) -> list[tuple[str, str]]:
+    told = []
+    if (baseline := story.decision("baseline")) is not None:
+        told.append(("baseline", f"{baseline.choice}: {baseline.why}"))
+    if plan is not None:
+        chosen, limits = plan.chosen, plan.budget.limits()
+        shares = ", ".join(
+            f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in chosen.used.items()
+        )
+        told += [
+            ("law", f"{plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
+                    f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}"),
+            ("budget", f"{shares}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}"),
+        ]  # fmt: skip
+    return told
+
+
+def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> Iterator[tuple[str, str]]:
+    if data is not None:
+        kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
+        yield "data", f"{data.source}: {data.train_images:,} training images; {data.test_images:,} held out ({kept})"
+    for what in ("left out", "not used"):
+        if (found := story.decision(what)) is not None:
+            yield "data", f"{what}: {found.choice}" + (f" ({found.why})" if found.why else "")
+    if run.weights.exists():
+        names = read_header(run.weights).classes
+        more = f" and {len(names) - _CLASSES:,} more" if len(names) > _CLASSES else ""
+        yield "classes", f"{', '.join(names[:_CLASSES])}{more}"
+
+
+def _recipe(run: Run, story: Story) -> Iterator[tuple[str, str]]:
+    recipe, changed, named = run.recipe(), run.settings().changed, story.decision("recipe")
+    facts = f"{recipe.epochs} epochs, batch {recipe.batch}, learning rate {recipe.learning_rate:.3g}"
+    yield "recipe", f"{named.choice}: {facts}" if named is not None else facts
+    if changed:
+        yield "recipe", f"changed: {'; '.join(changed)}"
+    if (start := run.settings().weights) is not None:
+        yield "weights", f"from {start}"
+
+
+def _next(run: Run, state: RunState, data: DataRecord | None) -> list[str]:
+    path = shlex.quote(str(run.path))
+    match state:
+        case "finished" if run.weights.exists():
+            source = "DATA" if data is None else shlex.quote(data.source)
+            return [f"convscale predict {path} IMAGE...", f"convscale eval {path} --data {source}"]
+        case "finished":
+            return ["nothing: its weights were not kept"]
+        case "running":
+            return [f"wait; {path}/progress.json says how far it is"]
+    return [f"convscale resume {path}"]

@@ -24,5 +24,5 @@ def command(run: Path, data: str | None, settings: tuple[str, ...], as_json: boo
     unfinished.recipe().with_settings(list(settings))  # a mistyped one is told before PyTorch is loaded
     from convscale.training import resume
 
-    finished, evaluation = resume(run, data=data, changes=list(settings))
+    finished, evaluation = resume(run, data=data, set=settings)
     print_training(finished, evaluation, as_json)

@@ -10,8 +10,10 @@ import click
 
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
 from convscale.costs import CostRow, stage_rows
+from convscale.files import format_toml
 from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
+from convscale.schema import to_table
 from convscale.units import format_count, printable
 
 SHOWN_CLASSES = 10
@@ -21,14 +23,22 @@ SHOWN_CLASSES = 10
 @click.argument("network")
 @classes_option
 @click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
+@click.option("--toml", "as_toml", is_flag=True, help="The network's table, as a file to copy and change.")
 @json_option
-def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries.
+def command(network: str, classes: int | None, resolution: int | None, as_toml: bool, as_json: bool) -> None:
+    """The stages of NETWORK, as table 1 of the paper; of a weights file, what else it carries.
+
+    NETWORK is a name, a TOML file, a run or a weights file.
 
     The receptive field is the side in input pixels that one output value sees: where it outgrows the input,
     more depth sees nothing more, which is why resolution must follow depth.
     """
+    if as_toml and as_json:
+        raise click.UsageError("give one of --toml, --json")
     net = load_network(network, classes, resolution)
+    if as_toml:
+        print(format_toml(to_table(net)), end="")
+        return
     rows = stage_rows(net)
     operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
     header = read_header(Path(network)) if network.endswith(".safetensors") else None

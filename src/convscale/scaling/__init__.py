@@ -9,6 +9,7 @@ from convscale.scaling.laws import (
     compound,
     compound_law,
     law,
+    list_laws,
     published,
     shares_law,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "compound",
     "compound_law",
     "law",
+    "list_laws",
     "published",
     "read_coefficients",
     "round_channels",

@@ -17,82 +17,246 @@ from typing import TYPE_CHECKING, Any
 from convscale.version import __version__
 
 if TYPE_CHECKING:
-    from convscale.catalog import network, write_network
-    from convscale.costs import Cost, cost
-    from convscale.data import Dataset, open_dataset
-    from convscale.dialects import Conversion, convert, pretrained
-    from convscale.errors import ConvscaleError, InputError
-    from convscale.evaluation import evaluate, features, predict
-    from convscale.fitting import Fit, fit
-    from convscale.layers import LayerGraph, resolve
+    from convscale.catalog import list_networks, write_network
+    from convscale.costs import Cost
+    from convscale.data import Dataset, FileImages, ImageCollection, open_dataset
+    from convscale.data.images import Stream, StreamItem
+    from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
+    from convscale.errors import (
+        BudgetError,
+        ConfigError,
+        ConvscaleError,
+        DataError,
+        InputError,
+        MissingExtraError,
+        NotFiniteError,
+        RunError,
+        TrainingError,
+        TrainingStopped,
+        UnitError,
+        UnknownNameError,
+    )
+    from convscale.evaluation import evaluate, features, predict, sweep
+    from convscale.fitting import Choice, Fit, fit
+    from convscale.headers import Provenance, WeightsHeader, read_header
+    from convscale.layers import (
+        AddLayer,
+        BlockGraph,
+        ConvLayer,
+        GlobalPoolLayer,
+        LayerGraph,
+        LinearLayer,
+        MaxPoolLayer,
+        MultiplyLayer,
+    )
     from convscale.networks import ConvNet
     from convscale.nn import Model, build, load, load_weights, save_weights
-    from convscale.planning import Budget, Family, Plan, family, plan
-    from convscale.recipes import Recipe, recipe
-    from convscale.records import CoefficientSearch, Evaluation, Prediction, StudyResult, StudySpec
+    from convscale.openers import cost, family, network, plan, plan_resolution, resolve, scale
+    from convscale.planning import Budget, Family, FamilyMember, Plan, Proposal
+    from convscale.preprocessing import Preprocessing
+    from convscale.recipes import (
+        LBFGS,
+        SGD,
+        AdamW,
+        Augmentation,
+        Constant,
+        Cosine,
+        NetworkValues,
+        Recipe,
+        RMSProp,
+        SearchGrid,
+        Staircase,
+        Steps,
+        list_recipes,
+        recipe,
+    )
+    from convscale.records import (
+        Candidate,
+        ClassRecord,
+        CoefficientSearch,
+        DataChoice,
+        DataRecord,
+        EpochRecord,
+        Evaluation,
+        FactorCurve,
+        LengthChange,
+        Method,
+        PairedDifference,
+        Prediction,
+        Reuse,
+        SearchedCandidate,
+        SearchRow,
+        StudyResult,
+        StudyRow,
+        StudySpec,
+        SweepRow,
+        TrainRecord,
+        Unreachable,
+    )
+    from convscale.runs import Run, Settings, open_run
     from convscale.scaling import (
+        Coefficients,
         Scaling,
         ScalingLaw,
         compound,
         compound_law,
         law,
+        list_laws,
         published,
-        scale,
+        read_coefficients,
         shares_law,
     )
-    from convscale.search.coefficients import find_coefficients
-    from convscale.studies.running import run_study
-    from convscale.studies.spec import read_study
+    from convscale.search.coefficients import Candidates, SearchOptions, SearchSettings, find_coefficients
+    from convscale.statistics import OrderChange
+    from convscale.studies.coefficients import TrainingSearch, search_by_training
+    from convscale.studies.families import FamilyTraining, TrainedMember, train_family
+    from convscale.studies.running import resume_study, run_study
+    from convscale.studies.spec import list_studies, read_study
     from convscale.training import resume, train
+    from convscale.trials.cluster import ClusterExecutor
+    from convscale.trials.executor import Attempt, Ended, Executor
     from convscale.trials.local import LocalExecutor
+    from convscale.trials.trial import Trial, TrialResult
 
 _HOMES = {
-    "catalog": ("network", "write_network"),
-    "costs": ("Cost", "cost"),
-    "data": ("Dataset", "open_dataset"),
-    "dialects": ("Conversion", "convert", "pretrained"),
-    "errors": ("ConvscaleError", "InputError"),
-    "evaluation": ("evaluate", "features", "predict"),
-    "fitting": ("Fit", "fit"),
-    "layers": ("LayerGraph", "resolve"),
-    "networks": ("ConvNet",),
-    "nn": ("Model", "build", "load", "load_weights", "save_weights"),
-    "planning": ("Budget", "Family", "Plan", "family", "plan"),
-    "recipes": ("Recipe", "recipe"),
-    "records": ("CoefficientSearch", "Evaluation", "Prediction", "StudyResult", "StudySpec"),
-    "scaling": (
-        "Scaling", "ScalingLaw", "compound", "compound_law", "law", "published", "scale", "shares_law",
+    "catalog": "list_networks write_network",
+    "costs": "Cost",
+    "data": "Dataset FileImages ImageCollection open_dataset",
+    "data.images": "Stream StreamItem",
+    "dialects": "Choices Conversion convert get_weights list_weights pretrained",
+    "errors": (
+        "BudgetError ConfigError ConvscaleError DataError InputError MissingExtraError NotFiniteError "
+        "RunError TrainingError TrainingStopped UnitError UnknownNameError"
     ),
-    "search.coefficients": ("find_coefficients",),
-    "studies.running": ("run_study",),
-    "studies.spec": ("read_study",),
-    "training": ("resume", "train"),
-    "trials.local": ("LocalExecutor",),
-}  # fmt: skip
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    "evaluation": "evaluate features predict sweep",
+    "fitting": "Choice Fit fit",
+    "headers": "Provenance WeightsHeader read_header",
+    "layers": "AddLayer BlockGraph ConvLayer GlobalPoolLayer LayerGraph LinearLayer MaxPoolLayer MultiplyLayer",
+    "networks": "ConvNet",
+    "nn": "Model build load load_weights save_weights",
+    "openers": "cost family network plan plan_resolution resolve scale",
+    "planning": "Budget Family FamilyMember Plan Proposal",
+    "preprocessing": "Preprocessing",
+    "recipes": (
+        "LBFGS SGD AdamW Augmentation Constant Cosine NetworkValues RMSProp Recipe SearchGrid Staircase "
+        "Steps list_recipes recipe"
+    ),
+    "records": (
+        "Candidate ClassRecord CoefficientSearch DataChoice DataRecord EpochRecord Evaluation FactorCurve "
+        "LengthChange Method PairedDifference Prediction Reuse SearchRow SearchedCandidate StudyResult "
+        "StudyRow StudySpec SweepRow TrainRecord Unreachable"
+    ),
+    "runs": "Run Settings open_run",
+    "scaling": (
+        "Coefficients Scaling ScalingLaw compound compound_law law list_laws published read_coefficients shares_law"
+    ),
+    "search.coefficients": "Candidates SearchOptions SearchSettings find_coefficients",
+    "statistics": "OrderChange",
+    "studies.coefficients": "TrainingSearch search_by_training",
+    "studies.families": "FamilyTraining TrainedMember train_family",
+    "studies.running": "resume_study run_study",
+    "studies.spec": "list_studies read_study",
+    "training": "resume train",
+    "trials.cluster": "ClusterExecutor",
+    "trials.executor": "Attempt Ended Executor",
+    "trials.local": "LocalExecutor",
+    "trials.trial": "Trial TrialResult",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "LBFGS",
+    "SGD",
+    "AdamW",
+    "AddLayer",
+    "Attempt",
+    "Augmentation",
+    "BlockGraph",
     "Budget",
+    "BudgetError",
+    "Candidate",
+    "Candidates",
+    "Choice",
+    "Choices",
+    "ClassRecord",
+    "ClusterExecutor",
     "CoefficientSearch",
+    "Coefficients",
+    "ConfigError",
+    "Constant",
+    "ConvLayer",
     "ConvNet",
     "Conversion",
     "ConvscaleError",
+    "Cosine",
     "Cost",
+    "DataChoice",
+    "DataError",
+    "DataRecord",
     "Dataset",
+    "Ended",
+    "EpochRecord",
     "Evaluation",
+    "Executor",
+    "FactorCurve",
     "Family",
+    "FamilyMember",
+    "FamilyTraining",
+    "FileImages",
     "Fit",
+    "GlobalPoolLayer",
+    "ImageCollection",
     "InputError",
     "LayerGraph",
+    "LengthChange",
+    "LinearLayer",
     "LocalExecutor",
+    "MaxPoolLayer",
+    "Method",
+    "MissingExtraError",
     "Model",
+    "MultiplyLayer",
+    "NetworkValues",
+    "NotFiniteError",
+    "OrderChange",
+    "PairedDifference",
     "Plan",
     "Prediction",
+    "Preprocessing",
+    "Proposal",
+    "Provenance",
+    "RMSProp",
     "Recipe",
+    "Reuse",
+    "Run",
+    "RunError",
     "Scaling",
     "ScalingLaw",
+    "SearchGrid",
+    "SearchOptions",
+    "SearchRow",
+    "SearchSettings",
+    "SearchedCandidate",
+    "Settings",
+    "Staircase",
+    "Steps",
+    "Stream",
+    "StreamItem",
     "StudyResult",
+    "StudyRow",
     "StudySpec",
+    "SweepRow",
+    "TrainRecord",
+    "TrainedMember",
+    "TrainingError",
+    "TrainingSearch",
+    "TrainingStopped",
+    "Trial",
+    "TrialResult",
+    "UnitError",
+    "UnknownNameError",
+    "Unreachable",
+    "WeightsHeader",
     "__version__",
     "build",
     "compound",
@@ -104,24 +268,38 @@ __all__ = [
     "features",
     "find_coefficients",
     "fit",
+    "get_weights",
     "law",
+    "list_laws",
+    "list_networks",
+    "list_recipes",
+    "list_studies",
+    "list_weights",
     "load",
     "load_weights",
     "network",
     "open_dataset",
+    "open_run",
     "plan",
+    "plan_resolution",
     "predict",
     "pretrained",
     "published",
+    "read_coefficients",
+    "read_header",
     "read_study",
     "recipe",
     "resolve",
     "resume",
+    "resume_study",
     "run_study",
     "save_weights",
     "scale",
+    "search_by_training",
     "shares_law",
+    "sweep",
     "train",
+    "train_family",
     "write_network",
 ]
 

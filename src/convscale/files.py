@@ -22,7 +22,7 @@ MAX_CONFIG_BYTES = 1_000_000
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ConfigError when it is missing, too large or malformed."""
-    return read_toml_text(_read_text(path), str(path))
+    return read_toml_text(read_text(path), str(path))
 
 
 def read_toml_text(text: str, where: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def read_toml_text(text: str, where: str) -> dict[str, Any]:
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file; a key given twice is refused. Raises ConfigError."""
-    return parse_json(_read_text(path), str(path))
+    return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -58,7 +58,8 @@ def parse_json(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that people write. Raises ConfigError when it is missing, too large or not UTF-8."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES:,} bytes, too large for a configuration")

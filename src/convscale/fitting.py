@@ -10,12 +10,15 @@ from pathlib import Path
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
+from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.headers import read_header
 from convscale.machine import launched_processes
 from convscale.networks import ConvNet
+from convscale.openers import network as open_network
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
-from convscale.recipes import Recipe, recipe
+from convscale.recipes import Recipe
+from convscale.recipes import recipe as open_recipe
 from convscale.records import Evaluation
 from convscale.runs import (
     Decision,
@@ -32,6 +35,8 @@ from convscale.runs import (
 from convscale.scaling import ScalingLaw
 from convscale.units import format_count, format_seconds
 
+OWN = "as given"  # what a recipe without a name is called
+
 # The longest typical shorter side in pixels -> baseline, its resolution, recipe, and why.
 CHOICES: tuple[tuple[float, str, int, str, str], ...] = (
     (16, "small-mbconv", 16, "digits", "a small stride keeps the detail of tiny images"),
@@ -40,17 +45,21 @@ CHOICES: tuple[tuple[float, str, int, str, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+@dataclass(frozen=True, slots=True, repr=False)
+class Choice(Displayed):
     """A baseline and recipe for some images, and the reason in words."""
 
     baseline: ConvNet
     recipe_name: str
     reason: str
 
+    def _display(self) -> Display:
+        """In one line."""
+        return Display(f"Choice of {self.baseline.name} and recipe {self.recipe_name}: {self.reason}")
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fit(Displayed):
     """What `fit` planned, trained and measured."""
 
     run: Run
@@ -66,6 +75,11 @@ class Fit:
         """How many were trained: fewer than the recipe's where training stopped early."""
         record = self.run.result()
         return self.recipe.epochs if record is None else record.epochs
+
+    def _display(self) -> Display:
+        """The summary."""
+        lines = [line.split(maxsplit=1) if line[0] != " " else ("", line.strip()) for line in self.summary()]
+        return Display(f"Fit {self.run.path}", rows=tuple((name, text) for name, text in lines))
 
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
@@ -102,39 +116,44 @@ def fit(
     data: str | Path,
     budget: Budget,
     *,
-    baseline: str | ConvNet | None = None,
+    baseline: ConvNet | str | Path | None = None,
     weights: str | Path | None = None,
     law: ScalingLaw | None = None,
-    recipe_name: str | None = None,
+    recipe: Recipe | str | Path | None = None,
     epochs: int | None = None,
     batch: int | None = None,
+    set: Sequence[str] = (),
     search: tuple[int, int] | None = None,
     output: str | Path | None = None,
     seed: int = 0,
     workers: int = 0,
     label_column: str = "label",
-    changes: Sequence[str] = (),
     exclude: str | Path | None = None,
     quiet: bool = False,
     command: str | None = None,
+    recipe_name: str | None = None,
+    changes: Sequence[str] = (),
 ) -> Fit:
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
     The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. It keeps the plan, what
-    was chosen and why, and the call, or the `command` that stands for it. `changes` are settings
-    of the recipe, KEY=VALUE; `search` says how many learning rates and weight decays to try (`Recipe.searching`);
-    `exclude` lists images to leave out. With `weights`, a run or weights file, its network is trained on from there,
-    by recipe finetune unless another is named, at the largest resolution up to its own that keeps the budget.
+    was chosen and why, and the call, or the `command` that stands for it. `baseline` is whatever `convscale.network`
+    opens, `recipe` a recipe, its name or its file, and `set` are changes of it, each KEY=VALUE (`recipe_name` and
+    `changes` are their older names). `search` says how many learning rates and weight decays to try
+    (`Recipe.searching`), `exclude` lists images to leave out. With `weights`, a run or weights file, its network is
+    trained on from there, by recipe finetune unless another is named, at the largest resolution up to its own that
+    keeps the budget.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
     starts.
     """
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude)
     choice = choose(dataset, baseline) if weights is None else _chosen_by_weights(dataset, Path(weights), baseline, law)
-    if recipe_name is not None:
-        choice = replace(choice, recipe_name=recipe_name)
-    named = recipe(choice.recipe_name)
-    chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings(list(changes))
+    asked = recipe if recipe is not None else recipe_name
+    if asked is not None:
+        choice = replace(choice, recipe_name=OWN if isinstance(asked, Recipe) else str(asked))
+    named = asked if isinstance(asked, Recipe) else open_recipe(choice.recipe_name)
+    chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings([*set, *changes])
     if search is not None:
         chosen_recipe = chosen_recipe.searching(*search)
     chosen_recipe = chosen_recipe.for_images(len(dataset.train))
@@ -142,8 +161,9 @@ def fit(
     if command is None:
         command = format_call(
             "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
-            recipe_name=recipe_name, epochs=epochs, batch=batch, search=search, output=output, seed=seed or None,
-            workers=workers or None, changes=tuple(changes), exclude=exclude,
+            recipe=choice.recipe_name if asked is not None else None, epochs=epochs, batch=batch,
+            set=(*set, *changes), search=search, output=output, seed=seed or None, workers=workers or None,
+            exclude=exclude,
         )  # fmt: skip
     with _folder(output, dataset) as path:
         from convscale.training import train  # PyTorch is loaded once everything else is known to be right
@@ -155,7 +175,7 @@ def fit(
             chosen_recipe,
             path,
             quiet=quiet,
-            story=Story(command=command, decisions=_decisions(choice, planned, asked=recipe_name is not None)),
+            story=Story(command=command, decisions=_decisions(choice, planned, asked=asked is not None)),
             plan=planned,
             seed=seed,
             workers=workers,
@@ -202,7 +222,7 @@ def _decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision,
 
 
 def _chosen_by_weights(
-    dataset: Dataset, weights: Path, baseline: str | ConvNet | None, law: ScalingLaw | None
+    dataset: Dataset, weights: Path, baseline: ConvNet | str | Path | None, law: ScalingLaw | None
 ) -> Choice:
     if baseline is not None or law is not None:
         raise ConfigError("weights decide the network: no baseline and no law goes with them", hint="leave one out")
@@ -210,8 +230,8 @@ def _chosen_by_weights(
     return Choice(network.with_classes(len(dataset.classes)), "finetune", "the network of its weights")
 
 
-def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
-    """A baseline and a recipe by the images' typical size; a given `baseline` is taken as it is, with the
+def choose(dataset: Dataset, baseline: ConvNet | str | Path | None = None) -> Choice:
+    """A baseline and a recipe by the images' typical size; a given `baseline` is opened and taken as it is, with the
     data's number of classes and, for grey images, one input channel."""
     side, _ = typical_image(dataset.train)
     name, resolution, recipe_name, why = next(row[1:] for row in CHOICES if side <= row[0])
@@ -221,6 +241,6 @@ def choose(dataset: Dataset, baseline: str | ConvNet | None = None) -> Choice:
             network = replace(network, name=f"{name}-{resolution}px", resolution=resolution)
         reason = f"images are about {side:.0f} px; {why}"
     else:
-        network = baseline if isinstance(baseline, ConvNet) else find_network(baseline)
+        network = open_network(baseline)
         reason = "as asked"
     return Choice(fit_to_images(network, dataset), recipe_name, reason)

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from convscale.display import Display, Displayed
 from convscale.errors import ConfigError, RunError
 from convscale.files import MAX_CONFIG_BYTES, parse_json
 from convscale.networks import ConvNet
@@ -31,8 +32,8 @@ class Provenance:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsHeader:
+@dataclass(frozen=True, slots=True, repr=False)
+class WeightsHeader(Displayed):
     """What a weights file says about itself: enough to predict, evaluate, explain and export."""
 
     network: ConvNet
@@ -49,6 +50,16 @@ class WeightsHeader:
         if len(self.classes) != self.network.num_classes:
             raise RunError(f"{len(self.classes)} class names for a network of {self.network.num_classes} classes")
 
+    def _display(self) -> Display:
+        """In a few lines."""
+        origin = self.provenance
+        rows = [
+            ("preprocessing", self.preprocessing.in_words()),
+            ("classes", f"{len(self.classes):,}: {', '.join(self.classes[:10])}{', ...' * (len(self.classes) > 10)}"),
+        ]
+        rows += [] if origin is None else [("from", f"{origin.source}, {origin.dialect}")]
+        return Display(f"WeightsHeader of {self.network.name}", rows=tuple(rows))
+
     def as_metadata(self) -> dict[str, str]:
         """The header as the strings that safetensors keeps."""
         metadata = {
@@ -63,19 +74,20 @@ class WeightsHeader:
         return metadata
 
 
-def has_header(path: Path) -> bool:
+def has_header(path: str | Path) -> bool:
     """Whether a file is a weights file of Convscale, damaged or not."""
     try:
-        return "format_version" in _metadata(path)
+        return "format_version" in _metadata(Path(path))
     except RunError:
         return False
 
 
-def read_header(path: Path) -> WeightsHeader:
+def read_header(path: str | Path) -> WeightsHeader:
     """The header of a weights file, without reading its weights.
 
     Raises RunError for a file that is missing, damaged, not Convscale's, or from a newer version.
     """
+    path = Path(path)
     metadata = _metadata(path)
     if "format_version" not in metadata:
         raise RunError(

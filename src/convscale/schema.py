@@ -93,6 +93,10 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
 
 
 def _read_union(arms: list[Any], value: Any, where: str) -> Any:
+    if str in arms:
+        if isinstance(value, str):
+            return value
+        arms = [arm for arm in arms if arm is not str]
     if len(arms) == 1:
         return _read(arms[0], value, where)
     if not any(map(dataclasses.is_dataclass, arms)):

@@ -28,7 +28,7 @@ EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storag
 LAW = ["--law", "--alpha", "--beta", "--gamma"]
 OPTIONS = {
     "list": ["--json"],
-    "show": ["network", "--classes", "--resolution", "--json"],
+    "show": ["network", "--classes", "--resolution", "--toml", "--json"],
     "cost": ["network", "--classes", "--resolution", "--json"],
     "scale": [
         "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
@@ -47,10 +47,11 @@ OPTIONS = {
     "resume": ["run", "--data", "--set", "--json"],
     "runs": ["folder", "--all", "--json"],
     "data": ["check", "sets", "data", "--label-column", "-o", "--output", "--json", "--json"],
+    "recipes": ["list", "show", "--json", "recipe"],
     "doctor": ["--json"],
     "family": [
         "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column",
-        "--images", "--test-images", "--recipe", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
+        "--images", "--test-images", "--recipe", "--set", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
     ],
     "convert": [
         "source", "-o", "--output", "--from", "--network", "--padding", "--bn-eps", "--mean", "--std", "--crop",
@@ -64,7 +65,7 @@ OPTIONS = {
         "--json",
     ],
     "study": [
-        "list", "run", "status", "resume", "export", "--json",
+        "list", "show", "run", "status", "resume", "export", "--json", "study",
         "study", "--data", "--label-column", "--images", "--test-images", "--baseline", "--resolution",
         "--costs", "--lengths", "--seeds", "--recipe", "--set", "--coefficients", "--dry-run", "-o", "--output",
         *EXECUTOR, "--json",
@@ -114,12 +115,25 @@ def test_options_are_pinned(name: str) -> None:
 
 def test_the_public_names_are_pinned() -> None:
     assert cs.__all__ == [
-        "Budget", "CoefficientSearch", "ConvNet", "Conversion", "ConvscaleError", "Cost", "Dataset", "Evaluation",
-        "Family", "Fit", "InputError", "LayerGraph", "LocalExecutor", "Model", "Plan", "Prediction", "Recipe",
-        "Scaling", "ScalingLaw", "StudyResult", "StudySpec", "__version__", "build", "compound", "compound_law",
-        "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "law", "load",
-        "load_weights", "network", "open_dataset", "plan", "predict", "pretrained", "published", "read_study",
-        "recipe", "resolve", "resume", "run_study", "save_weights", "scale", "shares_law", "train", "write_network",
+        "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
+        "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
+        "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
+        "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Ended", "EpochRecord",
+        "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages",
+        "Fit", "GlobalPoolLayer", "ImageCollection", "InputError", "LayerGraph", "LengthChange", "LinearLayer",
+        "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
+        "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan", "Prediction",
+        "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling",
+        "ScalingLaw", "SearchGrid", "SearchOptions", "SearchRow", "SearchSettings", "SearchedCandidate",
+        "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec",
+        "SweepRow", "TrainRecord", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped",
+        "Trial", "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",
+        "build", "compound", "compound_law", "convert", "cost", "evaluate", "family", "features",
+        "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes",
+        "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan",
+        "plan_resolution", "predict", "pretrained", "published", "read_coefficients", "read_header",
+        "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
+        "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

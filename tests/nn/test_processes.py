@@ -31,7 +31,7 @@ from convscale.errors import ConvscaleError, TrainingStopped, UnknownNameError
 from convscale.evaluation.evaluator import measure
 from convscale.files import write_toml
 from convscale.nn.processes import Processes
-from convscale.recipes import LBFGS, SGD, Augmentation, Recipe, RMSProp, Search, Staircase
+from convscale.recipes import LBFGS, SGD, Augmentation, Recipe, RMSProp, SearchGrid, Staircase
 from convscale.runs import Run, Settings
 from convscale.schema import to_table
 from convscale.training import loop as loop_module
@@ -231,7 +231,7 @@ def test_the_losses_of_two_processes_are_those_of_one(photos: Path, tmp_path: Pa
 TUNE = replace(
     PLAIN, epochs=3, head_epochs=1, warmup_epochs=0.5, learning_rate=0.01, layer_decay=0.5, norm_statistics="frozen"
 )
-SEARCH = replace(TUNE, search=Search(learning_rates=(0.003, 0.03), share=0.25))
+SEARCH = replace(TUNE, search=SearchGrid(learning_rates=(0.003, 0.03), share=0.25))
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from convscale.recipes import (
     RMSProp,
     Staircase,
     Steps,
+    list_recipes,
     recipe,
-    recipe_names,
 )
 from convscale.schema import from_table, to_table
 from convscale.training.ema import EMA, ema_decay
@@ -244,7 +244,7 @@ def test_settings() -> None:
             base.with_settings([setting] if "eps" not in setting else ["optimizer.type=rmsprop", setting])
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", list_recipes())
 def test_recipes_that_come_along(name: str) -> None:
     found = recipe(name)
     for word in ("command", "hardware", "time", "expected"):

@@ -21,7 +21,7 @@ from convscale.schema import to_table
 from convscale.statistics import CANNOT_TELL
 from convscale.studies.designs import design
 from convscale.studies.running import read_spec, resume_study, run_study
-from convscale.studies.spec import read_study, settled, study_names
+from convscale.studies.spec import list_studies, read_study, settled
 from convscale.trials.status import study_status
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialResult
@@ -80,7 +80,7 @@ def ran(folder: Path, study: StudySpec, planted: Callable[[Trial], float] = accu
 # The studies that come along
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", list_studies())
 def test_the_studies_that_come_along_can_be_had(name: str) -> None:
     study = read_study(name)
     assert study.question.endswith((")", "?")) and len(study.lengths) >= 2 and study.seeds >= 2
@@ -94,7 +94,7 @@ def test_the_studies_that_come_along_can_be_had(name: str) -> None:
 
 
 def test_the_studies_that_come_along() -> None:
-    assert set(study_names()) == {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
+    assert set(list_studies()) == {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
     with pytest.raises(UnknownNameError, match="table7"):
         read_study("tabel7")
 
@@ -367,7 +367,7 @@ def test_options_change_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_study_list_and_bad_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Table 7" in run(capsys, "study", "list")[1]
-    assert [one["name"] for one in json.loads(run(capsys, "study", "list", "--json")[1])["studies"]] == study_names()
+    assert [one["name"] for one in json.loads(run(capsys, "study", "list", "--json")[1])["studies"]] == list_studies()
     for arguments in (
         ("study", "run", "table7", "-o", tmp_path / "x"),  # no images
         ("study", "run", "table8", "-o", tmp_path / "x"),

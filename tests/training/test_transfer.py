@@ -26,7 +26,7 @@ from convscale.headers import read_header
 from convscale.nn import Model, build, folded, place
 from convscale.nn.layers import ConvNormAct
 from convscale.planning import plan_resolution
-from convscale.recipes import LBFGS, Augmentation, Recipe, Search
+from convscale.recipes import LBFGS, Augmentation, Recipe, SearchGrid
 from convscale.runs import Run
 from convscale.training import session
 from convscale.training.loop import Loop
@@ -43,7 +43,7 @@ TUNE = Recipe(
 )  # fmt: skip
 PROBE = Recipe(
     note="a test", epochs=1, batch=16, learning_rate=1, weight_decay=0.01, trainable="head", optimizer=LBFGS(),
-    search=Search(weight_decays=(1, 0.1, 0.01)),
+    search=SearchGrid(weight_decays=(1, 0.1, 0.01)),
 )  # fmt: skip
 
 
@@ -323,7 +323,7 @@ def test_early_stopping_resumes(weights: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def searching(**changes: Any) -> Recipe:
-    rates = Search(learning_rates=(1e-5, 0.02), weight_decays=(0.0, 1e-4), share=0.25)
+    rates = SearchGrid(learning_rates=(1e-5, 0.02), weight_decays=(0.0, 1e-4), share=0.25)
     return replace(TUNE, **({"epochs": 2, "warmup_epochs": 0, "search": rates} | changes))
 
 
@@ -343,7 +343,7 @@ def test_the_search_chooses_on_training_images(weights: Path, tmp_path: Path) ->
     record = trial.data()
     assert record is not None and (record.train_images, record.test_images) == (90, 30)
     # What follows is the training that the chosen values alone would have given.
-    tuned(weights, tmp_path / "plain", replace(searching(search=Search()), learning_rate=0.02, weight_decay=0.0))
+    tuned(weights, tmp_path / "plain", replace(searching(search=SearchGrid()), learning_rate=0.02, weight_decay=0.0))
     assert state_of(run.path) == state_of(tmp_path / "plain")
 
 
@@ -417,13 +417,13 @@ def test_what_was_done_is_kept_where_the_data_fails(weights: Path, tmp_path: Pat
 
 
 def test_a_choice_that_diverges_loses(weights: Path, tmp_path: Path) -> None:
-    wild = Search(learning_rates=(900.0, 0.02), share=0.25)
+    wild = SearchGrid(learning_rates=(900.0, 0.02), share=0.25)
     tuned(weights, tmp_path / "run", searching(search=wild, gradient_clip=0.0, norm_statistics="batch"))
     first, second = Run(tmp_path / "run").searched()
     assert first.accuracy is None and "not finite" not in second.failure and second.accuracy is not None
     assert "at learning rate" in first.failure and Run(tmp_path / "run").recipe().learning_rate == 0.02
     with pytest.raises(TrainingError, match="all 1 trainings of the search failed.*smaller learning rates"):
-        tuned(weights, tmp_path / "no", searching(search=Search(learning_rates=(900.0,)), gradient_clip=0.0))
+        tuned(weights, tmp_path / "no", searching(search=SearchGrid(learning_rates=(900.0,)), gradient_clip=0.0))
 
 
 # The linear probe.
@@ -476,7 +476,7 @@ def test_the_fit_is_logistic_regression() -> None:
     features = torch.randn(300, 8, generator=generator) * torch.arange(1, 9) + labels[:, None] * torch.randn(8)
     features[:, 7] = 4.0  # says nothing and must not divide by zero
     for decay in (1.0, 0.01):
-        recipe = replace(PROBE, weight_decay=decay, search=Search())
+        recipe = replace(PROBE, weight_decay=decay, search=SearchGrid())
         mine = fit_classifier(Seen(features, labels), 3, recipe)
         warm = fit_classifier(Seen(features, labels), 3, recipe, fit_classifier(Seen(features, labels), 3, PROBE))
         scaled = ((features - features.mean(0)) / features.std(0, correction=0).clamp(min=1e-9)).numpy()
@@ -607,7 +607,7 @@ def test_fit_from_weights(weights: Path, tmp_path: Path) -> None:
 def test_an_estimate_counts_the_search(weights: Path) -> None:
     from convscale.training import estimate
 
-    plain = estimate(NETWORK, few(), searching(search=Search()), weights=str(weights))
+    plain = estimate(NETWORK, few(), searching(search=SearchGrid()), weights=str(weights))
     four = estimate(NETWORK, few(), searching(), weights=str(weights))
     steps, evaluations = four.steps * four.step_seconds, 2 * four.evaluation_seconds
     assert four.steps == plain.steps

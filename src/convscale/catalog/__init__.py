@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convscale.catalog import efficientnet, mobilenet, resnet, small
 from convscale.catalog.benchmarks import nas_bench_macro
-from convscale.errors import ConfigError, UnknownNameError, suggestion
+from convscale.errors import UnknownNameError, suggestion
 from convscale.files import read_toml, write_toml
 from convscale.networks import ConvNet
 from convscale.scaling import RELEASED
@@ -42,25 +42,17 @@ CATALOG: dict[str, Callable[[], ConvNet]] = {
 }
 
 
-def network(name_or_file: str | Path) -> ConvNet:
-    """A network by its catalog name, or read from a TOML file or from the folder of a run.
+def list_networks() -> list[str]:
+    """The names of the catalog, family by family."""
+    return list(CATALOG)
 
-    Raises UnknownNameError for neither, ConfigError for a file that is not a network.
-    """
-    name = str(name_or_file)
-    if name in CATALOG:
-        return CATALOG[name]()
-    path = Path(name_or_file)
-    if path.is_dir() and (path / "network.toml").exists():
-        path = path / "network.toml"
-    if path.suffix == ".toml" or path.is_file():
-        return read_network(path)
-    raise UnknownNameError(
-        "network",
-        name,
-        CATALOG,
-        hint=suggestion(name, CATALOG) or "'convscale list' shows all; a file ends in .toml",
-    )
+
+def network(name: str) -> ConvNet:
+    """A network of the catalog. Raises UnknownNameError."""
+    if name not in CATALOG:
+        hint = suggestion(name, CATALOG) or "'convscale list' shows all; a file ends in .toml"
+        raise UnknownNameError("network", name, CATALOG, hint=hint)
+    return CATALOG[name]()
 
 
 def source(name: str) -> str:
@@ -75,14 +67,9 @@ def source(name: str) -> str:
     return " ".join((make.__doc__ or "").split())
 
 
-def read_network(path: Path) -> ConvNet:
+def read_network(path: str | Path) -> ConvNet:
     """The network in a TOML file. Raises ConfigError naming the key that is wrong."""
-    try:
-        return from_table(ConvNet, read_toml(path))
-    except ConfigError as error:
-        if error.message.startswith(str(path)):
-            raise
-        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
+    return from_table(ConvNet, read_toml(Path(path)), str(path))
 
 
 def write_network(network: ConvNet, path: str | Path) -> None:
@@ -90,4 +77,4 @@ def write_network(network: ConvNet, path: str | Path) -> None:
     write_toml(Path(path), to_table(network))
 
 
-__all__ = ["CATALOG", "nas_bench_macro", "network", "read_network", "source", "write_network"]
+__all__ = ["CATALOG", "list_networks", "nas_bench_macro", "network", "read_network", "source", "write_network"]

@@ -90,8 +90,9 @@ def command(
     storage: str | None, quiet: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Find alpha, beta and gamma for BASELINE (a name or a file) on images: the paper's step 1, at equal true cost.
+    """Find alpha, beta and gamma for BASELINE on images: the paper's step 1, at equal true cost.
 
+    BASELINE is a name, a TOML file, a run or a weights file.
     Interrupted, the same command or `convscale study resume DIR` goes on.
     """
     if output is None and not dry_run:

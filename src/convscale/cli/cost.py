@@ -14,7 +14,7 @@ from convscale.costs import cost
 @click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """Parameters, MACs, activations, file size and memory of NETWORK (a name or a file)."""
+    """Parameters, MACs, activations, file size and memory of NETWORK (a name, a TOML file, a run or a weights file)."""
     item = cost(load_network(network, classes, resolution))
     if as_json:
         print_json(item.as_dict())

@@ -19,6 +19,7 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
+    set_option,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
+@set_option
 @epochs_option
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
 @click.option("--dry-run", is_flag=True, help="With --train: measure a few steps and predict; train nothing.")
@@ -49,7 +51,10 @@ def command(
     baseline: str, phis: str, output: Path | None, train: bool, as_json: bool, law_name: str | None,
     alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None, **training: Any,
 ) -> None:  # fmt: skip
-    """Scale BASELINE (a name or a file) at several phi: true costs beside 2^phi, and trained where asked."""
+    """Scale BASELINE at several phi: true costs beside 2^phi, and trained where asked.
+
+    BASELINE is a name, a TOML file, a run or a weights file.
+    """
     from convscale.planning import family, parse_phis
 
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
@@ -79,7 +84,7 @@ def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **op
         law=made.law,
         phis=tuple(member.phi for member in made.members),
         data=data_choice(options["data"], options["label_column"], options["images"], options["test_images"]),
-        recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, ()),
+        recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, options["settings"]),
         seeds=options["seeds"],
     )
     with executor(*(options[key] for key in ("workers", "threads", "cluster", "cpus", "gpus"))) as slots:

@@ -28,7 +28,9 @@ from convscale.planning import Budget
 @click.command()
 @click.argument("data")
 @budget_options
-@click.option("--baseline", metavar="NETWORK", help="A name or a file [chosen by the images' size].")
+@click.option(
+    "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [chosen by the images' size]."
+)
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights whose network is trained on.")
 @click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
 @epochs_option
@@ -54,14 +56,14 @@ def command(
     name of `convscale data sets`.
     """
     budget = Budget(**limits)
-    network = None if baseline is None else load_network(baseline)
+    network = None if baseline is None else load_network(baseline)  # a mistyped one, or recipe, is said before any work
     if recipe_name is not None:
-        recipe_from_options(recipe_name, epochs, batch, settings, search)  # a mistyped one is told before any work
+        recipe_from_options(recipe_name, epochs, batch, settings, search)
     from convscale.fitting import fit
 
     result = fit(
-        data, budget, baseline=network, weights=weights, recipe_name=recipe_name, epochs=epochs, batch=batch,
-        search=search, output=output, seed=seed, workers=workers, label_column=label_column, changes=settings,
+        data, budget, baseline=network, weights=weights, recipe=recipe_name, epochs=epochs, batch=batch,
+        set=settings, search=search, output=output, seed=seed, workers=workers, label_column=label_column,
         exclude=exclude, command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:

@@ -30,6 +30,7 @@ COMMANDS = {
     "plan": "Scale a network so that it spends a budget exactly.",
     "family": "Scale a network at several phi: true costs, and accuracies where asked.",
     "data": "Check images before a network is trained on them.",
+    "recipes": "How networks are trained: which recipes there are, and what they say.",
     "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
     "train": "Train a network on images.",
     "resume": "Go on with a training that was interrupted.",

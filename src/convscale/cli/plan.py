@@ -38,7 +38,10 @@ def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
     coefficients: str | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
-    """Scale NETWORK (a name or a file) so that it spends a budget, never exceeds it, and keeps to a law."""
+    """Scale NETWORK so that it spends a budget, never exceeds it, and keeps to a law.
+
+    NETWORK is a name, a TOML file, a run or a weights file.
+    """
     budget = Budget(**limits)
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
     planned = plan(load_network(network, classes), budget, law)

@@ -26,7 +26,7 @@ def command(run: Path, data: str | None, settings: tuple[str, ...], as_json: boo
     unfinished.recipe().with_settings(list(settings))  # a mistyped one is told before PyTorch is loaded
     from convscale.training import resume
 
-    finished, evaluation = resume(run, data=data, changes=list(settings))
+    finished, evaluation = resume(run, data=data, set=settings)
     print_training(finished, evaluation, as_json)
     if not as_json and speaks() and finished.plan() is not None:
         print("\n".join(describe_run(finished)))  # as `fit` ends

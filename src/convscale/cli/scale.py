@@ -39,7 +39,10 @@ def command(
     depth: float | None, width: float | None, resolution: float | None, member: str | None,
     classes: int | None, output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Scale NETWORK (a name or a file) once, by a law at phi, by multipliers, or as published."""
+    """Scale NETWORK once, by a law at phi, by multipliers, or as published.
+
+    NETWORK is a name, a TOML file, a run or a weights file.
+    """
     multipliers = {"depth": depth, "width": width, "resolution": resolution}
     given = {name: value for name, value in multipliers.items() if value is not None}
     if sum((phi is not None, bool(given), member is not None)) != 1:

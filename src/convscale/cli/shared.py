@@ -180,16 +180,9 @@ def pick_law_with_evidence(
 
 def load_network(name_or_file: str, classes: int | None = None, resolution: int | None = None) -> ConvNet:
     """A network by name, from a TOML file, a run folder or a weights file, adjusted as asked."""
-    from convscale.catalog import network as find
+    from convscale.openers import network as open_network
 
-    if name_or_file.endswith(".safetensors"):
-        from convscale.headers import read_header
-
-        network = read_header(Path(name_or_file)).network
-    elif (Path(name_or_file) / "network.toml").exists():
-        network = find(str(Path(name_or_file) / "network.toml"))
-    else:
-        network = find(name_or_file)
+    network = open_network(name_or_file)
     if classes is not None:
         network = network.with_classes(classes)
     return network if resolution is None else network.at_resolution(resolution)

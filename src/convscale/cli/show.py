@@ -10,10 +10,12 @@ import click
 
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
 from convscale.costs import CostRow, stage_rows
+from convscale.files import format_toml
 from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
 from convscale.report.runs import describe_run, run_as_dict
 from convscale.runs import Run, open_unfinished_run
+from convscale.schema import to_table
 from convscale.units import format_count, printable
 
 SHOWN_CLASSES = 10
@@ -23,19 +25,26 @@ SHOWN_CLASSES = 10
 @click.argument("network")
 @classes_option
 @click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
+@click.option("--toml", "as_toml", is_flag=True, help="The network's table, as a file to copy and change.")
 @json_option
-def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries; of
-    a run folder, its story: data, budget, recipe, accuracy, the command that made it, what to do next.
+def command(network: str, classes: int | None, resolution: int | None, as_toml: bool, as_json: bool) -> None:
+    """The stages of NETWORK, as table 1 of the paper; of a weights file, what else it carries; of a run, its story.
+
+    NETWORK is a name, a TOML file, a run or a weights file.
 
     The receptive field is the side in input pixels that one output value sees: where it outgrows the input,
     more depth sees nothing more, which is why resolution must follow depth.
     """
+    if as_toml and as_json:
+        raise click.UsageError("give one of --toml, --json")
     run = _run(network)
-    if run is not None and not as_json and classes is None and resolution is None:
+    if run is not None and not (as_toml or as_json) and classes is None and resolution is None:
         print("\n".join(describe_run(run)))
         return
     net = load_network(network, classes, resolution)
+    if as_toml:
+        print(format_toml(to_table(net)), end="")
+        return
     rows = stage_rows(net)
     operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
     header = _header(network, run)

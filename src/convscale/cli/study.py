@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table
+from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, set_option
 
 if TYPE_CHECKING:
     from convscale.records import StudyResult, StudySpec
@@ -26,14 +26,24 @@ def command() -> None:
 @json_option
 def list_studies(as_json: bool) -> None:
     """The studies that come along."""
-    from convscale.studies.spec import read_study, study_names
+    from convscale.studies.spec import LIBRARY
 
-    found = {name: read_study(name).question for name in study_names()}
+    found = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
     if as_json:
         print_json({"studies": [{"name": name, "question": question} for name, question in found.items()]})
         return
     for name, question in found.items():
         print(f"{name:<14} {question}")
+
+
+@command.command()
+@click.argument("study", metavar="NAME|FILE.toml")
+def show(study: str) -> None:
+    """Print a study as it is written: a file to copy and change."""
+    from convscale.studies.spec import LIBRARY
+
+    LIBRARY.read(study)  # a file that is no study is refused
+    print(LIBRARY.text(study), end="")
 
 
 def _numbers(kind: type) -> Any:
@@ -52,13 +62,18 @@ def _numbers(kind: type) -> Any:
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [label].")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
-@click.option("--baseline", "baselines", multiple=True, help="Instead of the study's; a name or file, several times.")
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    help="Instead of the study's, several times: a name, a TOML file, a run or weights.",
+)
 @click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baselines.")
 @click.option("--costs", callback=_numbers(float), metavar="C,C,...", help="Times the baseline's MACs.")
 @click.option("--lengths", callback=_numbers(int), metavar="E,E,...", help="Training lengths in epochs, two at least.")
 @click.option("--seeds", type=click.IntRange(2), help="Trainings of each network.")
 @click.option("--recipe", help="A name or a TOML file.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe.")
+@set_option
 @click.option("--coefficients", metavar="DIR|FILE|A,B,G", help="Add a method: the compound law with these.")
 @click.option("--dry-run", is_flag=True, help="Show the networks and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")

@@ -55,7 +55,7 @@ def command(
     output: Path | None, as_json: bool, weights: Path | None, resolution: int | None, exclude: Path | None,
     **running: Any,
 ) -> None:  # fmt: skip
-    """Train NETWORK (a name or a file) on images and leave a run folder.
+    """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
 
     Interrupted, it saves; `convscale resume RUN` goes on.
     """

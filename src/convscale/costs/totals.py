@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from convscale.costs.blocks import block_cost, layer_cost, layer_memory
+from convscale.display import Display, Displayed
 from convscale.layers import BLOCK_INPUT, BlockGraph, ConvLayer, LayerGraph, MaxPoolLayer, resolve
 from convscale.networks import ConvNet
+from convscale.units import format_bytes, format_count
 
 BYTES_PER_VALUE = 4  # fp32
 # Optimizer state of the paper's RMSProp: a mean square and a momentum buffer for each parameter.
@@ -20,8 +22,8 @@ HEADER_BYTES_PER_CLASS = 80
 HEADER_BYTES_FIXED = 1536
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+@dataclass(frozen=True, slots=True, repr=False)
+class Cost(Displayed):
     """What a network costs, for square fp32 inputs at its resolution.
 
     macs: multiply-adds for one image (the paper's "FLOPS"), of convolutions, squeezes and linear layers.
@@ -46,6 +48,15 @@ class Cost:
     def as_dict(self) -> dict[str, Any]:
         """The fields as a plain dict, in order."""
         return asdict(self)
+
+    def _display(self) -> Display:
+        """Every figure with its unit."""
+        figures = {key: getattr(self, key) for key in COST_KEYS}
+        rows = tuple(
+            (key, format_bytes(value) if "bytes" in key else format_count(value), f"{value:,}")
+            for key, value in figures.items()
+        )
+        return Display(f"Cost of {self.name}: {self.resolution} px, {self.num_classes:,} classes", rows=rows)
 
 
 COST_KEYS = (

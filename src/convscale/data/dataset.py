@@ -15,6 +15,7 @@ from convscale.data.hub_source import STREAM_PREFIX, is_hub, parse_spec
 from convscale.data.images import ImageCollection, Labels, Stream, Subset
 from convscale.data.layouts import read_splits
 from convscale.data.named import find_copy
+from convscale.display import Display, Displayed
 from convscale.errors import DataError
 from convscale.records import DataRecord, Metric
 
@@ -22,8 +23,8 @@ HELD_OUT_SHARE = 0.2
 HeldOut = Literal["test", "validation", "stratified"]
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Displayed):
     """Images to train on and images held out from it.
 
     held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
@@ -44,6 +45,16 @@ class Dataset:
     published: str | None = None
     metric: Metric = "top1"
     notes: tuple[str, ...] = ()
+
+    def _display(self) -> Display:
+        """How many images there are, of which classes."""
+        names = f"{', '.join(self.classes[:10])}{', ...' * (len(self.classes) > 10)}"
+        rows = (
+            ("training images", f"{len(self.train):,}"),
+            ("held out", f"{len(self.test):,}, {self.held_out}"),
+            ("classes", f"{len(self.classes):,}: {names}"),
+        )
+        return Display(f"Dataset {self.source}", rows=rows, notes=self.notes)
 
     def record(self) -> DataRecord:
         """What a run records about its data."""

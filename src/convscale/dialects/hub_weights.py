@@ -61,6 +61,11 @@ def find_weights(name: str) -> Published:
     raise UnknownNameError("weights", name, known, hint=hint)
 
 
+def list_weights() -> list[str]:
+    """The names of published weights that `pretrained` knows."""
+    return [row.name for row in hub_rows()]
+
+
 def hub_rows() -> list[Published]:
     """What is on the hub: what timm publishes there."""
     return [row for row in published() if row.dialect == "timm"]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from convscale.display import Display
 from convscale.networks import ConvNet
+from convscale.units import printable
 
 BLOCK_INPUT = -1
 
@@ -100,6 +102,12 @@ class BlockGraph(NamedTuple):
     out_size: int
     layers: tuple[Layer, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"BlockGraph {printable(self.kind)}: {self.in_channels} channels at {self.in_size} px to "
+            f"{self.out_channels} at {self.out_size} px, {len(self.layers)} layers"
+        )
+
 
 class LayerGraph(NamedTuple):
     """All layers of `network`: stem, stages of blocks, head. One chain of blocks."""
@@ -108,6 +116,29 @@ class LayerGraph(NamedTuple):
     stem: BlockGraph
     stages: tuple[tuple[BlockGraph, ...], ...]
     head: BlockGraph
+
+    def _display(self) -> Display:
+        """The shapes and the number of layers of its stages."""
+        groups = [("stem", (self.stem,)), *((f"stages.{i}", stage) for i, stage in enumerate(self.stages))]
+        rows = tuple(
+            (
+                name,
+                blocks[0].kind,
+                str(len(blocks)),
+                str(sum(len(block.layers) for block in blocks)),
+                f"{blocks[-1].out_channels} x {blocks[-1].out_size} x {blocks[-1].out_size}",
+            )
+            for name, blocks in [*groups, ("head", (self.head,))]
+        )
+        total = sum(len(block.layers) for _, block in self.blocks())
+        title = f"LayerGraph of {self.network.name}: {total} layers, {self.network.resolution} px"
+        return Display(title, ("part", "operator", "blocks", "layers", "output"), rows, left=2)
+
+    def __repr__(self) -> str:
+        return self._display().text()
+
+    def _repr_html_(self) -> str:
+        return self._display().html()
 
     def blocks(self) -> Iterator[tuple[str, BlockGraph]]:
         """Every block in the order it runs, with its name: "stem", "stages.0.0", ..., "head"."""

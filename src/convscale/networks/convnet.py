@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
+from convscale.display import Display, Displayed
 from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
 from convscale.schema import FLATTEN, from_table, to_table
 
@@ -155,8 +156,8 @@ class Origin:
     resolution: float
 
 
-@dataclass(frozen=True, slots=True)
-class ConvNet:
+@dataclass(frozen=True, slots=True, repr=False)
+class ConvNet(Displayed):
     """A convolutional network as plain data.
 
     `resolution` is the side of the square input it is meant for, in pixels. Two networks are equal exactly when
@@ -211,6 +212,12 @@ class ConvNet:
     def total_stride(self) -> int:
         """Input pixels that one step of the last stage spans."""
         return self.stem.stride * (2 if self.stem.pool else 1) * math.prod(s.stride for s in self.stages)
+
+    def _display(self) -> Display:
+        """The table of its stages."""
+        from convscale.networks.describe import describe_network  # which knows what a ConvNet is
+
+        return describe_network(self)
 
     def as_dict(self) -> dict[str, Any]:
         """The table as plain dicts, lists, strings and numbers, defaults left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convscale.display import Display
 from convscale.networks.blocks import Basic, Block, Bottleneck, Conv, Count, FusedMBConv, MBConv, Separable
 from convscale.networks.convnet import ConvNet, ConvPool, ConvPoolHidden, Stage
 
@@ -47,3 +48,30 @@ def describe_stem(network: ConvNet) -> str:
     """The stem's layers in order."""
     stem = network.stem
     return f"Conv, k{stem.kernel}x{stem.kernel}" + (" & MaxPool" if stem.pool else "")
+
+
+def describe_network(network: ConvNet) -> Display:
+    """A network as table 1 of the paper: its stem, stages and head, a row each."""
+    stem, total = network.stem, network.num_blocks
+    stages = [
+        (str(index), describe_stage(stage), str(stage.channels), str(stage.stride), str(stage.repeats))
+        for index, stage in enumerate(network.stages, start=1)
+    ]
+    origin = network.origin
+    return Display(
+        f"ConvNet {network.name}: {network.resolution} px, {network.input_channels} input channels, "
+        f"{network.num_classes:,} classes, {total} blocks",
+        ("stage", "operator", "channels", "stride", "repeats"),
+        (
+            ("stem", describe_stem(network), str(stem.channels), str(stem.stride), ""),
+            *stages,
+            ("head", describe_head(network), "", "", ""),
+        ),
+        notes=()
+        if origin is None
+        else (
+            f"from {origin.baseline}: depth x{origin.depth:.3g}, width x{origin.width:.3g}, "
+            f"resolution x{origin.resolution:.3g}",
+        ),
+        left=2,
+    )

@@ -10,6 +10,7 @@ from convscale.layers import BLOCK_INPUT, BlockGraph, resolve
 from convscale.networks import ConvNet
 from convscale.nn.init import initialise
 from convscale.nn.layers import build_layer
+from convscale.openers import opens_network
 from convscale.preprocessing import Preprocessing
 
 # TensorFlow's momentum 0.99 (efficientnet_builder.py:187) in PyTorch's convention.
@@ -132,6 +133,7 @@ class Model(nn.Module):
         return strides
 
 
+@opens_network
 def build(
     network: ConvNet,
     dropout: float = 0.0,

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from convscale.costs import Cost, cost
+from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, scale
 from convscale.schema import to_table
+from convscale.units import format_count
 
 MAX_MEMBERS = 100
 MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the network
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyMember:
+@dataclass(frozen=True, slots=True, repr=False)
+class FamilyMember(Displayed):
     """A network of a family. cost_ratio: its MACs over the baseline's; ideal_ratio: what 2**phi says."""
 
     phi: float
@@ -30,6 +32,10 @@ class FamilyMember:
     def ideal_ratio(self) -> float:
         """2**phi: the cost that the law aims at, before rounding."""
         return float(2**self.phi)
+
+    def _display(self) -> Display:
+        """Its costs."""
+        return Display(f"FamilyMember {self.network.name}", _COLUMNS, (_row(self),))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -45,13 +51,29 @@ class FamilyMember:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+@dataclass(frozen=True, slots=True, repr=False)
+class Family(Displayed):
     """A baseline and its scaled networks, by rising phi."""
 
     baseline: ConvNet
     law: ScalingLaw
     members: tuple[FamilyMember, ...]
+
+    def _display(self) -> Display:
+        """Each member with its costs."""
+        growth = Scaling(self.law.depth, self.law.width, self.law.resolution).in_words()
+        title = f"Family of {self.baseline.name}: {self.law.name} law, {growth} at phi 1"
+        return Display(title, _COLUMNS, tuple(map(_row, self.members)))
+
+
+_COLUMNS = ("phi", "depth", "width", "px", "params", "MACs", "true cost", "2^phi")
+
+
+def _row(one: FamilyMember) -> tuple[str, ...]:
+    return (
+        f"{one.phi:g}", f"x{one.scaling.depth:.3f}", f"x{one.scaling.width:.3f}", str(one.network.resolution),
+        format_count(one.cost.params), format_count(one.cost.macs), f"{one.cost_ratio:.2f}x", f"{one.ideal_ratio:.2f}x",
+    )  # fmt: skip
 
 
 def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convscale.costs import Cost, cost
+from convscale.display import Display, Displayed
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
-from convscale.planning.budget import LATENCY, SPENT, Budget
+from convscale.planning.budget import LATENCY, SPENT, Budget, format_limit
 from convscale.planning.lattice import nearest_phi
 from convscale.planning.search import Candidate, Search
 from convscale.scaling import Scaling, ScalingLaw, compound_law, scale
+from convscale.units import format_count
 
 MAX_ALTERNATIVES = 5
 NEARLY = 0.95  # the least that an alternative uses, of what the plan uses
@@ -36,8 +38,8 @@ GROWTH = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+@dataclass(frozen=True, slots=True, repr=False)
+class Proposal(Displayed):
     """A network with its place on the law, its costs, and the share of each limit that it uses."""
 
     phi: float
@@ -47,9 +49,13 @@ class Proposal:
     used: dict[str, float]
     off_law: float  # the largest relative deviation of a dimension from the law at phi: 0.05 is 5 %
 
+    def _display(self) -> Display:
+        """Its place on the law and its share of each limit."""
+        return Display(f"Proposal {self.network.name}", _COLUMNS, (_row("", self),))
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Displayed):
     """The network that spends a budget best, and what else there was.
 
     binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
@@ -74,6 +80,29 @@ class Plan:
     def spent(self) -> bool:
         """Whether a limit is spent; else `binding` names the one that came closest."""
         return any(share >= SPENT[key] for key, share in self.chosen.used.items())
+
+    def _display(self) -> Display:
+        """What was chosen, what the formula alone gives, and what else there was."""
+        limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in self.budget.limits().items())
+        naive = [_row("naive", self.naive)] if self.naive else []
+        rows = [_row("plan", self.chosen), *naive, *(_row("or", one) for one in self.alternatives)]
+        word = "binding" if self.spent else "closest"
+        return Display(
+            f"Plan {self.network.name}: {self.law.name} law, {limits}", _COLUMNS, tuple(rows),
+            notes=(f"{word}: {', '.join(self.binding)}",),
+        )  # fmt: skip
+
+
+_COLUMNS = ("", "phi", "off law", "depth", "width", "px", "params", "MACs", "fullest limit")
+
+
+def _row(label: str, one: Proposal) -> tuple[str, ...]:
+    fullest = max(one.used, key=lambda key: one.used[key])
+    return (
+        label, f"{one.phi:.2f}", f"{one.off_law:.1%}", f"x{one.scaling.depth:.3f}", f"x{one.scaling.width:.3f}",
+        str(one.network.resolution), format_count(one.cost.params), format_count(one.cost.macs),
+        f"{one.used[fullest]:.1%} of {fullest}",
+    )  # fmt: skip
 
 
 def plan(

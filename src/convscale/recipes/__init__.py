@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from convscale.errors import ConfigError, UnknownNameError
-from convscale.files import read_toml
+from convscale.library import Library
 from convscale.recipes.parts import (
     LBFGS,
     SGD,
@@ -17,15 +16,15 @@ from convscale.recipes.parts import (
     Optimizer,
     RMSProp,
     Schedule,
-    Search,
+    SearchGrid,
     Staircase,
     Steps,
 )
 from convscale.recipes.table import NetworkValues, Recipe
-from convscale.schema import from_table
 
 __all__ = [
     "LBFGS",
+    "LIBRARY",
     "SGD",
     "AdamW",
     "Augmentation",
@@ -36,31 +35,22 @@ __all__ = [
     "RMSProp",
     "Recipe",
     "Schedule",
-    "Search",
+    "SearchGrid",
     "Staircase",
     "Steps",
+    "list_recipes",
     "recipe",
-    "recipe_names",
 ]
 
 
-def recipe_names() -> list[str]:
+LIBRARY = Library("recipe", Recipe, resources.files(__name__))
+
+
+def list_recipes() -> list[str]:
     """The names of the recipes that come with the package."""
-    return sorted(
-        item.name.removesuffix(".toml") for item in resources.files(__name__).iterdir() if item.name.endswith(".toml")
-    )
+    return LIBRARY.names()
 
 
 def recipe(name_or_file: str | Path) -> Recipe:
     """A recipe by name, or from a TOML file. Raises UnknownNameError or ConfigError."""
-    name = str(name_or_file)
-    if not name.endswith(".toml"):
-        if name not in recipe_names():
-            raise UnknownNameError("recipe", name, recipe_names())
-        with resources.as_file(resources.files(__name__) / f"{name}.toml") as path:
-            return from_table(Recipe, read_toml(path))
-    try:
-        return from_table(Recipe, read_toml(Path(name_or_file)))
-    except ConfigError as error:
-        message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
-        raise ConfigError(message, hint=error.hint) from None
+    return LIBRARY.read(name_or_file)

@@ -195,7 +195,7 @@ class LBFGS:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchGrid:
     """Values to choose from by trainings on all but `share` of the training images and the accuracy on that share;
     then all of them are trained on. Of two that are equally good the earlier one is taken.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from convscale.catalog import network as find_network
 from convscale.costs import cost
+from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.files import read_toml_text
 from convscale.networks import ConvNet
@@ -18,7 +20,7 @@ from convscale.recipes.parts import (
     Cosine,
     Optimizer,
     Schedule,
-    Search,
+    SearchGrid,
     require_between,
     require_share,
 )
@@ -34,8 +36,8 @@ class NetworkValues:
     dropout: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Recipe(Displayed):
     """How to train.
 
     learning_rate: for `batch` images a step, after `warmup_epochs` of a linear rise; `schedule` is its course.
@@ -91,7 +93,7 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    search: Search = field(default_factory=Search)
+    search: SearchGrid = field(default_factory=SearchGrid)
     networks: dict[str, NetworkValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,6 +140,20 @@ class Recipe:
                     hint=f"{name}: {what}, or another optimizer",
                 )
 
+    @property
+    def purpose(self) -> str:
+        """The first sentence of the note."""
+        return re.split(r"(?<=[.]) (?=[A-Z])", " ".join(self.note.split("\n\n")[0].split()))[0]
+
+    def _display(self) -> Display:
+        """What was decided; what is not there has its default."""
+        table = {key: value for key, value in to_table(self).items() if key != "note"}
+        parts = {key: value for key, value in table.items() if isinstance(value, dict) and key != "networks"}
+        plain = _listed({key: value for key, value in table.items() if not isinstance(value, dict)})
+        own = ", ".join(self.networks)
+        rows = tuple((key, _listed(value)) for key, value in parts.items())
+        return Display(f"Recipe: {self.purpose}", rows=rows, notes=(plain, own and f"values of their own: {own}"))
+
     def with_changes(self, **changes: Any) -> Recipe:
         """The same recipe with other values; None changes nothing.
 
@@ -182,7 +198,7 @@ class Recipe:
             learning_rates=() if fits else _thinned(self.search.learning_rates, rates, self.learning_rate),
             weight_decays=_thinned(self.search.weight_decays, decays, self.weight_decay or 1e-4),
         )
-        return replace(self, search=chosen if rates * decays > 1 else Search())
+        return replace(self, search=chosen if rates * decays > 1 else SearchGrid())
 
     def choices(self) -> list[Recipe]:
         """The recipes that the search tries, each without a search, in its order; none where it is empty."""
@@ -191,7 +207,7 @@ class Recipe:
             return []
         return [
             replace(
-                self, search=Search(), learning_rate=rate,
+                self, search=SearchGrid(), learning_rate=rate,
                 weight_decay=decay / rate if search.decay_over_rate and search.weight_decays else decay,
             )
             for rate in search.learning_rates or (self.learning_rate,)
@@ -239,6 +255,10 @@ class Recipe:
         before, after = _flat(other), _flat(self)
         keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
         return [f"{key} {before.get(key, 'unset')} -> {after.get(key, 'unset')}" for key in keys]
+
+
+def _listed(table: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in table.items())
 
 
 def _thinned(values: tuple[float, ...], count: int, around: float) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, compound_law, shares_law
 from convscale.statistics import OrderChange
@@ -15,8 +16,8 @@ State = Literal["finalist", "pruned", "failed"]
 NAMES = ("alpha", "beta", "gamma")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Candidate(Displayed):
     """A network to be tried.
 
     shares: the direction that asked for it, of depth, width, resolution. actual: what its own MACs say the shares
@@ -30,6 +31,10 @@ class Candidate:
     macs: int
     cost_ratio: float
 
+    def _display(self) -> Display:
+        """In one line."""
+        return Display(f"Candidate {self.network.name}: {self.scaling.in_words()}, {self.cost_ratio:.2f}x the cost")
+
     @property
     def doubling(self) -> Scaling:
         """The multipliers of its actual shares for a doubling of cost: alpha, beta, gamma of its law."""
@@ -37,8 +42,8 @@ class Candidate:
         return shares_law(depth, width, resolution)(1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchedCandidate:
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchedCandidate(Displayed):
     """A candidate with what became of it.
 
     accuracies: steps -> seed -> held-out accuracy, a fraction. steps, accuracy, interval95 and seeds (a count) are of
@@ -53,6 +58,11 @@ class SearchedCandidate:
     accuracy: float | None
     interval95: tuple[float, float] | None
     seeds: int
+
+    def _display(self) -> Display:
+        """In one line."""
+        found = "no accuracy" if self.accuracy is None else f"top-1 {self.accuracy:.4f} over {self.seeds} seeds"
+        return Display(f"{self.candidate!r}, {self.state}, {found} after {self.steps:,} steps")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -75,8 +85,8 @@ class SearchedCandidate:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class CoefficientSearch:
+@dataclass(frozen=True, slots=True, repr=False)
+class CoefficientSearch(Displayed):
     """alpha, beta and gamma for a doubling of cost, with the evidence.
 
     interval95: of each coefficient, over which finalist wins when seeds are drawn again, and over those that cannot
@@ -107,6 +117,18 @@ class CoefficientSearch:
     training_macs: int
     full_grid_training_macs: int
     trainings: int
+
+    def _display(self) -> Display:
+        """The coefficients with their intervals, and the best candidate."""
+        rows = tuple(
+            (name, f"{value:.4f}", f"{low:.4f} to {high:.4f}")
+            for name, value, (low, high) in zip(NAMES, self.coefficients, self.interval95, strict=True)
+        )
+        title = (
+            f"CoefficientSearch of {self.baseline} at {self.cost:g} times its cost: "
+            f"{len(self.candidates)} candidates, {self.trainings:,} trainings"
+        )
+        return Display(title, ("", "", "95 %"), rows, notes=(f"best: {self.best!r}",))
 
     @property
     def alpha(self) -> float:

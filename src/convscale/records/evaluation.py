@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from convscale.display import Display, Displayed
 from convscale.records.training import Metric
 
 
@@ -18,8 +19,8 @@ class ClassRecord:
     top1: float | None  # None where the class has no image
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Displayed):
     """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
 
     mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
@@ -41,6 +42,23 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def _display(self) -> Display:
+        """Each figure with its interval; of the classes, only how many there are."""
+        shown: list[tuple[str, float | None, tuple[float, float] | None]] = [
+            ("top-1", self.top1, self.interval95),
+            ("top-5", self.top5, self.top5_interval95),
+            ("mean per class", self.mean_per_class, self.mean_per_class_interval95),
+            ("calibration error", self.ece, None),
+        ]
+        rows = tuple(
+            (name, f"{value:.4f}", "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}")
+            for name, value, ends in shown
+            if value is not None
+        )
+        unreadable = f"; {len(self.unreadable):,} more could not be read" if self.unreadable else ""
+        title = f"Evaluation on {self.n:,} images of {len(self.per_class):,} classes{unreadable}"
+        return Display(title, ("", "", "95 % interval"), rows)
 
     def accuracy(self, metric: Metric) -> float:
         """The accuracy that `metric` names; top-1 in files of before, which have no other."""

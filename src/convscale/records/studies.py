@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
+from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
 from convscale.statistics import OrderChange
+from convscale.units import format_count
 
 BASELINE = "baseline"  # the method of a baseline as it is
 
@@ -91,20 +94,20 @@ class FactorCurve:
             Scaling(*point)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudySpec:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StudySpec(Displayed):
     """A study.
 
-    baselines: names or files, all at `resolution` where it is given. methods and costs (times the baseline's MACs):
-    each method at each true cost. curves: networks by explicit factors instead, whatever they cost. lengths: training
-    lengths in epochs, two at least, each a whole schedule of `recipe` with `settings` changed. seeds: 0 to seeds - 1,
-    two at least. quoted: also draw the paper's figures. Raises ConfigError for a study that compares nothing or cannot
-    conclude.
+    baselines: names, TOML files, runs, weights files or networks, all at `resolution` where it is given. methods and
+    costs (times the baseline's MACs): each method at each true cost. curves: networks by explicit factors instead,
+    whatever they cost. lengths: training lengths in epochs, two at least, each a whole schedule of `recipe` with
+    `settings` changed. seeds: 0 to seeds - 1, two at least. quoted: also draw the paper's figures. Raises
+    ConfigError for a study that compares nothing or cannot conclude.
     """
 
     name: str
     question: str = ""
-    baselines: tuple[str, ...]
+    baselines: tuple[str | ConvNet, ...]
     resolution: int | None = None
     methods: tuple[Method, ...] = ()
     costs: tuple[float, ...] = ()
@@ -136,6 +139,22 @@ class StudySpec:
             )
         if self.seeds < 2:
             raise ConfigError(f"{where}: {self.seeds} seeds", hint="2 or more: one says nothing about noise")
+
+    def _display(self) -> Display:
+        """What is compared, and how."""
+        baselines = [one.name if isinstance(one, ConvNet) else one for one in self.baselines]
+        rows = {
+            "baselines": ", ".join(baselines) + (f", at {self.resolution} px" if self.resolution else ""),
+            "methods": ", ".join(method.title for method in self.methods),
+            "costs": ", ".join(f"{cost:g}" for cost in self.costs),
+            "curves": ", ".join(curve.name for curve in self.curves),
+            "lengths": ", ".join(f"{epochs:,}" for epochs in self.lengths) + " epochs",
+            "seeds": str(self.seeds),
+            "recipe": ", ".join((self.recipe, *self.settings)),
+            "data": "" if self.data is None else self.data.source,
+        }
+        shown = tuple((name, text) for name, text in rows.items() if text)
+        return Display(f"StudySpec {self.name}: {self.question}", rows=shown)
 
     def choice(self) -> DataChoice:
         """The images. Raises ConfigError where the study names none."""
@@ -225,8 +244,8 @@ class Reuse:
     told: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyResult:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StudyResult(Displayed):
     """All that a study found."""
 
     spec: StudySpec
@@ -235,6 +254,23 @@ class StudyResult:
     length_changes: tuple[LengthChange, ...]
     reuses: tuple[Reuse, ...]
     unreachable: tuple[Unreachable, ...]
+
+    def _display(self) -> Display:
+        """The rows of the longest training, the best first."""
+        longest = max(self.spec.lengths)
+        last = [row for row in self.rows if row.epochs == longest]
+        rows = tuple(
+            (
+                row.baseline, row.method, f"{row.cost_ratio:.2f}x", str(row.resolution),
+                format_count(row.params), format_count(row.macs),
+                "failed" if row.accuracy is None else f"{row.accuracy:.4f}",
+                "" if row.interval95 is None else f"{row.interval95[0]:.4f} to {row.interval95[1]:.4f}", str(row.seeds),
+            )
+            for row in sorted(last, key=lambda row: -(row.accuracy or 0.0))
+        )  # fmt: skip
+        columns = ("baseline", "method", "cost", "px", "params", "MACs", "top-1", "95 %", "seeds")
+        title = f"Study {self.spec.name} after {longest:,} epochs, {len(self.rows):,} rows in all"
+        return Display(title, columns, rows, notes=(self.spec.question,), left=2)
 
     @property
     def device_seconds(self) -> float:

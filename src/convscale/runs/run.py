@@ -71,6 +71,9 @@ class Run:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # a str will do
+
     @property
     def weights(self) -> Path:
         """The weights file."""
@@ -229,7 +232,7 @@ class Run:
         write_json(self.path / "result.json", record.as_dict())
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: str | Path) -> Run:
     """A run folder that was trained to its end. Raises RunError where it is none, unfinished, or from a newer
     version."""
     run = open_unfinished_run(path)
@@ -240,8 +243,9 @@ def open_run(path: Path) -> Run:
     return run
 
 
-def open_unfinished_run(path: Path) -> Run:
+def open_unfinished_run(path: str | Path) -> Run:
     """An existing run folder, trained to its end or not. Raises RunError where it is none or from a newer version."""
+    path = Path(path)
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
     if not (path / "environment.json").exists():

@@ -17,6 +17,7 @@ from convscale.scaling.laws import (
     compound,
     compound_law,
     law,
+    list_laws,
     published,
     shares_law,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "compound_law",
     "group_width_edges",
     "law",
+    "list_laws",
     "published",
     "read_coefficients",
     "round_channels",

@@ -37,6 +37,10 @@ class Scaling:
                     hint=f"a number above 0 and at most {MAX_MULTIPLIER:g}; 1 leaves it as it is",
                 )
 
+    def in_words(self) -> str:
+        """As "depth x1.2, width x1.1, resolution x1.15"."""
+        return f"depth x{self.depth:.3g}, width x{self.width:.3g}, resolution x{self.resolution:.3g}"
+
 
 @dataclass(frozen=True, slots=True)
 class ScalingLaw:
@@ -106,6 +110,11 @@ LAWS: dict[str, Callable[[], ScalingLaw]] = {
     "uniform": lambda: shares_law(1, 1, 1, "uniform"),
     "fast": lambda: shares_law(1, 8, 1, "fast"),
 }
+
+
+def list_laws() -> list[str]:
+    """The names that `law` knows."""
+    return list(LAWS)
 
 
 def law(name: str, **coefficients: float) -> ScalingLaw:

@@ -31,7 +31,7 @@ def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> Con
     """
     if not isinstance(network, ConvNet):
         raise ConfigError(
-            f"scale takes a ConvNet, not {type(network).__name__}", hint="a name becomes one by network(name)"
+            f"scale takes a ConvNet, not {type(network).__name__}", hint="convscale.scale takes names and files too"
         )
     if not isinstance(scaling, Scaling):
         raise ConfigError(

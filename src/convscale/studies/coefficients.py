@@ -60,14 +60,14 @@ class TrainingSearch:
 
 
 def search_by_training(
-    search: TrainingSearch, folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    search: TrainingSearch, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> CoefficientSearch:
     """Search with trials in `folder`, or go on there, and write coefficients.json, candidates.csv, report.md and
     pictures/ternary.png.
 
     Raises as `run_trials` and `search_coefficients` do, and RunError where the folder holds something else.
     """
-    with Holding(folder) as study:
+    with Holding(Path(folder)) as study:
         begun = (study.path / "settings.json").exists()
         require_same_settings(study.path, search.as_dict())
         try:
@@ -116,19 +116,20 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
 
 
 def resume_search(
-    folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> CoefficientSearch:
     """Go on with the search in `folder`. Raises RunError where there is none, and as `search_by_training`."""
     return search_by_training(read_search(folder), folder, executor, storage=storage, quiet=quiet)
 
 
-def read_search(folder: Path) -> TrainingSearch:
+def read_search(folder: str | Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
+    file = Path(folder) / "settings.json"
+    table = read_json(file) if file.exists() else {}
     if table.pop("kind", None) != KIND:
         raise RunError(f"{folder}: no search for coefficients here")
     options = table.pop("options", {})
-    return replace(from_table(TrainingSearch, table, str(folder / "settings.json")), options=options)
+    return replace(from_table(TrainingSearch, table, str(file)), options=options)
 
 
 @dataclass(slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from convscale.catalog import network as find_network
 from convscale.costs import cost
 from convscale.data import fit_to_images
 from convscale.data.dataset import Dataset
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
+from convscale.openers import network as open_network
 from convscale.recipes import recipe
 from convscale.records import BASELINE, StudySpec, Unreachable
 from convscale.records.coefficients import Shares
@@ -60,10 +60,17 @@ class Design:
 def design(spec: StudySpec) -> Design:
     """Resolve every network of `spec` for its images.
 
-    Raises BudgetError where nothing but baselines is left, and the errors of names, laws and data.
+    Raises BudgetError where nothing but baselines is left, ConfigError where two baselines share a name, and the errors
+    of names, laws and data.
     """
     dataset = choose_images(spec.choice())
-    found = [one for name in spec.baselines for one in _points(spec, name, dataset)]
+    baselines = [open_network(source) for source in spec.baselines]
+    names = [network.name for network in baselines]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"study {spec.name!r}: two baselines are called {twice[0]!r}", hint="give one of their tables another name"
+        )
+    found = [one for network in baselines for one in _points(spec, network, dataset)]
     points = tuple(one for one in found if isinstance(one, Point))
     unreachable = tuple(one for one in found if isinstance(one, Unreachable))
     if all(point.method == BASELINE for point in points):
@@ -74,10 +81,9 @@ def design(spec: StudySpec) -> Design:
     return Design(spec, points, unreachable)
 
 
-def _points(spec: StudySpec, name: str, dataset: Dataset) -> Iterator[Point | Unreachable]:
-    named = find_network(name)
-    named = named if spec.resolution is None else named.at_resolution(spec.resolution)
-    baseline = fit_to_images(named, dataset)
+def _points(spec: StudySpec, network: ConvNet, dataset: Dataset) -> Iterator[Point | Unreachable]:
+    sized = network if spec.resolution is None else network.at_resolution(spec.resolution)
+    baseline = fit_to_images(sized, dataset)
     yield _point(baseline, BASELINE, None, Scaling(), baseline)
     for asked in spec.costs:
         wanted = [shares_of(method.scaling_law()(1.0)) for method in spec.methods]
@@ -90,8 +96,8 @@ def _points(spec: StudySpec, name: str, dataset: Dataset) -> Iterator[Point | Un
         for point in curve.points:
             try:
                 scaling = Scaling(*point)
-                network = baseline if scaling == Scaling() else scale(baseline, scaling)
-                yield _point(baseline, curve.name, None, scaling, network)
+                scaled = baseline if scaling == Scaling() else scale(baseline, scaling)
+                yield _point(baseline, curve.name, None, scaling, scaled)
             except ConfigError as error:
                 yield Unreachable(baseline.name, curve.name, None, f"{point}: {error}")
 

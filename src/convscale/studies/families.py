@@ -73,20 +73,21 @@ class FamilyTraining:
         ]  # fmt: skip
 
 
-def read_family_training(folder: Path) -> FamilyTraining:
+def read_family_training(folder: str | Path) -> FamilyTraining:
     """What the training of a family in `folder` is. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
+    file = Path(folder) / "settings.json"
+    table = read_json(file) if file.exists() else {}
     if table.pop("kind", None) != "family":
         raise RunError(f"{folder}: no family is trained here")
-    return from_table(FamilyTraining, table, str(folder / "settings.json"))
+    return from_table(FamilyTraining, table, str(file))
 
 
 def train_family(
-    training: FamilyTraining, folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    training: FamilyTraining, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> list[TrainedMember]:
     """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
     the folder holds something else."""
-    with Holding(folder) as study:
+    with Holding(Path(folder)) as study:
         require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
         trials = training.trials()
         flat = [trial for group in trials for trial in group]

@@ -24,7 +24,7 @@ RESULT = "results.json"
 
 
 def run_study(
-    spec: StudySpec, folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    spec: StudySpec, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> StudyResult:
     """Run what of `spec` the folder has no record of, and write study.toml, results.json, rows.csv,
     report.md and pictures/.
@@ -32,7 +32,7 @@ def run_study(
     Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
     """
     spec = settled(spec)
-    with Holding(folder) as study:
+    with Holding(Path(folder)) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
         trials = designed.trials()
@@ -42,25 +42,27 @@ def run_study(
     return result
 
 
-def resume_study(folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False) -> StudyResult:
+def resume_study(
+    folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+) -> StudyResult:
     """Go on with the study in `folder`. Raises RunError where there is none, and as `run_study`."""
     return run_study(read_spec(folder), folder, executor, storage=storage, quiet=quiet)
 
 
-def kind_of(folder: Path) -> str:
+def kind_of(folder: str | Path) -> str:
     """What the folder's settings say it is: "study", "coefficients", "family". Raises RunError where it is nothing."""
-    file = folder / "settings.json"
+    file = Path(folder) / "settings.json"
     table = read_json(file) if file.exists() else None
     if not isinstance(table, dict) or "kind" not in table:
         raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")
     return str(table["kind"])
 
 
-def read_spec(folder: Path) -> StudySpec:
+def read_spec(folder: str | Path) -> StudySpec:
     """The study that `folder` holds. Raises RunError where it holds none."""
     if kind_of(folder) != KIND:
         raise RunError(f"{folder} holds no study but a {kind_of(folder)} search or training")
-    table = read_json(folder / "settings.json")
+    table = read_json(Path(folder) / "settings.json")
     return from_table(StudySpec, {key: value for key, value in table.items() if key != "kind"}, str(folder))
 
 

@@ -6,29 +6,23 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from convscale.errors import UnknownNameError
-from convscale.files import read_toml, read_toml_text
+from convscale.catalog import CATALOG
+from convscale.library import Library
+from convscale.networks import ConvNet
 from convscale.records import StudySpec
-from convscale.schema import from_table
 from convscale.trials.trial import data_choice
 
+LIBRARY = Library("study", StudySpec, resources.files("convscale.studies") / "library")
 
-def study_names() -> list[str]:
+
+def list_studies() -> list[str]:
     """The names of the studies that come along."""
-    folder = resources.files("convscale.studies") / "library"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return LIBRARY.names()
 
 
 def read_study(name_or_file: str | Path) -> StudySpec:
     """A study by name, or from a TOML file. Raises UnknownNameError and ConfigError."""
-    path = Path(name_or_file)
-    if path.suffix == ".toml":
-        return from_table(StudySpec, read_toml(path), str(path))
-    name = str(name_or_file)
-    if name not in study_names():
-        raise UnknownNameError("study", name, study_names())
-    text = (resources.files("convscale.studies") / "library" / f"{name}.toml").read_text(encoding="utf-8")
-    return from_table(StudySpec, read_toml_text(text, name), name)
+    return LIBRARY.read(name_or_file)
 
 
 def settled(spec: StudySpec) -> StudySpec:
@@ -36,6 +30,14 @@ def settled(spec: StudySpec) -> StudySpec:
     images."""
     data = spec.choice()
     source = data_choice(data.source).source
-    baselines = tuple(str(Path(one).absolute()) if Path(one).exists() else one for one in spec.baselines)
+    baselines = tuple(map(_settled_baseline, spec.baselines))
     methods = tuple(method.settled() for method in spec.methods)
     return replace(spec, methods=methods, data=replace(data, source=source), baselines=baselines)
+
+
+def _settled_baseline(baseline: str | ConvNet) -> str | ConvNet:
+    """A file or folder by its absolute path; a name of the catalog is that, whatever lies in the working folder."""
+    if isinstance(baseline, ConvNet):
+        return baseline
+    path = Path(baseline)
+    return str(path.absolute()) if str(baseline) not in CATALOG and path.exists() else str(baseline)

@@ -15,7 +15,11 @@ from convscale.training.job import Job
 
 
 def story_of_call(
-    network: ConvNet | str, data: Dataset | str | Path, recipe: Recipe | str | Path, output: str | Path, **named: Any
+    network: ConvNet | str | Path,
+    data: Dataset | str | Path,
+    recipe: Recipe | str | Path,
+    output: str | Path,
+    **named: Any,
 ) -> Story:
     """The story of a call of `train` that no command made."""
     written = format_call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 
 import torch
 
-from convscale.catalog import network as find_network
 from convscale.data import Dataset, open_dataset
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.interrupts import Interrupts
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
+from convscale.openers import network as open_network
 from convscale.planning import Plan
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
@@ -42,11 +43,12 @@ from convscale.training.tuning import with_choice
 
 
 def train(
-    network: ConvNet | str,
+    network: ConvNet | str | Path,
     data: Dataset | str | Path,
     recipe: Recipe | str | Path,
     output: str | Path,
     *,
+    set: Sequence[str] = (),
     label_column: str = "label",
     quiet: bool = False,
     story: Story | None = None,
@@ -54,6 +56,8 @@ def train(
     **settings: Any,
 ) -> tuple[Run, Evaluation]:
     """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
+
+    network: whatever `convscale.network` opens. set: changes of the recipe, each KEY=VALUE.
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
     of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
@@ -63,8 +67,10 @@ def train(
     """
     story = story or story_of_call(network, data, recipe, output, **settings)
     chosen, path = Settings(**settings), Path(output)
-    network = find_network(network) if isinstance(network, str) else network
-    recipe = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    network = open_network(network)
+    named = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    recipe = named.with_settings(list(set))
+    chosen = replace(chosen, changed=chosen.changed or tuple(recipe.changes_from(named)))
     with Processes() as processes:
         again = processes.any(processes.first and processes.remembers(_began(path)))
         if again and processes.any(processes.first and (path / "environment.json").exists()):
@@ -107,17 +113,23 @@ def _create(job: Job, processes: Processes) -> None:
 
 
 def resume(
-    run: str | Path, *, data: Dataset | str | Path | None = None, changes: list[str] | None = None, quiet: bool = False
+    run: str | Path,
+    *,
+    data: Dataset | str | Path | None = None,
+    set: Sequence[str] = (),
+    quiet: bool = False,
+    changes: Sequence[str] | None = None,
 ) -> tuple[Run, Evaluation]:
     """Go on with an unfinished run, from its newest whole checkpoint, to the very result that it would have had.
 
-    `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `changes` are
-    settings of the recipe, KEY=VALUE, that hold from now on; they are recorded. Raises RunError for a folder that is
-    no run or whose files do not belong together, ConfigError for a change that cannot be made, DataError where the
-    data is no longer what it was, and as `train`.
+    `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `set` are
+    changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).
+
+    Raises RunError for a folder that is no run or whose files do not belong together, ConfigError for a change that
+    cannot be made, DataError where the data is no longer what it was, and as `train`.
     """
     with Processes() as processes:
-        return _resume(Path(run), data, changes or [], processes, quiet=quiet)
+        return _resume(Path(run), data, [*set, *(changes or ())], processes, quiet=quiet)
 
 
 def _resume(

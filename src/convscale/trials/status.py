@@ -38,8 +38,9 @@ class TrialState:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def study_status(folder: Path) -> list[TrialState]:
+def study_status(folder: str | Path) -> list[TrialState]:
     """How far each trial of a study is; reads only. Raises RunError where there is no study."""
+    folder = Path(folder)
     study = StudyFolder(folder)
     if not (folder / "settings.json").exists() and not (folder / "trials").is_dir():
         raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
 from convscale.recipes import Recipe
 from convscale.records import DataChoice
@@ -30,14 +31,18 @@ def data_choice(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Trial(Displayed):
     """What is trained. Two trials are the same when their keys are: names take no part in it."""
 
     network: ConvNet
     recipe: Recipe
     data: DataChoice
     seed: int
+
+    def _display(self) -> Display:
+        """In one line."""
+        return Display(f"Trial {self.key}: {self.network.name} on {self.data.source}, seed {self.seed}")
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from convscale.errors import BudgetError, ConfigError, TrainingError
 from convscale.networks import ConvNet
+from convscale.openers import opens_network
 from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
 from convscale.search.coefficients.affordable import Schedule, affordable_probe, fit_schedule, spread
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import optuna
 
 
+@opens_network
 def find_coefficients(
     baseline: ConvNet,
     evaluate: Callable[[ConvNet, int, int], float],

@@ -1,0 +1,75 @@
+"""A network, opened from wherever it is, and the functions of the rooms below that take one so.
+
+The rooms below know a ConvNet alone; `opens_network` has a function of theirs, or of a room above, take all that
+`network` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from convscale import catalog, costs, layers, planning, scaling
+from convscale.errors import ConfigError, RunError
+from convscale.headers import read_header
+from convscale.networks import ConvNet
+from convscale.runs import Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def network(source: ConvNet | str | Path) -> ConvNet:
+    """A network: itself, by its catalog name, or from a TOML file, a run folder or a weights file of Convscale's.
+
+    A name of the catalog comes before a file; "./NAME" is the file. No weights are read and PyTorch is not needed.
+    Raises UnknownNameError for what is none of these, ConfigError and RunError for what cannot be read.
+    """
+    if isinstance(source, ConvNet):
+        return source
+    if not isinstance(source, str | Path):
+        raise ConfigError(
+            f"{source!r:.80} is not a network", hint="a ConvNet, a catalog name, a TOML file, a run or a weights file"
+        )
+    name, path = str(source), Path(source)
+    if name in catalog.CATALOG:
+        return catalog.network(name)
+    if path.is_dir():
+        if not (path / "network.toml").exists():
+            raise RunError(f"{path}: not a run folder: it has no network.toml")
+        return Run(path).network()
+    if path.suffix == ".safetensors":
+        return read_header(path).network
+    if path.suffix == ".toml" or path.is_file():
+        return catalog.read_network(path)
+    return catalog.network(name)  # which knows what it resembles
+
+
+def opens_network(function: Callable[Concatenate[ConvNet, P], R]) -> Callable[Concatenate[ConvNet | str | Path, P], R]:
+    """The same function with a first argument that is whatever `network` opens."""
+    signature = inspect.signature(function)
+    first, *others = signature.parameters.values()
+    kind = ConvNet | str | Path
+
+    @wraps(function)
+    def opened(*args: Any, **options: Any) -> R:
+        if args:
+            return function(network(args[0]), *args[1:], **options)
+        if first.name in options:
+            options[first.name] = network(options[first.name])
+        return function(**options)  # type: ignore[call-arg]
+
+    opened.__annotations__ = function.__annotations__ | {first.name: kind}
+    opened.__signature__ = signature.replace(parameters=[first.replace(annotation=kind), *others])  # type: ignore[attr-defined]
+    return opened
+
+
+scale = opens_network(scaling.scale)
+resolve = opens_network(layers.resolve)
+cost = opens_network(costs.cost)
+plan = opens_network(planning.plan)
+plan_resolution = opens_network(planning.plan_resolution)
+family = opens_network(planning.family)

@@ -22,7 +22,7 @@ import pytest
 import convscale as cs
 from convscale.errors import ConfigError, RunError, TrainingStopped
 from convscale.records import DataChoice
-from convscale.runs import Run
+from convscale.runs import ProgressFile, ProgressRecord, Run
 from convscale.trials import store as store_module
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
@@ -385,10 +385,17 @@ def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:
         folder.add(trials(8)[7])
         begun = folder.add(trials(9)[8])
         works.begin(begun.attempt(1))
+        assert study_status(tmp_path)[3].seconds_left is None
+        now = ProgressRecord(
+            step=3, total_steps=9, epoch=1, epochs=3, seconds_left=12.5, updated=time.time(), pid=1, state="training"
+        )
+        ProgressFile(begun.attempt(1), lambda reason: None).write(now)
         states = study_status(tmp_path)
+    assert [one.seconds_left for one in states] == [None, None, None, 12.5]
     assert [one.state for one in states] == ["failed", "failed", "waiting", "running"]
     assert "nan" in states[0].reason and states[0].as_dict()["seed"] == 0
-    assert study_status(tmp_path)[3].state == "interrupted"
+    (left,) = study_status(tmp_path)[3:]
+    assert left.state == "interrupted" and left.seconds_left is None
     run_trials(tmp_path, [trials(9)[8]], Inline(), quiet=True)
     assert study_status(tmp_path)[3].accuracy == 0.508
 

@@ -16,8 +16,8 @@ from convscale.trials.trial import TrialRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialState:
-    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction. seconds_left: of one that
-    runs, by its pace so far; None where that is not known."""
+    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction. seconds_left: of
+    one that runs, by its pace so far; None where that is not known."""
 
     number: int
     key: str

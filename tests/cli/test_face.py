@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import typing
@@ -13,11 +14,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import click
 import optuna
 import pytest
 
 import convscale as cs
 import convscale.networks
+from convscale.cli import main as cli_main
 from convscale.display import MAX_ROWS, MAX_WIDTH, Display
 from convscale.files import format_toml
 from convscale.preprocessing import default_preprocessing
@@ -379,3 +382,21 @@ def test_a_display_says_what_it_leaves_out() -> None:
     for written in (Display("t", ("a", "b"), rows).text(), Display("t", rows=rows).html()):
         assert "row 11" in written and "row 12" not in written and "88 more" in written
     assert Display("only a title").text() == "only a title"
+
+
+def test_hints_name_real_commands() -> None:
+    """Every command that a hint names is there, with its subcommand where it has some."""
+    found = 0
+    for path in Path(cs.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            hints = [word.value for word in node.keywords if word.arg == "hint"] if isinstance(node, ast.Call) else []
+            text = " ".join(
+                str(part.value) for hint in hints for part in ast.walk(hint) if isinstance(part, ast.Constant)
+            )
+            for name, sub in re.findall(r"convscale (?!and )([a-z]+)(?: ([a-z]+))?", text):
+                command = cli_main.cli.get_command(click.Context(cli_main.cli), name)
+                assert command is not None, f"{path.name}: convscale {name}"
+                if isinstance(command, click.Group):
+                    assert sub in command.commands, f"{path.name}: convscale {name} {sub}"
+                found += 1
+    assert found > 10

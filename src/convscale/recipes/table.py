@@ -147,11 +147,10 @@ class Recipe(Displayed):
 
     def _display(self) -> Display:
         """What was decided; what is not there has its default."""
-        table = {key: value for key, value in to_table(self).items() if key != "note"}
-        parts = {key: value for key, value in table.items() if isinstance(value, dict) and key != "networks"}
+        table = {key: value for key, value in to_table(self).items() if key not in ("note", "networks")}
+        rows = tuple((key, _listed(value)) for key, value in table.items() if isinstance(value, dict))
         plain = _listed({key: value for key, value in table.items() if not isinstance(value, dict)})
         own = ", ".join(self.networks)
-        rows = tuple((key, _listed(value)) for key, value in parts.items())
         return Display(f"Recipe: {self.purpose}", rows=rows, notes=(plain, own and f"values of their own: {own}"))
 
     def with_changes(self, **changes: Any) -> Recipe:

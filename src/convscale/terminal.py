@@ -1,6 +1,7 @@
 """What stdout and stderr are connected to: a terminal's width and colours, text broken to fit it, and the live lines.
 
-Where a stream is not a terminal nothing is broken, cut or coloured. TERM=dumb allows no escape codes, NO_COLOR no colours.
+Where a stream is not a terminal nothing is broken, cut or coloured. TERM=dumb allows no escape codes, NO_COLOR no
+colours.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def fitted(line: str, width: int | None) -> str:
 
 
 class LiveLines:
-    """Lines at the bottom of stderr that are drawn again and again. Whatever else is printed there clears them first."""
+    """Lines at the bottom of stderr that are drawn again and again. What else is printed there clears them first."""
 
     def __init__(self) -> None:
         self.rows = 0

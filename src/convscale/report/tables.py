@@ -15,12 +15,12 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from convscale.terminal import columns as columns_of
-from convscale.terminal import wrapped
+from convscale.terminal import fitted, wrapped
 from convscale.units import printable
 
 GAP = "  "
 INDENT = 4  # of a row's second line
-MIN_TEXT = 20  # columns that a broken text keeps, where it has as many
+MIN_TEXT, MAX_WORD = 20, 40  # columns that a broken text keeps where it has as many; words up to here stay whole
 SOFT_HYPHEN = "\u00ad"  # in a heading: it may be broken here, with a hyphen
 
 
@@ -86,12 +86,13 @@ def as_csv(table: Table) -> str:
 def terminal_lines(table: Table, width: int | None = None, bold: Callable[[str], str] = str) -> list[str]:
     """Lines of at most `width` columns; of one line a row, as wide as needed, where there is none."""
     cells = table.cells()
+    shown: list[list[str]]
     if lines := next(_layouts(table, cells, width), None):
         shown = [_heading(table, lines, bold), *(_row(table, lines, row) for row in cells)]
     else:
         assert width is not None
         shown = _records(table, cells, width, bold)
-    title = wrapped(table.title, width or len(table.title), break_words=True) if table.title else []
+    title = fitted(table.title, width).splitlines()
     return [bold(line) for line in title] + [line for lines in shown for line in lines]
 
 
@@ -133,9 +134,15 @@ def _line(
     if fold:
         for place, index in enumerate(columns):
             if excess > 0 and table.columns[index].wrap:
-                less = min(excess, max(widths[place] - MIN_TEXT, 0))
+                less = min(excess, max(widths[place] - _least([row[index] for row in cells]), 0))
                 widths[place], excess = widths[place] - less, excess - less
     return None if excess > 0 else _Line(columns, tuple(widths), indent, fold)
+
+
+def _least(texts: list[str]) -> int:
+    """Columns that texts keep when they are broken."""
+    longest = max((columns_of(word) for text in texts for word in text.split()), default=0)
+    return max(MIN_TEXT, longest) if longest <= MAX_WORD else MIN_TEXT
 
 
 def _heading_width(column: Column, fold: bool) -> int:
@@ -191,7 +198,7 @@ def _row(table: Table, lines: list[_Line], cells: list[str]) -> list[str]:
             for index, width in zip(line.columns, line.widths, strict=True)
         ]
         shown += _joined(table, line, blocks)
-    return shown
+    return [shown[0], *filter(None, shown[1:])]
 
 
 def _joined(table: Table, line: _Line, blocks: list[list[str]]) -> list[str]:
@@ -211,7 +218,7 @@ def _records(table: Table, cells: list[list[str]], width: int, bold: Callable[[s
     names = [column.name for column in table.columns]
     label = max(map(columns_of, names))
     label = label if label <= width // 2 else 0
-    shown = []
+    shown: list[list[str]] = []
     for row in cells:
         lines = [""] if shown else []
         for name, cell in zip(names, row, strict=True):

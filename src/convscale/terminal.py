@@ -15,6 +15,7 @@ from typing import TextIO
 STYLES = {"bold": "1", "dim": "2", "red": "31", "yellow": "33"}
 COLOURS = ("red", "yellow")
 USUAL_SIZE = 80, 24  # where a terminal does not say
+_WORD = re.compile(r"(\s*)(\S+)")  # and the space before it
 _LABEL = re.compile(r"(\s*\S.*?\s{2,})\S")  # "label  text"
 
 
@@ -79,9 +80,9 @@ def wrapped(text: str, width: int, *, break_words: bool = False) -> list[str]:
     """`text` in lines of at most `width` columns, broken between words. A longer word, a path say, has a line of its
     own, or with `break_words` several."""
     lines = [""]
-    for word in text.split():
+    for space, word in _WORD.findall(text):
         while True:
-            line = f"{lines[-1]} {word}" if lines[-1] else word
+            line = lines[-1] + space + word if lines[-1] else word
             if columns(line) <= width:
                 lines[-1] = line
                 break

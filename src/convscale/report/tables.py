@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
+from itertools import count, zip_longest
 from typing import Any, Literal
 
 from convscale.terminal import columns as columns_of
@@ -136,7 +136,29 @@ def _line(
             if excess > 0 and table.columns[index].wrap:
                 less = min(excess, max(widths[place] - _least([row[index] for row in cells]), 0))
                 widths[place], excess = widths[place] - less, excess - less
-    return None if excess > 0 else _Line(columns, tuple(widths), indent, fold)
+    if excess > 0:
+        return None
+    if fold and width is not None:
+        _widen([table.columns[index] for index in columns], widths, -excess)
+    return _Line(columns, tuple(widths), indent, fold)
+
+
+def _widen(columns: list[Column], widths: list[int], room: int) -> None:
+    """Give the highest headings a line less, as long as there is room."""
+    while True:
+        heights = [len(_heading_lines(column, width, True)) for column, width in zip(columns, widths, strict=True)]
+        highest = max(heights)
+        if highest == 1:
+            return
+        wider = [
+            next(more for more in count(width) if len(_heading_lines(column, more, True)) < highest)
+            if height == highest else width
+            for column, width, height in zip(columns, widths, heights, strict=True)
+        ]  # fmt: skip
+        room -= sum(wider) - sum(widths)
+        if room < 0:
+            return
+        widths[:] = wider
 
 
 def _least(texts: list[str]) -> int:

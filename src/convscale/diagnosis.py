@@ -17,7 +17,7 @@ from typing import Any
 from convscale import machine
 from convscale.units import format_bytes
 
-PACKAGES = (*machine.PACKAGES, "pyarrow", "click", "rich", "tomlkit")
+PACKAGES = (*machine.PACKAGES, "pyarrow", "click", "tomlkit")
 MIN_FREE_BYTES = 1_000_000_000  # memory or disk: below, even small trainings may fail
 BUSY_SHARE = 0.25  # of the cores: timings beside such a load mean little
 

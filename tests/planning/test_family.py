@@ -15,10 +15,11 @@ from click.testing import CliRunner, Result
 import convscale as cs
 from convscale.catalog import write_network
 from convscale.cli.coefficients import command as coefficients_command
+from convscale.cli.family import PHIS
 from convscale.cli.family import command as family_command
 from convscale.cli.plan import command as plan_command
 from convscale.errors import ConfigError, RunError
-from convscale.planning import family, parse_phis
+from convscale.planning import family
 from convscale.records import DataChoice
 from convscale.scaling import PAPER, compound_law, read_coefficients
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
@@ -143,13 +144,14 @@ def test_the_papers_law_has_the_true_costs_that_rounding_gives_it() -> None:
     [("0..3", [0, 1, 2, 3]), ("2..2", [2]), ("0,0.5,1,2", [0, 0.5, 1, 2]), ("3.5", [3.5])],
 )
 def test_phis(text: str, found: list[float]) -> None:
-    assert parse_phis(text) == found
+    assert PHIS.convert(text, None, None) == tuple(found)
 
 
 @pytest.mark.parametrize("text", ["", "0..", "3..0", "0,x", "0..1000", "nan", "inf", "-1,0", "1,1", "400"])
 def test_bad_phis_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="phi"):
-        family(B0, PAPER.law(), parse_phis(text))
+    done = invoke(family_command, "efficientnet-b0", f"--phi={text}")
+    error = done.exception if isinstance(done.exception, ConfigError) else done.output
+    assert done.exit_code and "phi" in str(error)
 
 
 def test_a_scaled_baseline_is_refused() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 import convscale as cs
 from convscale.cli.coefficients import command as coefficients_command
+from convscale.cli.family import PHIS
 from convscale.cli.family import command as family_command
 from convscale.errors import ConfigError, InputError
-from convscale.planning import family, parse_phis
+from convscale.planning import family
 from convscale.records import DataChoice
 from convscale.scaling import PAPER
 from convscale.search.coefficients import SearchSettings
@@ -49,8 +51,9 @@ def test_a_search_of_nan_cost_is_refused_by_the_command(tmp_path: Path) -> None:
 
 
 def test_too_many_phis_are_counted() -> None:
-    with pytest.raises(ConfigError, match=r"0\.\.1000 are 1,001"):
-        parse_phis("0..1000")
+    for text, count in (("0..1000", "1,001"), (f"0..{10**30}", f"{10**30 + 1:,}")):
+        with pytest.raises(click.BadParameter, match=f"is {count} numbers"):
+            PHIS.convert(text, None, None)
 
 
 def test_an_absurd_member_is_named() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
+from convscale.cli.parameters import Numbers
 from convscale.cli.shared import (
     DATA_HELP,
     json_option,
@@ -15,6 +16,7 @@ from convscale.cli.shared import (
     load_network,
     print_json,
     print_table,
+    print_text,
     recipe_from_options,
     seed_option,
     set_option,
@@ -30,13 +32,6 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r}: epochs, as 2,6,18") from None
-
-
 @click.command()
 @click.argument("baseline")
 @click.option("--data", required=True, help=DATA_HELP)
@@ -49,7 +44,7 @@ def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @set_option
 @click.option(
     "--lengths",
-    callback=_lengths,
+    type=Numbers(int, "2,6,18"),
     default="2,6,18",
     show_default=True,
     metavar="E,E,...",
@@ -130,41 +125,28 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
                  "unreachable": len(candidates.unreachable), "budget": budget}  # fmt: skip
         print_json(table | {"full_grid": size.as_dict(), "seconds": budget * size.seconds})
         return
-    print(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
-          f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
+    print_text(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
+               f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
     for shares, why in candidates.unreachable:
-        print(f"  depth {shares[0]:.2f}, width {shares[1]:.2f}, resolution {shares[2]:.2f}: {why}")
-    print("the full grid would take:")
-    print("\n".join(f"  {line}" for line in size.lines()))
-    print(f"the search takes about {budget:.0%} of it")
+        print_text(f"  depth {shares[0]:.2f}, width {shares[1]:.2f}, resolution {shares[2]:.2f}: {why}")
+    print_text("the full grid would take:", *(f"  {line}" for line in size.lines()))
+    print_text(f"the search takes about {budget:.0%} of it")
 
 
 def print_search(search: TrainingSearch, found: CoefficientSearch, output: Path) -> None:
     """What was found, how sure it is, and what to do next."""
-    from rich.table import Table
-
+    from convscale.report.coefficients import SHARES, candidate_table, coefficient_table
     from convscale.studies.coefficients import evidence_of
 
-    names = ("alpha  depth", "beta   width", "gamma  resolution")
-    for name, value, (low, high) in zip(names, found.coefficients, found.interval95, strict=True):
-        print(f"{name:<18} {value:.3f}   95 % {low:.3f} to {high:.3f}")
-    print(evidence_of(search, found))
-    table = Table(box=None)
-    for heading in ("", "depth", "width", "px", "MACs", "top-1", "95 %", "seeds"):
-        table.add_column(heading, justify="right")
-    equal = {id(one) for one in found.equivalent}
-    for one in sorted(found.candidates, key=lambda one: (-one.steps, -(one.accuracy or 0))):
-        if one.state != "finalist" or one.accuracy is None:
-            continue
-        scaling, low_high = one.candidate.scaling, one.interval95
-        table.add_row(
-            "=" if id(one) in equal else "", f"x{scaling.depth:.2f}", f"x{scaling.width:.2f}",
-            str(one.candidate.network.resolution), f"{one.candidate.macs:,}", f"{one.accuracy:.4f}",
-            f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "", str(one.seeds),
-        )  # fmt: skip
-    print_table(table)
+    print_table(coefficient_table(found))
+    print_text(evidence_of(search, found))
+    finalists = [one for one in found.candidates if one.state == "finalist" and one.accuracy is not None]
+    print_table(candidate_table(finalists, found))
     order = found.order
-    print(f"order between {found.lengths[-2]:,} and {found.lengths[-1]:,} steps: {order.swapped} of {order.pairs} "
-          f"pairs turn round, the best {'changes' if order.best_changes else 'stays'}")  # fmt: skip
-    print(f"cost  {found.device_seconds:,.0f} device-seconds, {found.share_of_full_grid:.0%} of the full grid")
+    print_text(
+        SHARES,
+        f"order between {found.lengths[-2]:,} and {found.lengths[-1]:,} steps: {order.swapped} of {order.pairs} "
+        f"pairs turn round, the best {'changes' if order.best_changes else 'stays'}",
+        f"cost  {found.device_seconds:,.0f} device-seconds, {found.share_of_full_grid:.0%} of the full grid",
+    )
     print(f"next  convscale family {found.baseline} --coefficients {output}")

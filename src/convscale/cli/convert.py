@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, print_json
+from convscale.cli.parameters import Numbers
+from convscale.cli.shared import json_option, print_json, print_text
 
 if TYPE_CHECKING:
     from convscale.dialects import Conversion
@@ -17,17 +18,7 @@ FROM = ("timm", "torchvision", "lukemelas", "transformers", "keras", "tf")
 TO = ("timm", "torchvision")
 
 
-def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """Three numbers, or one for all channels."""
-    if value is None:
-        return None
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3):
-        raise click.BadParameter(f"{value!r} is not a number, nor three with commas, of values from 0 to 1")
-    return numbers
+CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406", counts=(1, 3))  # one for all, or one each
 
 
 @click.command()
@@ -37,8 +28,8 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--network", metavar="NAME|FILE", help="Of the catalog, TOML, or published: tf_efficientnet_b0.in1k.")
 @click.option("--padding", type=click.Choice(("same", "symmetric")), help="SAME as TensorFlow pads, or k // 2.")
 @click.option("--bn-eps", type=click.FloatRange(0, 1, min_open=True), help="Epsilon of every batch norm.")
-@click.option("--mean", callback=_numbers, metavar="M[,M,M]", help="Of pixel values from 0 to 1.")
-@click.option("--std", callback=_numbers, metavar="S[,S,S]", help="Of pixel values from 0 to 1.")
+@click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1.")
+@click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1.")
 @click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
 @click.option("--resolution", type=click.IntRange(1), metavar="R", help="Side of the input in pixels.")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
@@ -77,13 +68,13 @@ def command(
 
 
 def _tell(done: Conversion, output: Path) -> None:
-    print(f"{output}: {done.network}, {done.tensors} tensors, {done.dialect}")
+    print_text(f"{output}: {done.network}, {done.tensors} tensors, {done.dialect}")
     for note in done.notes:
-        print(f"  {note}")
+        print_text(f"  {note}")
     if done.unused:
-        print(f"  not used: {', '.join(done.unused)}")
+        print_text(f"  not used: {', '.join(done.unused)}")
     if done.missing:
-        print(f"  not in the file: {', '.join(done.missing)}")
+        print_text(f"  not in the file: {', '.join(done.missing)}")
     if done.max_relative_difference is not None:
-        print(f"  logits differ by at most {done.max_relative_difference:.2g} of the largest")
+        print_text(f"  logits differ by at most {done.max_relative_difference:.2g} of the largest")
     sys.stdout.flush()

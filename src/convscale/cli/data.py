@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, label_column_option, print_json, print_notes, print_table
+from convscale.cli.shared import json_option, label_column_option, print_json, print_notes, print_table, print_text
 from convscale.units import printable
 
 if TYPE_CHECKING:
@@ -64,18 +64,25 @@ def list_sets(as_json: bool) -> None:
     if as_json:
         print_json({"sets": [row.as_dict() for row in NAMED_SETS.values()]})
         return
-    from rich.table import Table
+    from convscale.report.tables import Column, Table, text_column
 
-    table = Table("name", box=None)
-    for heading in ("classes", "training images", "test images"):
-        table.add_column(heading, justify="right")
-    table.add_column("metric")
-    table.add_column("on the hub")
+    columns = (
+        text_column("name"), Column("classes", "{:,}".format), Column("training images", "{:,}".format),
+        Column("test images", "{:,}".format), text_column("metric"), text_column("on the hub", wrap=True),
+    )  # fmt: skip
     words = {"top1": "top-1", "mean_per_class": "mean per class"}
-    for row in NAMED_SETS.values():
-        counts = (f"{count:,}" for count in (row.classes, row.train_images, row.test_images))
-        table.add_row(row.name, *counts, words[row.metric], row.hub or "no: a local copy alone")
-    print_table(table)
+    rows = [
+        (
+            row.name,
+            row.classes,
+            row.train_images,
+            row.test_images,
+            words[row.metric],
+            row.hub or "no: a local copy alone",
+        )
+        for row in NAMED_SETS.values()
+    ]
+    print_table(Table(columns, rows))
 
 
 def _write(found: DataCheck, output: Path) -> None:
@@ -87,8 +94,7 @@ def _write(found: DataCheck, output: Path) -> None:
 
 
 def _print_summary(found: DataCheck) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+    from convscale.report.tables import Column, Table, text_column
 
     imbalance = found.imbalance
     ratio = "" if imbalance.ratio is None else f", {imbalance.ratio:.3g} times as many"
@@ -105,11 +111,7 @@ def _print_summary(found: DataCheck) -> None:
         ("duplicates", len(kinds), groups),
         ("leaks", len(found.leaks), "duplicates in the training split and in one that is held out"),
     )
-    table = Table("", "", "", box=None, show_header=False)
-    table.columns[1].justify = "right"
-    for name, count, text in rows:
-        table.add_row(name, f"{count:,}", escape(printable(text)))
-    print_table(table)
+    print_table(Table((text_column(""), Column("", "{:,}".format), text_column("", wrap=True)), rows))
 
 
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
@@ -131,6 +133,7 @@ def _print_groups(title: str, groups: Sequence[DuplicateGroup]) -> None:
 
 def _print_first(title: str, lines: list[str], total: int) -> None:
     if total:
-        print(f"\n{title}", *lines, sep="\n")
+        print()
+        print_text(title, *lines)
     if total > SHOWN:
-        print(f"  and {total - SHOWN:,} more: --json lists all")
+        print_text(f"  and {total - SHOWN:,} more: --json lists all")

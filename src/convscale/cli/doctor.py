@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import click
 
-from convscale.cli.shared import json_option, print_json
+from convscale.cli.shared import json_option, print_json, print_table
 from convscale.diagnosis import Diagnosis, diagnose
+from convscale.report.tables import Table, text_column
 from convscale.units import format_bytes
 
 
@@ -59,8 +60,6 @@ def _print(report: Diagnosis) -> None:
     for name, extra in report.extras.items():
         state = f"{', '.join(extra['missing'])} missing: {extra['install']}" if extra["missing"] else "installed"
         lines.append((f"extra {name}", state))
-    for name, text in lines:
-        print(f"{name:<14} {text}")
-    print(f"{'problems':<14} {'' if report.problems else 'none'}")
-    for problem in report.problems:
-        print(f"  {problem}")
+    first, *others = report.problems or ["none"]
+    lines += [("problems", first), *(("", problem) for problem in others)]
+    print_table(Table((text_column(""), text_column("", wrap=True)), lines))

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, workers_option
+from convscale.cli.parameters import Numbers
+from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, workers_option
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
+from convscale.progress import tell
 from convscale.runs import Run, weights_file
-from convscale.units import printable
 
 if TYPE_CHECKING:
     from convscale.records import Evaluation, SweepRow
 
 
-def _several(kind: type[int] | type[float], low: float, high: float) -> Callable[..., Any]:
-    """Reads one number or several, comma separated, each from `low` to `high`."""
-
-    def read(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
-        return [] if value is None else [number(part.strip()) for part in value.split(",")]
-
-    def number(part: str) -> float:
-        try:
-            found = kind(part)
-        except ValueError:
-            found = kind(0)
-        if not low <= found <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise click.BadParameter(f"{part!r} is not {what} from {low} to {high}; a comma stands between several")
-        return found
-
-    return read
-
-
 resolution_option = click.option(
-    "--resolution", "resolutions", callback=_several(int, 1, MAX_SIZE), metavar="R[,R...]",
+    "--resolution", "resolutions", type=Numbers(int, "224,256", between=(1, MAX_SIZE)), default=(), metavar="R[,R...]",
     help="Pixels a side [the network's]; several make a sweep.",
 )  # fmt: skip
 crop_option = click.option(
-    "--crop", "crops", callback=_several(float, MIN_CROP, 1), metavar="F[,F...]",
+    "--crop", "crops", type=Numbers(float, "0.875,1", between=(MIN_CROP, 1)), default=(), metavar="F[,F...]",
     help="Share of the shorter side that the central crop keeps [the network's]; several make a sweep.",
 )  # fmt: skip
 
@@ -58,8 +40,8 @@ crop_option = click.option(
 @click.option("--pictures", metavar="DIR", help="Write reliability.png, confusion.png and confusion.csv there.")
 @json_option
 def command(
-    run: str, data: str, resolutions: list[int], crops: list[float], predictions: str | None, pictures: str | None,
-    as_json: bool, **options: Any,
+    run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,
+    pictures: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Accuracy of RUN (a run folder or a weights file) on images: the test split where there is one.
 
@@ -70,7 +52,7 @@ def command(
         raise click.UsageError("--predictions and --pictures are of one --resolution and one --crop; give one of each")
     weights = weights_file(Path(run))
     if weights == Path(run):
-        click.echo("note: a weights file does not know its training images; all that are found count", err=True)
+        tell("a weights file does not know its training images; all that are found count")
     else:
         _note_other_data(Run(Path(run)), data)
     from convscale.evaluation import evaluate, sweep
@@ -88,51 +70,32 @@ def command(
 
 
 def _print_evaluation(result: Evaluation, data: str) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from convscale.data.named import find_copy
+    from convscale.report.evaluation import calibration, class_table
 
     top1 = f"top-1 {result.top1:.4f}{_interval(result.interval95)}"
     mean = f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}"
     copy = find_copy(data)
     first, other = (mean, top1) if copy is not None and copy.of.metric == "mean_per_class" else (top1, mean)
-    print(f"{first} on {result.n:,} images")
-    print(f"top-5 {result.top5:.4f}{_interval(result.top5_interval95)}")
-    print(other)
-    print(f"calibration error {_number(result.ece)} (15 bins)")
-    print(f"{result.images_per_second:,.0f} images a second, loading included")
-    table = Table("class", box=None)
-    for heading in ("images", "top-1"):
-        table.add_column(heading, justify="right")
-    for row in result.per_class:
-        table.add_row(escape(printable(row.name)), str(row.n), "" if row.top1 is None else f"{row.top1:.4f}")
-    print_table(table)
+    print_text(
+        f"{first} on {result.n:,} images",
+        f"top-5 {result.top5:.4f}{_interval(result.top5_interval95)}",
+        other,
+        f"calibration error {calibration(result.ece)} (15 bins)",
+        f"{result.images_per_second:,.0f} images a second, loading included",
+    )
+    print_table(class_table(result))
 
 
 def _print_sweep(rows: Sequence[SweepRow]) -> None:
-    from rich.table import Table
+    from convscale.report.evaluation import sweep_table
 
-    table = Table(box=None)
-    for heading in ("px", "crop", "top-1", "95% interval", "top-5", "mean per class", "calibration error", "images/s"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        found = row.evaluation
-        low, high = found.interval95
-        table.add_row(
-            str(row.resolution), f"{row.crop:g}", f"{found.top1:.4f}", f"{low:.4f} to {high:.4f}", f"{found.top5:.4f}",
-            f"{found.mean_per_class:.4f}", _number(found.ece), f"{found.images_per_second:,.0f}",
-        )  # fmt: skip
-    print(f"{rows[0].evaluation.n:,} images")
-    print_table(table)
+    print_text(f"{rows[0].evaluation.n:,} images")
+    print_table(sweep_table(rows))
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4f}"
 
 
 def _note_other_data(run: Run, data: str) -> None:
@@ -141,10 +104,9 @@ def _note_other_data(run: Run, data: str) -> None:
 
     trained_on = run.data()
     if trained_on is not None and trained_on.held_out == "stratified" and trained_on.source != source_of(data):
-        click.echo(
-            f"note: trained on {trained_on.source}, from which images were held out by a draw; if {data} holds the "
-            "same images, those of the training count too",
-            err=True,
+        tell(
+            f"trained on {trained_on.source}, from which images were held out by a draw; if {data} holds the same "
+            "images, those of the training count too"
         )
 
 
@@ -154,4 +116,4 @@ def _note_other_size(data: str, result: Evaluation) -> None:
 
     copy = find_copy(data)
     for note in copy.of.notes({"test": result.n + len(result.unreadable)}) if copy else ():
-        click.echo(f"note: {note}", err=True)
+        tell(note)

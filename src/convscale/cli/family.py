@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
+from convscale.cli.parameters import Numbers
 from convscale.cli.shared import (
     DATA_HELP,
     epochs_option,
@@ -19,12 +20,16 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
+    print_text,
     set_option,
 )
+from convscale.planning.families import MAX_MEMBERS
 
 if TYPE_CHECKING:
     from convscale.planning import Family
     from convscale.studies.families import FamilyTraining, TrainedMember
+
+PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ranges=True)
 
 
 @click.command()
@@ -33,7 +38,15 @@ if TYPE_CHECKING:
 @click.option(
     "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are."
 )
-@click.option("--phi", "phis", default="0..7", show_default=True, help="A range, or a list as 0,0.5,1,2.")
+@click.option(
+    "--phi",
+    "phis",
+    type=PHIS,
+    metavar="PHI",
+    default="0..7",
+    show_default=True,
+    help="A range, or a list as 0,0.5,1,2.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the networks here.")
 @click.option("--train", is_flag=True, help="Train every network, in DIR too.")
 @click.option("--data", help=f"To train on: {DATA_HELP}")
@@ -48,17 +61,17 @@ if TYPE_CHECKING:
 @executor_options
 @json_option
 def command(
-    baseline: str, phis: str, output: Path | None, train: bool, as_json: bool, law_name: str | None,
+    baseline: str, phis: tuple[float, ...], output: Path | None, train: bool, as_json: bool, law_name: str | None,
     alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None, **training: Any,
 ) -> None:  # fmt: skip
     """Scale BASELINE at several phi: true costs beside 2^phi, and trained where asked.
 
     BASELINE is a name, a TOML file, a run or a weights file.
     """
-    from convscale.planning import family, parse_phis
+    from convscale.planning import family
 
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    made = family(load_network(baseline), law, parse_phis(phis))
+    made = family(load_network(baseline), law, phis)
     if train:
         if training["data"] is None or (output is None and not training["dry_run"]):
             raise click.UsageError("--train needs --data and -o")
@@ -113,7 +126,7 @@ def _print_size(training: FamilyTraining, slots: int, as_json: bool) -> None:
     from convscale.trials.sizing import size_of
 
     size = size_of([trial for group in training.trials() for trial in group], slots)
-    print_json(size.as_dict()) if as_json else print("\n".join(size.lines()))
+    print_json(size.as_dict()) if as_json else print_text(*size.lines())
 
 
 def _as_dict(made: Family, evidence: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -142,25 +155,7 @@ def _write(made: Family, evidence: str, output: Path, rows: list[dict[str, Any]]
 def _print(
     made: Family, evidence: str, trained: dict[float, tuple[float | None, tuple[float, float] | None, int]]
 ) -> None:
-    from rich.table import Table
+    from convscale.report.networks import family_table
 
-    from convscale.units import format_count
-
-    table = Table(box=None)
-    headings = ("phi", "depth", "width", "px", "params", "MACs", "true cost", "2^phi")
-    for heading in headings + (("top-1", "95 %", "seeds") if trained else ()):
-        table.add_column(heading, justify="right")
-    for member in made.members:
-        accuracy, interval, seeds = trained.get(member.phi, (None, None, 0))
-        results = (
-            "failed" if accuracy is None else f"{accuracy:.4f}",
-            "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
-            str(seeds),
-        )
-        table.add_row(
-            f"{member.phi:g}", f"x{member.scaling.depth:.3f}", f"x{member.scaling.width:.3f}",
-            str(member.network.resolution), format_count(member.cost.params), format_count(member.cost.macs),
-            f"{member.cost_ratio:.2f}x", f"{member.ideal_ratio:.2f}x", *(results if trained else ()),
-        )  # fmt: skip
-    print(f"{made.baseline.name}: {evidence}")
-    print_table(table)
+    print_text(f"{made.baseline.name}: {evidence}")
+    print_table(family_table(made, trained))

@@ -14,6 +14,7 @@ from convscale.cli.shared import (
     label_column_option,
     load_network,
     print_json,
+    print_text,
     recipe_from_options,
     scaling_as_dict,
     search_option,
@@ -23,6 +24,7 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.planning import Budget
+from convscale.progress import tell
 
 
 @click.command()
@@ -67,9 +69,9 @@ def command(
         exclude=exclude, command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:
-        click.echo(f"note: {note}", err=True)
+        tell(note)
     if not as_json:
-        print("\n".join(result.summary()))
+        print_text(*result.summary())
         return
     chosen = result.plan.chosen
     print_json(

@@ -7,7 +7,7 @@ import click
 from convscale.catalog import CATALOG, network, source
 from convscale.cli.shared import json_option, print_json, print_table
 from convscale.costs import cost
-from convscale.units import format_count
+from convscale.report.networks import network_table
 
 
 @click.command("list")
@@ -23,13 +23,4 @@ def command(as_json: bool) -> None:
         ]  # fmt: skip
         print_json({"networks": rows})
         return
-    from rich.table import Table
-
-    table = Table("name", box=None)
-    for heading in ("px", "params", "MACs"):
-        table.add_column(heading, justify="right")
-    table.add_column("source")
-    for name, item in costs.items():
-        sizes = (str(item.resolution), format_count(item.params), format_count(item.macs))
-        table.add_row(name, *sizes, source(name))
-    print_table(table)
+    print_table(network_table(costs))

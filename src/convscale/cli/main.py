@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import click
 
+from convscale import terminal
 from convscale.errors import ConvscaleError, RunError, UnknownNameError
 from convscale.units import printable
 from convscale.version import __version__
@@ -126,13 +127,17 @@ def run(args: Sequence[str] | None = None) -> int:
         if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
             return _fail("out of memory", "a smaller --batch, or a network with less training memory", 1)
         raise
+    finally:
+        terminal.live.clear()
     return 0
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    print(f"error: {printable(message)}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    red = terminal.styled("error:", "red", sys.stderr)
+    shown = terminal.fitted(f"error: {printable(message)}", terminal.width(sys.stderr))
+    terminal.live.keep(shown.replace("error:", red, 1))
+    if hint:  # in one line, to copy
+        print(terminal.styled(f"hint: {hint}", "dim", sys.stderr), file=sys.stderr)
     return code
 
 

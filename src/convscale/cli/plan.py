@@ -17,10 +17,12 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
+    print_text,
     scaling_as_dict,
     write_output,
 )
 from convscale.planning import Budget, Plan, Proposal, format_limit, plan
+from convscale.report.networks import plan_table
 from convscale.schema import to_table
 
 
@@ -75,25 +77,8 @@ def _as_dict(planned: Plan, evidence: str) -> dict[str, Any]:
 
 
 def _print(planned: Plan, evidence: str) -> None:
-    from rich.table import Table
-
-    limits = planned.budget.limits()
-    table = Table("", box=None)
-    for heading in ("phi", "off law", "depth", "width", "px", "params", "MACs", "activations", *limits):
-        table.add_column(heading, justify="right")
-    rows = [("plan", planned.chosen)]
-    rows += [("naive", planned.naive)] if planned.naive else []
-    rows += [("or", proposal) for proposal in planned.alternatives]
-    for label, row in rows:
-        table.add_row(
-            label, f"{row.phi:.2f}", f"{row.off_law:.1%}", f"x{row.scaling.depth:.3f}",
-            f"x{row.scaling.width:.3f}", str(row.network.resolution),
-            *(format_limit(key, getattr(row.cost, key)) for key in ("params", "macs", "activations")),
-            *(f"{share:.1%}" + ("!" if share > 1 else "") for share in row.used.values()),
-        )  # fmt: skip
-    print(f"{planned.network.name}: {planned.law.name} law, "
-          + ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in limits.items()))  # fmt: skip
-    print_table(table)
+    limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.budget.limits().items())
+    print_text(f"{planned.network.name}: {planned.law.name} law, {limits}")
+    print_table(plan_table(planned))
     word = "binding" if planned.spent else "closest"
-    print(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit")
-    print(evidence)
+    print_text(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit", evidence)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import json_option, print_json
+from convscale.cli.shared import json_option, print_json, print_text
 from convscale.runs import weights_file
 from convscale.units import printable
 
@@ -27,4 +27,4 @@ def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
         return
     for prediction in predictions:
         ranked = "  ".join(f"{printable(name)} {probability:.3f}" for name, probability in prediction.classes)
-        print(f"{printable(prediction.image)}: {ranked}")
+        print_text(f"{printable(prediction.image)}: {ranked}")

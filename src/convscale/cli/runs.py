@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_table
+from convscale.cli.shared import json_option, print_json, print_table, print_text
 from convscale.report.runs import local_time
+from convscale.report.tables import Column, Table, interval, text_column
 from convscale.runs import RunRow, list_runs
 from convscale.units import format_count, format_seconds
 
@@ -30,29 +31,26 @@ def command(folder: Path, attempts: bool, as_json: bool) -> None:
 
 
 def _print(rows: list[RunRow]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None)
-    for heading in ("run", "data", "network", "budget", "MACs", "params", "top-1", "95 %", "state", "started", "time"):
-        figure = heading in ("MACs", "params", "top-1", "95 %", "time")
-        table.add_column(heading, justify="right" if figure else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)))
-    print_table(table)
+    columns = (
+        text_column("run", wrap=True), text_column("data", wrap=True), text_column("network", wrap=True),
+        text_column("budget", detail=1, wrap=True), Column("MACs", format_count), Column("params", format_count, detail=1),
+        Column("top-1", "{:.4f}".format), Column("95 %", interval, detail=1), text_column("state"),
+        text_column("started", local_time, detail=2), Column("time", format_seconds, detail=2),
+    )  # fmt: skip
+    cells = [
+        (
+            row.path, Path(row.data or "").name, row.network, _limits(row), row.macs, row.params, row.top1,
+            row.interval95, row.state, row.started, row.seconds,
+        )
+        for row in rows
+    ]  # fmt: skip
+    print_table(Table(columns, cells))
     for row in rows:
         if row.reason:
-            print(f"{row.path}: {row.state}: {row.reason}")
+            print_text(f"{row.path}: {row.state}: {row.reason}")
 
 
-def _cells(row: RunRow) -> tuple[str, ...]:
+def _limits(row: RunRow) -> str:
     from convscale.planning import format_limit
 
-    limits = ", ".join(f"{key} {format_limit(key, value)}" for key, value in (row.budget or {}).items())
-    return (
-        row.path, Path(row.data or "").name, row.network or "", limits,
-        "" if row.macs is None else format_count(row.macs), "" if row.params is None else format_count(row.params),
-        "" if row.top1 is None else f"{row.top1:.4f}",
-        "" if row.interval95 is None else "{:.3f} to {:.3f}".format(*row.interval95),
-        row.state, local_time(row.started), "" if row.seconds is None else format_seconds(row.seconds),
-    )  # fmt: skip
+    return ", ".join(f"{key} {format_limit(key, value)}" for key, value in (row.budget or {}).items())

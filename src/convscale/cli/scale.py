@@ -15,6 +15,7 @@ from convscale.cli.shared import (
     pick_law,
     print_cost,
     print_json,
+    print_text,
     scaling_as_dict,
     write_output,
 )
@@ -77,6 +78,6 @@ def command(
         )
         return
     growth = item.macs / cost(base).macs
-    print(f"{base.name} by {label}: depth x{scaling.depth:.3g}, width x{scaling.width:.3g}, "
-          f"resolution x{scaling.resolution:.3g}; true MACs x{growth:.2f}")  # fmt: skip
+    print_text(f"{base.name} by {label}: depth x{scaling.depth:.3g}, width x{scaling.width:.3g}, "
+               f"resolution x{scaling.resolution:.3g}; true MACs x{growth:.2f}")  # fmt: skip
     print_cost(item)

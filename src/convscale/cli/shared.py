@@ -6,22 +6,24 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from convscale import terminal
 from convscale.machine import speaks
 from convscale.networks import ConvNet
+from convscale.progress import tell
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from convscale.costs import Cost
     from convscale.data import Dataset
     from convscale.data.check import DataCheck
     from convscale.recipes import Recipe
     from convscale.records import Evaluation
+    from convscale.report.tables import Table
     from convscale.runs import Run
     from convscale.scaling import Scaling, ScalingLaw
 
@@ -218,14 +220,22 @@ def print_notes(data: Dataset | DataCheck) -> None:
     """What of the data is not used, and where it differs from what was published, on stderr."""
     unused = [f"not used: {', '.join(data.skipped)}"] if data.skipped else []
     for note in (*unused, *data.notes):
-        click.echo(f"note: {note}", err=True)
+        tell(note)
 
 
 def print_table(table: Table) -> None:
-    """A table on stdout, as wide as it needs where stdout is not a terminal."""
-    from rich.console import Console
+    """A table on stdout, fitted to the terminal, or as wide as it needs where stdout is none."""
+    from convscale.report.tables import terminal_lines
 
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    bold = partial(terminal.styled, style="bold", stream=sys.stdout)
+    print(*terminal_lines(table, terminal.width(sys.stdout), bold), sep="\n")
+
+
+def print_text(*lines: str) -> None:
+    """Lines on stdout, broken between words where that is a terminal."""
+    width = terminal.width(sys.stdout)
+    for line in lines:
+        print(terminal.fitted(line, width))
 
 
 def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
@@ -237,16 +247,11 @@ def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
         print_json({"run": str(run.path)} | (record.as_dict() if record else {}) | {"evaluation": evaluation.as_dict()})
         return
     data = run.data()
-    print(f"{evaluation.in_words(data.metric if data else 'top1')} on {evaluation.n:,} images; {run.path}")
+    print_text(f"{evaluation.in_words(data.metric if data else 'top1')} on {evaluation.n:,} images; {run.path}")
 
 
 def print_cost(cost: Cost) -> None:
     """A network's costs, one a line."""
-    from convscale.units import format_bytes, format_count
+    from convscale.report.networks import cost_table
 
-    print(f"{cost.name}  {cost.resolution} px, {cost.num_classes} classes")
-    for key, value in cost.as_dict().items():
-        if key in ("name", "resolution", "num_classes"):
-            continue
-        text = format_bytes(value) if "bytes" in key else format_count(value)
-        print(f"  {key:<32} {value:>16,}  {text}")
+    print_table(cost_table(cost))

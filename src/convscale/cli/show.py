@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
-from convscale.costs import CostRow, stage_rows
+from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table, print_text
+from convscale.costs import stage_rows
 from convscale.files import format_toml
 from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
-from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
+from convscale.report.networks import operators, stage_table
 from convscale.report.runs import describe_run, run_as_dict
 from convscale.runs import Run, open_unfinished_run
 from convscale.schema import to_table
-from convscale.units import format_count, printable
+from convscale.units import printable
 
 SHOWN_CLASSES = 10
 
@@ -45,16 +45,14 @@ def command(network: str, classes: int | None, resolution: int | None, as_toml: 
     if as_toml:
         print(format_toml(to_table(net)), end="")
         return
-    rows = stage_rows(net)
-    operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
     header = _header(network, run)
     if as_json:
-        stages = [{"operator": text} | asdict(row) for text, row in zip(operators, rows, strict=True)]
+        stages = [{"operator": text} | asdict(row) for text, row in zip(operators(net), stage_rows(net), strict=True)]
         weights = {} if header is None else {"weights": _weights(header)}
         story = {} if run is None else {"run": run_as_dict(run)}
         print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights | story)
         return
-    _print(net, operators, rows)
+    print_table(stage_table(net))
     if header is not None:
         _print_header(header)
 
@@ -86,31 +84,16 @@ def _print_header(header: WeightsHeader) -> None:
     network, origin = header.network, header.provenance
     names = ", ".join(map(printable, header.classes[:SHOWN_CLASSES]))
     more = f" and {len(header.classes) - SHOWN_CLASSES:,} more" if len(header.classes) > SHOWN_CLASSES else ""
-    print(f"\nweights        format version {FORMAT_VERSION}, padding {network.padding}, BN eps {network.norm_eps:g}")
-    print(f"preprocessing  {header.preprocessing.in_words()}")
-    print(f"classes        {names}{more}")
+    print()
+    print_text(
+        f"weights        format version {FORMAT_VERSION}, padding {network.padding}, BN eps {network.norm_eps:g}"
+    )
+    print_text(f"preprocessing  {header.preprocessing.in_words()}")
+    print_text(f"classes        {names}{more}")
     if origin is not None:
-        print(f"from           {printable(origin.source)}, {origin.dialect}, licence {origin.licence or 'unknown'}")
-        print(f"sha256         {origin.sha256}")
+        print_text(
+            f"from           {printable(origin.source)}, {origin.dialect}, licence {origin.licence or 'unknown'}"
+        )
+        print_text(f"sha256         {origin.sha256}")
         for note in origin.notes:
-            print(f"note           {printable(note)}")
-
-
-def _print(net: ConvNet, operators: list[str], rows: list[CostRow]) -> None:
-    from rich.table import Table
-
-    table = Table("stage", "operator", box=None, title=f"{net.name}, {net.resolution} px", title_justify="left")
-    for heading in ("input", "channels", "repeats", "params", "MACs", "activations", "receptive field"):
-        table.add_column(heading, justify="right")
-    for index, (operator, row) in enumerate(zip(operators, rows, strict=True), start=1):
-        last = index == len(rows)
-        counts = (format_count(row.params), format_count(row.macs), format_count(row.activations))
-        table.add_row(
-            str(index), operator, f"{row.in_size}x{row.in_size}",
-            str(row.out_channels), str(row.repeats), *counts, "" if last else str(row.receptive_field),
-        )  # fmt: skip
-    total = [
-        format_count(sum(values)) for values in zip(*((r.params, r.macs, r.activations) for r in rows), strict=True)
-    ]
-    table.add_row("", "total", "", "", str(sum(row.repeats for row in rows[1:-1])), *total, "")
-    print_table(table)
+            print_text(f"note           {printable(note)}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, set_option
+from convscale.cli.parameters import Numbers
+from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, set_option
 
 if TYPE_CHECKING:
     from convscale.records import StudyResult, StudySpec
@@ -32,8 +33,9 @@ def list_studies(as_json: bool) -> None:
     if as_json:
         print_json({"studies": [{"name": name, "question": question} for name, question in found.items()]})
         return
-    for name, question in found.items():
-        print(f"{name:<14} {question}")
+    from convscale.report.tables import Table, text_column
+
+    print_table(Table((text_column("study"), text_column("question", wrap=True)), list(found.items())))
 
 
 @command.command()
@@ -44,16 +46,6 @@ def show(study: str) -> None:
 
     LIBRARY.read(study)  # a file that is no study is refused
     print(LIBRARY.text(study), end="")
-
-
-def _numbers(kind: type) -> Any:
-    def read(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
-        try:
-            return None if value is None else tuple(kind(part) for part in value.split(","))
-        except ValueError:
-            raise click.BadParameter(f"{value!r}: numbers, as 2,4,8") from None
-
-    return read
 
 
 @command.command()
@@ -69,8 +61,10 @@ def _numbers(kind: type) -> Any:
     help="Instead of the study's, several times: a name, a TOML file, a run or weights.",
 )
 @click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baselines.")
-@click.option("--costs", callback=_numbers(float), metavar="C,C,...", help="Times the baseline's MACs.")
-@click.option("--lengths", callback=_numbers(int), metavar="E,E,...", help="Training lengths in epochs, two at least.")
+@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="Times the baseline's MACs.")
+@click.option(
+    "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, two at least."
+)
 @click.option("--seeds", type=click.IntRange(2), help="Trainings of each network.")
 @click.option("--recipe", help="A name or a TOML file.")
 @set_option
@@ -134,41 +128,40 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
                      "params": one.params, "cost_ratio": one.cost_ratio} for one in designed.points]  # fmt: skip
         print_json({"networks": networks, "unreachable": len(designed.unreachable)} | size.as_dict())
         return
-    from rich.table import Table
+    from convscale.report.tables import Column, Table, text_column
 
-    table = Table(box=None)
-    for heading in ("baseline", "method", "depth", "width", "px", "MACs", "cost"):
-        table.add_column(heading, justify="left" if heading in ("baseline", "method") else "right")
-    for one in designed.points:
-        table.add_row(one.baseline, one.method, f"x{one.scaling.depth:.2f}", f"x{one.scaling.width:.2f}",
-                      str(one.network.resolution), f"{one.macs:,}", f"{one.cost_ratio:.2f}x")  # fmt: skip
-    print_table(table)
+    factor = "x{:.2f}".format
+    columns = (
+        text_column("baseline"), text_column("method", wrap=True), Column("depth", factor), Column("width", factor),
+        Column("px"), Column("MACs", "{:,}".format), Column("cost", "{:.2f}x".format),
+    )  # fmt: skip
+    rows = [
+        (
+            one.baseline,
+            one.method,
+            one.scaling.depth,
+            one.scaling.width,
+            one.network.resolution,
+            one.macs,
+            one.cost_ratio,
+        )
+        for one in designed.points
+    ]
+    print_table(Table(columns, rows))
     for other in designed.unreachable:
-        print(f"not to be had: {other.baseline}, {other.method}: {other.reason}")
-    print("\n".join(size.lines()))
+        print_text(f"not to be had: {other.baseline}, {other.method}: {other.reason}")
+    print_text(*size.lines())
 
 
 def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
         return
-    from rich.table import Table
+    from convscale.report.studies import conclusions, row_table
 
-    from convscale.report.studies import conclusions
-    from convscale.units import format_count
-
-    table = Table(box=None)
-    for heading in ("baseline", "method", "cost", "px", "params", "MACs", "steps", "top-1", "95 %", "seeds"):
-        table.add_column(heading, justify="left" if heading in ("baseline", "method") else "right")
-    for row in result.rows:
-        interval = row.interval95
-        table.add_row(
-            row.baseline, row.method, f"{row.cost_ratio:.2f}x", str(row.resolution), format_count(row.params),
-            format_count(row.macs), f"{row.steps:,}", "failed" if row.accuracy is None else f"{row.accuracy:.4f}",
-            f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "", str(row.seeds),
-        )  # fmt: skip
-    print_table(table)
-    print("\n".join(conclusions(result)))
+    for epochs in result.spec.lengths:
+        print_table(row_table(result, epochs))
+    print_text(*conclusions(result))
     print(f"report  {folder / 'report.md'}")
 
 
@@ -185,18 +178,27 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"trials": [one.as_dict() for one in states], "counts": counts})
         return
-    from rich.table import Table
+    from convscale.report.tables import Column, Table, text_column
 
-    table = Table(box=None)
-    for heading in ("trial", "network", "seed", "state", "attempts", "epoch", "left", "top-1", ""):
-        table.add_column(heading, justify="left" if heading in ("network", "state", "") else "right")
-    for one in states:
-        table.add_row(
-            str(one.number), one.network, str(one.seed), one.state, str(one.attempts), f"{one.epoch}/{one.epochs}",
-            "" if one.seconds_left is None else format_seconds(one.seconds_left),
-            "" if one.accuracy is None else f"{one.accuracy:.4f}", one.reason,
-        )  # fmt: skip
-    print_table(table)
+    columns = (
+        Column("trial"), text_column("network", wrap=True), Column("seed"), text_column("state"), Column("attempts"),
+        Column("epoch"), Column("left", format_seconds), Column("top-1", "{:.4f}".format), text_column("", wrap=True),
+    )  # fmt: skip
+    rows = [
+        (
+            one.number,
+            one.network,
+            one.seed,
+            one.state,
+            one.attempts,
+            f"{one.epoch}/{one.epochs}",
+            one.seconds_left,
+            one.accuracy,
+            one.reason,
+        )
+        for one in states
+    ]
+    print_table(Table(columns, rows))
     print(", ".join(f"{count} {name}" for name, count in counts.items()) or "no trials yet")
 
 
@@ -242,10 +244,8 @@ def resume(
               help="A row a trial.")  # fmt: skip
 def export(folder: Path, output: Path) -> None:
     """Write how every trial is, a row each."""
-    import csv
-    import io
-
     from convscale.files import write_json, write_text
+    from convscale.report.tables import Column, Table, as_csv
     from convscale.trials.status import study_status
 
     if output.suffix not in (".csv", ".json"):
@@ -254,9 +254,6 @@ def export(folder: Path, output: Path) -> None:
     if output.suffix == ".json":
         write_json(output, rows)
     else:
-        file = io.StringIO()
-        writer = csv.DictWriter(file, rows[0] if rows else (), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(output, file.getvalue())
+        columns = [Column(key) for key in (rows[0] if rows else ())]
+        write_text(output, as_csv(Table(columns, [list(row.values()) for row in rows])))
     click.echo(f"wrote {output}: {len(rows)} trials", err=True)

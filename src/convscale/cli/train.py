@@ -16,6 +16,7 @@ from convscale.cli.shared import (
     load_network,
     print_json,
     print_notes,
+    print_text,
     print_training,
     recipe_from_options,
     running_options,
@@ -27,6 +28,7 @@ from convscale.cli.shared import (
 )
 from convscale.machine import launched_processes, speaks
 from convscale.preprocessing import MAX_SIZE
+from convscale.progress import tell
 from convscale.recipes import recipe
 from convscale.runs import Decision, Story, require_writable
 
@@ -62,7 +64,7 @@ def command(
     net = load_network(network, resolution=resolution)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
-        click.echo(f"note: the network of {network} with new weights; --weights starts from its own", err=True)
+        tell(f"the network of {network} with new weights; --weights starts from its own")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:
@@ -83,13 +85,13 @@ def command(
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
-        click.echo(f"note: unlike recipe {recipe_name}: {'; '.join(changed)}", err=True)
+        tell(f"unlike recipe {recipe_name}: {'; '.join(changed)}")
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:
             print_json(estimate.as_dict())
         else:
-            print("\n".join(estimate.lines()))
+            print_text(*estimate.lines())
         return
     assert output is not None
     decisions = [Decision("recipe", recipe_name)]

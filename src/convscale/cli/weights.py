@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_table
+from convscale.cli.shared import json_option, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from convscale.dialects.published_weights import Published
@@ -33,19 +33,17 @@ def list_weights(network: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"weights": [_as_dict(row) for row in rows]})
         return
-    from rich.table import Table
+    from convscale.report.tables import Column, Table, text_column
 
-    table = Table("weights", "network", box=None)
-    for heading in ("px", "crop", "classes"):
-        table.add_column(heading, justify="right")
-    table.add_column("padding")
-    table.add_column("licence")
-    for row in rows:
-        one = row.preprocessing
-        table.add_row(
-            row.name, row.network, str(one.size), f"{one.crop:g}", f"{row.classes:,}", row.padding, row.licence
-        )
-    print_table(table)
+    columns = (
+        text_column("weights"), text_column("network"), Column("px"), Column("crop", "{:g}".format),
+        Column("classes", "{:,}".format), text_column("padding"), text_column("licence"),
+    )  # fmt: skip
+    looks = [row.preprocessing for row in rows]
+    print_table(
+        Table(columns, [(row.name, row.network, look.size, look.crop, row.classes, row.padding, row.licence)
+                        for row, look in zip(rows, looks, strict=True)])
+    )  # fmt: skip
 
 
 def _as_dict(row: Published) -> dict[str, Any]:
@@ -75,6 +73,6 @@ def get_weights(name: str, output: Path | None, hub_cache: Path | None, as_json:
     if as_json:
         print_json({"file": str(path), "network": header.network.name, "notes": notes})
         return
-    print(f"{path}: {header.network.name}, {len(header.classes):,} classes")
+    print_text(f"{path}: {header.network.name}, {len(header.classes):,} classes")
     for note in notes:
-        print(f"  {note}")
+        print_text(f"  {note}")

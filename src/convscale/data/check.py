@@ -141,7 +141,7 @@ def check_data(data: str | Path, *, label_column: str = "label", quiet: bool = F
         else:
             if reasons:
                 unusual.append(Finding(name, split, "; ".join(reasons)))
-        progress.step(f"{place + 1:,} of {len(places):,} images")
+        progress.step("checking images", pace=f"{place + 1:,} of {len(places):,}")
 
     def group(kind: Literal["exact", "near"], members: list[int]) -> DuplicateGroup:
         found = [places[member] for member in members]

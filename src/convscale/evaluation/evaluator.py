@@ -21,7 +21,7 @@ from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, place
 from convscale.preprocessing import Preprocessing
-from convscale.progress import Progress
+from convscale.progress import Progress, images_per_second
 from convscale.records import Evaluation, SweepRow
 from convscale.runs import WEIGHTS, Run, weights_file
 
@@ -95,6 +95,11 @@ class _Job:
         """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
         progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
         started = time.perf_counter()
+
+        def show_batch() -> None:
+            seen = min((progress.done_steps + 1) * self.batch, len(self.images))
+            progress.step("evaluating", pace=images_per_second(seen, time.perf_counter() - started))
+
         measured = measure(
             self.model,
             self.images,
@@ -103,9 +108,7 @@ class _Job:
             positions=self.positions,
             batch=self.batch,
             workers=self.workers,
-            each_batch=lambda: progress.step(
-                f"evaluated {min(progress.done_steps * self.batch, len(self.images)):,} images"
-            ),
+            each_batch=show_batch,
             each_image=each_image,
         )
         seconds = time.perf_counter() - started

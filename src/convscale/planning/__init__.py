@@ -1,7 +1,7 @@
 """Budgets, and the planner that finds the network of a law that spends one best."""
 
 from convscale.planning.budget import Budget, format_limit
-from convscale.planning.families import Family, FamilyMember, family, parse_phis
+from convscale.planning.families import Family, FamilyMember, family
 from convscale.planning.planner import Plan, Proposal, plan
 from convscale.planning.resolution import plan_resolution
 
@@ -13,7 +13,6 @@ __all__ = [
     "Proposal",
     "family",
     "format_limit",
-    "parse_phis",
     "plan",
     "plan_resolution",
 ]

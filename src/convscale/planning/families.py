@@ -101,24 +101,5 @@ def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:
     return Family(baseline, law, tuple(members))
 
 
-def parse_phis(text: str) -> list[float]:
-    """phi from text: "0..7" counts by one, "0,0.5,1" lists. Raises ConfigError."""
-    found: list[float] = []
-    low, high = 0, -1
-    try:
-        if ".." in text:
-            low, high = (int(part) for part in text.split(".."))
-        else:
-            found = [float(part) for part in text.split(",")]
-    except ValueError:
-        low, high = 0, -1
-    if high - low >= MAX_MEMBERS:
-        raise ConfigError(f"phi {text} are {high - low + 1:,}", hint=f"{MAX_MEMBERS} at most")
-    found = found or [float(phi) for phi in range(low, high + 1)]
-    if not found:
-        raise ConfigError(f"phi {text!r} is not allowed", hint="a range as 0..7, or a list as 0,0.5,1,2")
-    return found
-
-
 def _listed(phis: Sequence[float]) -> str:
     return ", ".join(f"{phi:g}" for phi in phis[:8]) + (", ..." if len(phis) > 8 else "")

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from convscale.records import CoefficientSearch, SearchedCandidate
+from convscale.report.tables import Column, Table, interval, markdown, text_column
+from convscale.scaling import Scaling
 from convscale.units import format_seconds
 
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
+SHARES = "Shares of the extra cost, by the network's own MACs; = cannot be told from the best"
 
 
 def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
     """The result, a line each; `evidence` is the sentence that it begins with, `command` gives it again."""
     lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{evidence[0].upper()}{evidence[1:]}.", ""]
     lines += ["```", command, "```", ""]
-    lines += ["| | for a doubling of cost | 95 % interval |", "|--|--|--|"]
-    for name, value, (low, high) in zip(DIMENSIONS, found.coefficients, found.interval95, strict=True):
-        lines.append(f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |")
+    lines += markdown(coefficient_table(found))
     lines += [
         "",
         "The intervals hold every finalist that cannot be told from the best; what halving left out takes no part.",
     ]
-    lines += ["", "## Candidates", "", "Shares of the extra cost, by the network's own MACs. **=** cannot be told from "
-              "the best.", "", "| | depth | width | resolution | MACs | steps | top-1 | 95 % | seeds | |",
-              "|--|--|--|--|--|--|--|--|--|--|"]  # fmt: skip
-    equal = {id(one) for one in found.equivalent}
-    ordered = sorted(found.candidates, key=lambda one: (-one.steps, -(one.accuracy or 0)))
-    lines += [_row(one, id(one) in equal) for one in ordered]
+    lines += ["", "## Candidates", "", f"{SHARES}.", "", *markdown(candidate_table(found.candidates, found))]
     lines += ["", "![shares](pictures/ternary.png)", "", "## What the training lengths say", "", *_lengths(found)]
     if found.unreachable:
         lines += ["", "## Directions that cannot be had", ""]
@@ -35,18 +33,38 @@ def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
     return lines
 
 
-def _row(one: SearchedCandidate, equal: bool) -> str:
-    cells = [
-        "**=**" if equal else "",
-        *(f"{share:.2f}" for share in one.candidate.actual),
-        f"{one.candidate.macs:,}",
-        f"{one.steps:,}",
-        "" if one.accuracy is None else f"{one.accuracy:.4f}",
-        "" if one.interval95 is None else f"{one.interval95[0]:.4f} to {one.interval95[1]:.4f}",
-        str(one.seeds),
-        f"{one.state}: {one.failure}" if one.failure else one.state,
-    ]
-    return f"| {' | '.join(cells)} |"
+def coefficient_table(found: CoefficientSearch) -> Table:
+    """alpha, beta and gamma."""
+    columns = (
+        text_column(""), Column("for a doubling of cost", "{:.3f}".format),
+        Column("95 % interval", lambda ends: f"{ends[0]:.3f} to {ends[1]:.3f}"),
+    )  # fmt: skip
+    return Table(columns, list(zip(DIMENSIONS, found.coefficients, found.interval95, strict=True)))
+
+
+def candidate_table(candidates: Sequence[SearchedCandidate], found: CoefficientSearch) -> Table:
+    """`candidates` of a search, the longest trained and best first."""
+    equal = {id(one) for one in found.equivalent}
+    share = "{:.2f}".format
+    columns = (
+        text_column(""), Column("depth", share), Column("width", share), Column("reso\u00adlution", share),
+        Column("scaled by", _factors, detail=1), Column("px"), Column("MACs", "{:,}".format),
+        Column("steps", "{:,}".format, detail=1), Column("top-1", "{:.4f}".format), Column("95 %", interval),
+        Column("seeds"), text_column("", wrap=True, detail=1),
+    )  # fmt: skip
+    rows = [
+        (
+            "=" if id(one) in equal else None, *one.candidate.actual, one.candidate.scaling,
+            one.candidate.network.resolution, one.candidate.macs, one.steps, one.accuracy, one.interval95, one.seeds,
+            f"{one.state}: {one.failure}" if one.failure else one.state,
+        )
+        for one in sorted(candidates, key=lambda one: (-one.steps, -(one.accuracy or 0)))
+    ]  # fmt: skip
+    return Table(columns, rows)
+
+
+def _factors(scaling: Scaling) -> str:
+    return f"{scaling.depth:.2f} {scaling.width:.2f} {scaling.resolution:.2f}"
 
 
 def _lengths(found: CoefficientSearch) -> list[str]:

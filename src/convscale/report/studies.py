@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from convscale.records import PairedDifference, StudyResult, StudyRow
+from convscale.records import PairedDifference, StudyResult
 from convscale.report.quoted import QUOTED
+from convscale.report.tables import Column, Table, as_csv, markdown, text_column
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count
 
-COLUMNS = (
+CSV_COLUMNS = (
     "baseline", "method", "asked", "cost_ratio", "depth", "width", "resolution_factor", "network", "resolution", "macs",
     "params", "epochs", "steps", "accuracy", "low", "high", "seeds", "baseline_accuracy", "device_seconds",
 )  # fmt: skip
@@ -20,15 +19,13 @@ COLUMNS = (
 
 def rows_as_csv(result: StudyResult) -> str:
     """A line a row."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for row in result.rows:
         low, high = row.interval95 or (None, None)
         extra = {"depth": row.scaling["depth"], "width": row.scaling["width"], "low": low, "high": high}
         extra["resolution_factor"] = row.scaling["resolution"]
-        writer.writerow([extra[key] if key in extra else getattr(row, key) for key in COLUMNS])
-    return file.getvalue()
+        rows.append([extra[key] if key in extra else getattr(row, key) for key in CSV_COLUMNS])
+    return as_csv(Table([Column(key) for key in CSV_COLUMNS], rows))
 
 
 def report(result: StudyResult) -> list[str]:
@@ -46,10 +43,12 @@ def report(result: StudyResult) -> list[str]:
     lines += ["", "`convscale study run study.toml -o DIR` gives it again."]
     lines += ["", "## What can be told", "", *conclusions(result)]
     for epochs in reversed(spec.lengths):
-        lines += ["", f"## After {epochs} epochs", "", *_table([row for row in result.rows if row.epochs == epochs])]
-        lines += _differences([one for one in result.differences if one.epochs == epochs])
+        table = row_table(result, epochs)
+        lines += ["", f"## {table.title}", "", *markdown(table)]
+        differences = [one for one in result.differences if one.epochs == epochs]
+        lines += ["", *markdown(difference_table(differences))] if differences else []
     if result.reuses:
-        lines += ["", "## Reusing what is best at a smaller cost", "", *_reuses(result)]
+        lines += ["", "## Reusing what is best at a smaller cost", "", *markdown(reuse_table(result))]
     if result.unreachable:
         lines += ["", "## What cannot be had", ""]
         lines += [
@@ -59,18 +58,7 @@ def report(result: StudyResult) -> list[str]:
     lines += ["", "## Pictures", ""]
     lines += [f"![{name}](pictures/{name}.png)" for name in _pictures(result)]
     if spec.quoted:
-        lines += [
-            "",
-            "Quoted from the paper (ImageNet), not measured here:",
-            "",
-            "| | params | MACs | top-1 |",
-            "|--|--|--|--|",
-        ]
-        lines += [
-            f"| {name} | {format_count(int(params))} | {format_count(int(macs))} | {top1:.3f} |"
-            for family in QUOTED.values()
-            for name, (params, macs, top1) in family.items()
-        ]
+        lines += ["", "Quoted from the paper (ImageNet), not measured here:", "", *markdown(quoted_table())]
     return lines
 
 
@@ -105,56 +93,77 @@ def _sentence(one: PairedDifference) -> str:
     return f"{better} beats {worse} by {100 * abs(one.mean):.1f} points ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _table(rows: Sequence[StudyRow]) -> list[str]:
+def row_table(result: StudyResult, epochs: int) -> Table:
+    """What every network came to after `epochs`."""
+    rows = [row for row in result.rows if row.epochs == epochs]
+    failed = any(row.failures for row in rows)
+    columns = [
+        text_column("baseline"), text_column("method", wrap=True), Column("cost", "{:.2f}x".format), Column("px"),
+        Column("params", format_count), Column("MACs", format_count), Column("steps", "{:,}".format, detail=1),
+        Column("top-1, %", _percent), Column("95 %", _interval), Column("seeds"),
+        Column("baseline's top-1, %", _percent, detail=1), *([text_column("", wrap=True)] if failed else ()),
+    ]  # fmt: skip
     lines = [
-        "| baseline | method | cost | px | params | MACs | steps | top-1, % | 95 % | seeds | baseline's top-1, % |",
-        "|--|--|--|--|--|--|--|--|--|--|--|",
-    ]
-    for row in rows:
-        cells = (
-            row.baseline, row.method, f"{row.cost_ratio:.2f}x", str(row.resolution), format_count(row.params),
-            format_count(row.macs), f"{row.steps:,}", _percent(row.accuracy),
-            "" if row.interval95 is None else f"{_percent(row.interval95[0])} to {_percent(row.interval95[1])}",
-            str(row.seeds) + (f" ({len(row.failures)} failed: {row.failures[0]})" if row.failures else ""),
-            _percent(row.baseline_accuracy),
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        (
+            row.baseline, row.method, row.cost_ratio, row.resolution, row.params, row.macs, row.steps, row.accuracy,
+            row.interval95, row.seeds, row.baseline_accuracy,
+            f"{len(row.failures)} failed: {row.failures[0]}" if row.failures else None,
+        )[: len(columns)]
+        for row in rows
+    ]  # fmt: skip
+    return Table(columns, lines, f"After {epochs} epoch{'s' if epochs > 1 else ''}")
 
 
-def _differences(differences: Sequence[PairedDifference]) -> list[str]:
-    if not differences:
-        return []
-    lines = ["", "| baseline | cost | a - b | points | 95 % | | seeds that would tell |", "|--|--|--|--|--|--|--|"]
-    for one in differences:
-        needed = str(one.seeds_to_tell or "more than 1,000") if one.told == CANNOT_TELL else ""
-        asked = f"{one.asked:g}x" if one.asked else ""
-        cells = (
-            one.baseline,
-            asked,
-            f"{one.a} - {one.b}",
-            f"{100 * one.mean:+.2f}",
-            _interval(one.interval95),
-            one.told,
+def difference_table(differences: Sequence[PairedDifference]) -> Table:
+    """Each pair of methods of one baseline and cost."""
+    columns = (
+        text_column("baseline"), Column("cost", "{:g}x".format), text_column("a - b", wrap=True),
+        Column("points", "{:+.2f}".format), Column("95 %", _signed), text_column(""),
+        Column("seeds that would tell"),
+    )  # fmt: skip
+    rows = [
+        (
+            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.told,
+            (one.seeds_to_tell or "more than 1,000") if one.told == CANNOT_TELL else None,
         )
-        lines.append(f"| {' | '.join(cells)} | {needed} |")
-    return lines
+        for one in differences
+    ]  # fmt: skip
+    return Table(columns, rows)
 
 
-def _reuses(result: StudyResult) -> list[str]:
-    lines = ["| baseline | epochs | best at | is | at | best is | regret, points | 95 % | |", f"|{'--|' * 9}"]
-    for one in result.reuses:
-        cells = (
-            one.baseline, str(one.epochs), f"{one.found_at:g}x", one.reused, f"{one.used_at:g}x", one.own_best,
-            f"{100 * one.regret:.2f}", _interval(one.interval95), one.told,
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def reuse_table(result: StudyResult) -> Table:
+    """What is lost where the best method of one cost is used at another."""
+    columns = (
+        text_column("baseline"), Column("epochs"), Column("best at", "{:g}x".format), text_column("is"),
+        Column("at", "{:g}x".format), text_column("best is"), Column("regret, points", "{:.2f}".format),
+        Column("95 %", _signed), text_column(""),
+    )  # fmt: skip
+    rows = [
+        (
+            one.baseline, one.epochs, one.found_at, one.reused, one.used_at, one.own_best, 100 * one.regret,
+            one.interval95, one.told,
+        )
+        for one in result.reuses
+    ]  # fmt: skip
+    return Table(columns, rows)
 
 
-def _interval(ends: tuple[float, float] | None) -> str:
+def quoted_table() -> Table:
+    """What the paper reports on ImageNet."""
+    columns = (
+        text_column(""), Column("params", format_count), Column("MACs", format_count), Column("top-1", "{:.3f}".format),
+    )  # fmt: skip
+    return Table(columns, [(name, *figures) for family in QUOTED.values() for name, figures in family.items()])
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    """Of an accuracy, in percent."""
+    return f"{_percent(ends[0])} to {_percent(ends[1])}"
+
+
+def _signed(ends: tuple[float, float]) -> str:
     """Of a difference, in points."""
-    return "" if ends is None else f"{100 * ends[0]:+.2f} to {100 * ends[1]:+.2f}"
+    return f"{100 * ends[0]:+.2f} to {100 * ends[1]:+.2f}"
 
 
 def _pictures(result: StudyResult) -> list[str]:
@@ -162,8 +171,8 @@ def _pictures(result: StudyResult) -> list[str]:
     return ["families"] if len(methods) == 1 else list(dict.fromkeys(row.baseline for row in result.rows))
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from convscale.data.loader import Batch, training_batches
 from convscale.errors import NotFiniteError, RunError
 from convscale.evaluation import Measured, measure
 from convscale.nn import load_weights
+from convscale.progress import images_per_second
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
 from convscale.training.checkpoint import load_newest
@@ -21,7 +22,7 @@ from convscale.training.optimizer import is_norm
 from convscale.training.session import PARTS, Session
 from convscale.training.setup import train_classifier_alone
 from convscale.training.step import Outcome, Stepper
-from convscale.units import format_count, format_seconds
+from convscale.units import format_seconds
 
 PREDICTED_AFTER_STEPS = 12
 EVALUATION_SHARE = 0.8  # of a forward pass in training, which also keeps what the backward pass needs
@@ -223,8 +224,7 @@ class Loop:
         seconds = sum(position.epoch_seconds.values())
         images = position.counted_steps * self.job.recipe.batch
         self.session.progress.step(
-            f"epoch {position.epoch + 1}/{self.job.recipe.epochs}  step {position.step}/{self.session.steps}  "
-            f"{format_count(images / max(seconds, 1e-9))} images/s"
+            f"epoch {position.epoch + 1}/{self.job.recipe.epochs}", pace=images_per_second(images, seconds)
         )
 
     def _predict(self) -> None:

@@ -16,7 +16,7 @@ from convscale.errors import DataError, TrainingStopped
 from convscale.interrupts import Interrupts
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
-from convscale.progress import Progress
+from convscale.progress import Progress, images_per_second
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS, ProgressFile, ProgressRecord
 from convscale.runs.progress import Doing
@@ -25,7 +25,6 @@ from convscale.training.board import open_board, show_epoch
 from convscale.training.checkpoint import Checkpoint, checkpoint_name, remove_newer, save_checkpoint
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
-from convscale.units import format_count
 
 PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
 
@@ -129,7 +128,7 @@ class Session:
         self.progress.line(
             f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  "
             f"{'held-out' if self.job.validation is None else 'validation'} top-1 "
-            f"{record.top1:.4f}  {format_count(record.images_per_second)} images/s{parts}"
+            f"{record.top1:.4f}  {images_per_second(record.images_per_second, 1)}{parts}"
         )
 
     @contextmanager

@@ -55,7 +55,7 @@ def _look(session: Session, images: ImageCollection | Stream, progress: Progress
     job, parts = session.job, []
     for seen in look(session.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
         parts.append(seen)
-        progress.step(f"features of the {name} images", len(seen.labels) + len(seen.missing))
+        progress.step(f"features of {name} images", len(seen.labels) + len(seen.missing))
         session.pause(f"while features of the {name} images were computed")
     return _joined(parts)
 

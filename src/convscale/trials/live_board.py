@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from convscale import terminal
 from convscale.costs import cost
+from convscale.progress import time_left, with_bar
+from convscale.report.tables import Column, Table, terminal_lines, text_column
 from convscale.runs import Run
 from convscale.trials.executor import Attempt
 from convscale.trials.trial import Trial, TrialRecord
-from convscale.units import format_seconds
 
 SECONDS_BETWEEN_LINES = 10.0
-ROWS = 12
+SECONDS_BETWEEN_DRAWINGS = 0.5
+ROWS = 12  # of trials that run
 
 
 class Board:
@@ -25,21 +27,15 @@ class Board:
         self.slots, self.quiet = max(slots, 1), quiet
         self.ended: list[TrialRecord] = []
         self.running: dict[int, Attempt] = {}
-        self.started = self.told = time.monotonic()
-        self.live: Any = None
+        self.live = not quiet and bool(self.work) and terminal.takes_codes(sys.stderr)
+        self.started = self.last_shown = time.monotonic()
 
     def __enter__(self) -> Board:
-        if not self.quiet and sys.stderr.isatty() and self.work:
-            from rich.console import Console
-            from rich.live import Live
-
-            self.live = Live(console=Console(stderr=True), refresh_per_second=2, transient=True)
-            self.live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.live is not None:
-            self.live.stop()
+        if self.live:
+            terminal.live.clear()
 
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs."""
@@ -61,51 +57,55 @@ class Board:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        if self.live is not None:
-            self.live.console.print(text, highlight=False, markup=False)
-        elif not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        if not self.quiet:
+            terminal.live.keep(terminal.fitted(text, terminal.width(sys.stderr)))
 
     def show(self) -> None:
         """Show how far it is, when it is time to."""
         now = time.monotonic()
-        if self.quiet or (self.live is None and now - self.told < SECONDS_BETWEEN_LINES):
+        between = SECONDS_BETWEEN_DRAWINGS if self.live else SECONDS_BETWEEN_LINES
+        if self.quiet or now - self.last_shown < between:
             return
-        self.told = now
-        if self.live is not None:
-            self.live.update(self._table())
+        self.last_shown = now
+        if self.live:
+            columns, rows = terminal.size(sys.stderr)
+            table = self._table(min(ROWS, rows - 3))
+            terminal.live.show(self._line(bar=True), *terminal_lines(table, columns - 1))
         else:
             self.note(self._line())
 
     def seconds_left(self) -> float | None:
         """Estimated from the work done so far, None before any: of a trial, MACs times images times epochs."""
-        done = sum(self.work[record.number] for record in self.ended)
-        done += sum(self.work[number] * _share_done(attempt) for number, attempt in self.running.items())
-        if not done:
-            return None
-        return (time.monotonic() - self.started) * (sum(self.work.values()) - done) / done
+        done = self._done()
+        return (time.monotonic() - self.started) * (sum(self.work.values()) - done) / done if done else None
 
-    def _line(self) -> str:
-        left = self.seconds_left()
+    def _done(self) -> float:
+        ended = sum(self.work[record.number] for record in self.ended)
+        return ended + sum(self.work[number] * _share_done(attempt) for number, attempt in self.running.items())
+
+    def _line(self, *, bar: bool = False) -> str:
         failed = sum(record.result is None for record in self.ended)
-        return (
+        counts = (
             f"{len(self.ended)} of {len(self.work)} trials" + (f", {failed} failed" if failed else "")
-            + f", {len(self.running)} running" + ("" if left is None else f"  {format_seconds(left)} left")
+            + f", {len(self.running)} running"
         )  # fmt: skip
+        left = time_left(self.seconds_left())
+        if bar:
+            return with_bar(counts, self._done() / max(sum(self.work.values()), 1e-9), (left,))
+        return "  ".join(filter(None, (counts, left)))
 
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        table = Table(title=self._line(), title_justify="left", box=None)
-        for heading in ("trial", "network", "seed", "epoch", "top-1"):
-            table.add_column(heading, justify="left" if heading == "network" else "right")
-        for number, attempt in sorted(self.running.items())[:ROWS]:
-            epochs = Run(attempt.run).metrics()
-            table.add_row(
-                str(number), attempt.trial.network.name, str(attempt.trial.seed),
-                f"{len(epochs)}/{attempt.trial.recipe.epochs}", f"{epochs[-1].top1:.3f}" if epochs else "",
-            )  # fmt: skip
-        return table
+    def _table(self, rows: int) -> Table:
+        """The trials that run."""
+        shown = []
+        for number, attempt in sorted(self.running.items())[:rows]:
+            trial, epochs = attempt.trial, Run(attempt.run).metrics()
+            epoch = f"{len(epochs)}/{trial.recipe.epochs}"
+            shown.append((number, trial.network.name, trial.seed, epoch, epochs[-1].top1 if epochs else None))
+        return Table(
+            (Column("trial"), text_column("network", wrap=True), Column("seed"), Column("epoch"),
+             Column("top-1", "{:.3f}".format)),
+            shown,
+        )  # fmt: skip
 
 
 def _work(trial: Trial) -> float:

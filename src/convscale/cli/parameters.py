@@ -1,0 +1,62 @@
+"""Options whose values are lists."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import click
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
+    """One number or several, comma separated; a tuple.
+
+    between: the least and the greatest that is allowed. counts: how many may be given. ranges: "0..7" counts by one.
+    example: what to write, for the errors.
+    """
+
+    name = "numbers"
+
+    def __init__(
+        self,
+        kind: type[int] | type[float],
+        example: str,
+        *,
+        between: tuple[float, float] | None = None,
+        counts: Container[int] | None = None,
+        ranges: bool = False,
+    ) -> None:
+        self.kind, self.example, self.between, self.counts, self.ranges = kind, example, between, counts, ranges
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers of a text; a tuple stays as it is. Raises click.BadParameter."""
+        if not isinstance(value, str):
+            return tuple(value)
+        ends = self._ends(value)
+        parts = [part.strip() for part in value.split(",")] if ends is None else []
+        for part in parts:
+            if self._number(part) is None:
+                self.fail(f"{part!r} is not {self._wanted()}; several as {self.example}", param, ctx)
+        count = len(parts) if ends is None else max(ends[1] - ends[0] + 1, 0)
+        if self.counts is not None and count not in self.counts:
+            self.fail(f"{value!r} is {count:,} numbers, which is not allowed: as {self.example}", param, ctx)
+        return tuple(map(self.kind, parts if ends is None else range(ends[0], ends[1] + 1)))
+
+    def _ends(self, text: str) -> tuple[int, int] | None:
+        """Of a range, both included."""
+        low, dots, high = text.partition("..")
+        try:
+            return (int(low), int(high)) if self.ranges and dots else None
+        except ValueError:
+            return None
+
+    def _number(self, part: str) -> float | None:
+        try:
+            number = self.kind(part)
+        except ValueError:
+            return None
+        return number if self.between is None or self.between[0] <= number <= self.between[1] else None
+
+    def _wanted(self) -> str:
+        what = "a whole number" if self.kind is int else "a number"
+        return what if self.between is None else f"{what} from {self.between[0]} to {self.between[1]}"

@@ -27,7 +27,6 @@ from convscale.trials.trial import Trial, TrialResult
 from tests.works import Inline, begin, records_of, result
 
 pytest.importorskip("optuna")
-pytest.importorskip("scipy")
 
 B0 = cs.network("efficientnet-b0")
 SMALL = cs.network("small-mbconv").at_resolution(16)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from convscale.data.images import Stream
-from convscale.data.loader import steps_per_epoch
+from convscale.data.images import Stream, steps_per_epoch
 from convscale.errors import DataError
 from convscale.interrupts import Interrupts
 from convscale.nn import save_weights

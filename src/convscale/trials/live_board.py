@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 ROWS = 12
 
 
-class Board:
+class TrialBoard:
     """Counts trials of a study as they end. `quiet` says nothing at all."""
 
     def __init__(self, trials: Mapping[int, Trial], slots: int, *, quiet: bool) -> None:
@@ -28,7 +28,7 @@ class Board:
         self.started = self.told = time.monotonic()
         self.live: Any = None
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TrialBoard:
         if not self.quiet and sys.stderr.isatty() and self.work:
             from rich.console import Console
             from rich.live import Live
@@ -43,14 +43,13 @@ class Board:
 
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs."""
-        self.running[attempt.number] = attempt
+        self.running[attempt.trial_number] = attempt
 
     def lose(self, attempt: Attempt, reason: str) -> None:
         """An attempt was lost and another will follow."""
-        self.running.pop(attempt.number, None)
-        self.note(
-            f"trial {attempt.number}: attempt {attempt.attempt} was lost ({reason}); it goes on from what it saved"
-        )
+        number = attempt.trial_number
+        self.running.pop(number, None)
+        self.note(f"trial {number}: attempt {attempt.number} was lost ({reason}); it goes on from what it saved")
 
     def end(self, record: TrialRecord) -> None:
         """A trial ended."""

@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 import convscale as cs
+from convscale import optuna_storage
 from convscale.errors import ConfigError, RunError, TrainingStopped
 from convscale.records import DataChoice
 from convscale.runs import Run
-from convscale.trials import store as store_module
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.folders import StudyFolder, hold_study, is_held, require_same_settings
@@ -337,7 +337,7 @@ def test_a_store_that_comes_back_is_waited_for(tmp_path: Path, locked: Callable[
 def test_a_store_that_stays_away_ends_the_study_with_nothing_lost(
     tmp_path: Path, locked: Callable[[], sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "SECONDS_OF_RETRIES", 0.1)
+    monkeypatch.setattr(optuna_storage, "SECONDS_OF_RETRIES", 0.1)
     connections = []
 
     def lock(attempt: Attempt) -> None:
@@ -416,14 +416,14 @@ def test_images_are_drawn_by_the_choice() -> None:
         DataChoice(source="digits", train_images=1)
 
 
-def _short() -> Trial:
+def short(epochs: int = 3) -> Trial:
     (trial,) = trials(1)
     data = DataChoice(source="digits", train_images=320, test_images=100)
-    return replace(trial, recipe=trial.recipe.with_changes(epochs=3), data=data)
+    return replace(trial, recipe=trial.recipe.with_changes(epochs=epochs), data=data)
 
 
 def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
-    trial = _short()
+    trial = short()
     whole = train_trial(trial, tmp_path / "whole")
     run = tmp_path / "study/trials/0000/attempt-1"
 
@@ -461,7 +461,7 @@ def test_a_run_that_was_killed_before_it_was_one_begins_anew(tmp_path: Path) -> 
     run = tmp_path / "attempt-1"
     run.mkdir()
     (run / "network.toml").write_text("half")
-    ended: TrialResult = train_trial(replace(_short(), recipe=_short().recipe.with_changes(epochs=1)), run)
+    ended: TrialResult = train_trial(short(epochs=1), run)
     assert 0 < ended.accuracy < 1 and ended.steps == 10
 
 

@@ -20,7 +20,7 @@ from convscale.figures import draw_ternary
 from convscale.search.coefficients import candidates_at_cost, find_coefficients
 from convscale.statistics import mean_interval, paired_difference
 
-TABLE = Path(__file__).parent.parent / "tests" / "data" / "recorded_grid.json"
+TABLE = Path(__file__).parent.parent / "tests" / "fixtures" / "recorded_grid.json"
 
 
 def main() -> None:

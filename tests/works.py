@@ -13,7 +13,7 @@ from pathlib import Path
 from convscale.errors import DataError
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.trial import Trial, TrialResult
-from convscale.trials.worker import attempt as carry_out
+from convscale.trials.worker import carry_out
 
 TICKS = 20
 

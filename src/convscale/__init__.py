@@ -106,7 +106,7 @@ if TYPE_CHECKING:
         read_coefficients,
         shares_law,
     )
-    from convscale.search.coefficients import Candidates, SearchOptions, SearchSettings, find_coefficients
+    from convscale.search.coefficients import Candidates, SearchSettings, find_coefficients
     from convscale.statistics import OrderChange
     from convscale.studies.coefficients import TrainingSearch, search_by_training
     from convscale.studies.families import FamilyTraining, TrainedMember, train_family
@@ -150,7 +150,7 @@ _HOMES = {
     "scaling": (
         "Coefficients Scaling ScalingLaw compound compound_law law list_laws published read_coefficients shares_law"
     ),
-    "search.coefficients": "Candidates SearchOptions SearchSettings find_coefficients",
+    "search.coefficients": "Candidates SearchSettings find_coefficients",
     "statistics": "OrderChange",
     "studies.coefficients": "TrainingSearch search_by_training",
     "studies.families": "FamilyTraining TrainedMember train_family",
@@ -173,7 +173,7 @@ __all__ = [
     "ImageCollection", "InputError", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer",
     "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "OrderChange",
     "PairedDifference", "Plan", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe",
-    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchOptions", "SearchRow",
+    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
     "SearchSettings", "SearchedCandidate", "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult",
     "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedMember", "TrainingError", "TrainingSearch",
     "TrainingStopped", "Trial", "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader",

@@ -75,7 +75,7 @@ def _spin() -> dict[str, Any]:
 def _load() -> dict[str, Any]:
     load = machine.load_average()
     minutes = dict(zip(("minutes_1", "minutes_5", "minutes_15"), load or (None, None, None), strict=True))
-    return minutes | {"busy": load is not None and load[0] > BUSY_SHARE * machine.cores()}
+    return minutes | {"busy": load is not None and load[0] > BUSY_SHARE * machine.usable_cores()}
 
 
 def _disk(folder: Path) -> dict[str, Any]:
@@ -118,10 +118,10 @@ def _find_problems(report: Diagnosis) -> None:
     available = report.memory["available_bytes"]
     if available is not None and available < MIN_FREE_BYTES:
         problems.append(f"little memory: {format_bytes(available)} available; use a small --batch and no workers")
-    quota = machine.core_quota()
-    if quota is not None and quota < report.threads:
+    quota, usable = machine.core_quota(), machine.usable_cores()
+    if quota is not None and usable < min(report.cores, report.threads):
         problems.append(f"this container grants {quota:g} cores, but {report.threads} threads: set OMP_NUM_THREADS")
-    if report.threads > report.cores:
+    elif report.threads > usable:
         problems.append(f"OMP_NUM_THREADS is {report.threads}, but there are {report.cores} cores")
     if report.load["busy"]:
         advice = f": {report.spin['advice']}" if report.spin["spins"] else ""

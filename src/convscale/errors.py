@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ConvscaleError(Exception):
@@ -34,6 +35,10 @@ class ConvscaleError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it says, not as the arguments of its class, which differ: other processes raise it again."""
+        return _said_again, (type(self), self.message, self.hint), self.__dict__
 
 
 class InputError(ConvscaleError, ValueError):
@@ -93,6 +98,12 @@ class MissingExtraError(ConvscaleError, ImportError):
             f"{purpose} needs {package}, which is not installed",
             hint=f"pip install 'convscale[{extra}]'",
         )
+
+
+def _said_again(kind: type[ConvscaleError], message: str, hint: str) -> ConvscaleError:
+    error = kind.__new__(kind)
+    ConvscaleError.__init__(error, message, hint=hint)
+    return error
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -61,6 +61,13 @@ def core_quota() -> float | None:
         return None
 
 
+def usable_cores() -> int:
+    """Cores that processes of one thread each keep busy here: `cores`, or the whole ones of a container's quota where
+    it grants less; at least 1."""
+    quota = core_quota()
+    return cores() if quota is None else max(1, min(cores(), int(quota)))
+
+
 def load_average() -> tuple[float, float, float] | None:
     """Processes that ran or waited, mean over 1, 5 and 15 minutes; None where the system does not say."""
     try:

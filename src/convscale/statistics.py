@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from convscale.errors import ConfigError, MissingExtraError
+from convscale.errors import ConfigError
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -43,14 +43,14 @@ class Difference:
     pairs: int
 
     @property
-    def tells(self) -> bool:
+    def certain(self) -> bool:
         """Whether the interval leaves out zero; never with fewer than two pairs."""
         return self.interval95 is not None and not self.interval95[0] <= 0 <= self.interval95[1]
 
     @property
-    def told(self) -> str:
+    def verdict(self) -> str:
         """ "a is better", "b is better" or "cannot tell"."""
-        if not self.tells:
+        if not self.certain:
             return CANNOT_TELL
         return "a is better" if self.mean > 0 else "b is better"
 
@@ -59,16 +59,21 @@ class Difference:
 class OrderChange:
     """How the order of candidates moves from one training length to another.
 
-    swapped: of `pairs` pairs, those whose order turns round. told: of these, the ones whose paired difference
-    leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
+    swapped: of `pairs` pairs, those whose order turns round. certain_swaps: of these, the ones whose paired
+    difference leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
     """
 
     candidates: int
     pairs: int
     swapped: int
-    told: int
+    certain_swaps: int
     best_changes: bool
     rank_correlation: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, where certain_swaps is called "told"."""
+        table = asdict(self)
+        return {"told" if name == "certain_swaps" else name: value for name, value in table.items()}
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -79,7 +84,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     if len(values) < 2:
         return Interval(mean, None, 1)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    half = _student_t(len(values) - 1) * spread / math.sqrt(len(values))
+    half = student_t(len(values) - 1) * spread / math.sqrt(len(values))
     return Interval(mean, (mean - half, mean + half), len(values))
 
 
@@ -113,17 +118,17 @@ def order_changes(short: Mapping[Key, Mapping[int, float]], long: Mapping[Key, M
     Accuracies are by candidate, then seed."""
     common = [key for key in long if short.get(key) and long[key]]
     means = {key: (_mean(short[key]), _mean(long[key])) for key in common}
-    swapped = told = 0
+    swapped = certain_swaps = 0
     for a, b in combinations(common, 2):
         if _unnoised(means[a][0] - means[b][0]) * _unnoised(means[a][1] - means[b][1]) < 0:
             swapped += 1
-            told += paired_difference(short[a], short[b]).tells and paired_difference(long[a], long[b]).tells
+            certain_swaps += all(paired_difference(by[a], by[b]).certain for by in (short, long))
     tops = [max((means[key][side] for key in common), default=0.0) for side in (0, 1)]
     leading = [{key for key in common if not _unnoised(means[key][side] - tops[side])} for side in (0, 1)]
     correlation = rank_correlation([means[key][0] for key in common], [means[key][1] for key in common])
     best_changes = bool(common) and not leading[0] & leading[1]  # a tie for the best is no change
     count = len(common)
-    return OrderChange(count, count * (count - 1) // 2, swapped, told, best_changes, correlation)
+    return OrderChange(count, count * (count - 1) // 2, swapped, certain_swaps, best_changes, correlation)
 
 
 def _unnoised(value: float) -> float:
@@ -149,12 +154,10 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return ranks
 
 
-def _student_t(degrees: int) -> float:
+def student_t(degrees: int) -> float:
     """The 97.5 % quantile of Student's t."""
-    try:
-        from scipy.stats import t  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise MissingExtraError("scipy", "study", "a confidence interval") from None
+    from scipy.stats import t  # takes half a second to load
+
     return float(t.ppf(0.975, degrees))
 
 

@@ -124,7 +124,7 @@ def test_the_public_names_are_pinned() -> None:
         "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
         "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan", "Prediction",
         "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling",
-        "ScalingLaw", "SearchGrid", "SearchOptions", "SearchRow", "SearchSettings", "SearchedCandidate",
+        "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchedCandidate",
         "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec",
         "SweepRow", "TrainRecord", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped",
         "Trial", "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",

@@ -101,6 +101,16 @@ def test_what_would_fail_is_told(
     assert "scikit-learn missing: pip install 'convscale[digits]'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("quota", "usable"), [(None, 4), (0.5, 1), (1.0, 1), (1.9, 1), (2.0, 2), (4.0, 4), (64.0, 4)])
+def test_cores_that_a_container_grants(monkeypatch: pytest.MonkeyPatch, quota: float | None, usable: int) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "core_quota", lambda: quota)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert machine.usable_cores() == usable
+    problems = diagnosis.diagnose(doctor._look_at_torch).problems
+    assert any("this container grants" in problem for problem in problems) == (usable < 4)
+
+
 def test_threads_beyond_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64,2")
     monkeypatch.setattr(machine, "cores", lambda: 2)

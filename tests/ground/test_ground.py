@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -16,7 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convscale import files, units
-from convscale.errors import ConfigError, ConvscaleError, InputError, UnitError, UnknownNameError
+from convscale.errors import (
+    ConfigError,
+    ConvscaleError,
+    InputError,
+    MissingExtraError,
+    TrainingStopped,
+    UnitError,
+    UnknownNameError,
+)
 from convscale.schema import FLATTEN, from_table, to_table
 
 
@@ -212,3 +223,39 @@ def test_a_killed_write_leaves_a_whole_file(tmp_path: Path) -> None:
 def test_written_files_are_readable_by_others(tmp_path: Path) -> None:
     files.write_text(tmp_path / "file", "x")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+# Errors travel between processes
+
+
+def every_kind(kind: type[ConvscaleError] = ConvscaleError) -> Iterator[type[ConvscaleError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from every_kind(below)
+
+
+MADE = {
+    UnknownNameError: lambda: UnknownNameError("network", "efficientnet-b9", ["efficientnet-b8"]),
+    TrainingStopped: lambda: TrainingStopped("SIGTERM in epoch 3", 15, hint="convscale resume run"),
+    MissingExtraError: lambda: MissingExtraError("ray", "cluster", "trials on several machines"),
+}
+
+
+@pytest.mark.parametrize("kind", list(dict.fromkeys(every_kind())), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy], ids=["pickle", "copy"])
+def test_an_error_says_the_same_in_another_process(
+    kind: type[ConvscaleError], again: Callable[[ConvscaleError], ConvscaleError]
+) -> None:
+    error = MADE.get(kind, lambda: kind("what is wrong", hint="what to do"))()
+    error.add_note("seen by process 1")
+    other = again(error)
+    assert type(other) is kind and str(other) == str(error) and other.args == error.args
+    assert (other.message, other.hint, other.exit_code) == (error.message, error.hint, error.exit_code)
+    assert other.__notes__ == ["seen by process 1"]
+    if isinstance(error, ImportError):
+        assert isinstance(other, ImportError) and other.msg == error.msg
+
+
+def test_a_signals_exit_code_travels() -> None:
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        assert pickle.loads(pickle.dumps(TrainingStopped("stopped", number))).exit_code == code

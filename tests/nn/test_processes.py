@@ -529,6 +529,14 @@ def test_what_one_tells_reaches_all() -> None:
 
             with pytest.raises(UnknownNameError, match="unknown network 'b9'"):
                 processes.together(work)
+
+            def stop() -> None:
+                if rank == 2:
+                    raise TrainingStopped("SIGTERM in epoch 3", signal.SIGTERM, hint="go on with it")
+
+            with pytest.raises(TrainingStopped, match="SIGTERM in epoch 3 .go on with it") as stopped:
+                processes.together(stop)
+            assert stopped.value.exit_code == 143
         return 0
 
     assert side_by_side(child, 3) == [0, 0, 0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from convscale.cli.coefficients import command as coefficients_command
 from convscale.cli.family import PHIS
 from convscale.cli.family import command as family_command
 from convscale.cli.plan import command as plan_command
+from convscale.cli.study import command as study_command
 from convscale.errors import ConfigError, RunError
 from convscale.planning import family
 from convscale.records import DataChoice
@@ -28,7 +31,6 @@ from convscale.trials.trial import Trial, TrialResult
 from tests.works import Inline, begin, records_of, result
 
 pytest.importorskip("optuna")
-pytest.importorskip("scipy")
 
 B0 = cs.network("efficientnet-b0")
 SMALL = cs.network("small-mbconv").at_resolution(16)
@@ -204,6 +206,33 @@ def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None
     assert len(executor.started) == 6 and not again.started
     with pytest.raises(RunError, match="other settings: seeds was 3, is now 4"):
         train_family(family_training(seeds=4), tmp_path / "f", again, quiet=True)
+
+
+def test_a_family_that_is_resumed_keeps_its_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def here(*options: object) -> Iterator[Inline]:
+        yield Inline(growing)
+
+    monkeypatch.setattr("convscale.cli.family.executor", here)
+    monkeypatch.setattr("convscale.cli.study.executor", here)
+    words = ["small-mbconv", "--phi", "0..1", "--coefficients", "1.3,1.1,1.05", "--train", "--data", "digits",
+             "--images", "100", "--recipe", "digits", "--seeds", "2", "-q", "-o", tmp_path]  # fmt: skip
+    first = json_of(family_command, *words)
+    assert "as given" in first["evidence"]
+    assert json.loads((tmp_path / "settings.json").read_text())["evidence"] == first["evidence"]
+    assert json_of(study_command, "resume", tmp_path, "-q") == first
+    assert json.loads((tmp_path / "family.json").read_text()) == first
+    assert json_of(family_command, *words) == first
+
+    settings = json.loads((tmp_path / "settings.json").read_text())  # as a version that kept no evidence left it
+    del settings["evidence"]
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    resumed = json_of(study_command, "resume", tmp_path, "-q")
+    assert resumed["members"] == first["members"]
+    assert resumed["evidence"] == (
+        "depth 1.3, width 1.1, resolution 1.05 at phi 1, as recorded in settings.json"
+    )  # fmt: skip
+    assert json_of(family_command, *words) == first  # the command says it again, and is not another training
 
 
 def test_training_a_family_needs_images_and_a_folder(tmp_path: Path) -> None:

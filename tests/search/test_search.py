@@ -6,36 +6,40 @@ from __future__ import annotations
 import json
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
+from scipy import stats as scipy_stats
 
 import convscale as cs
-from convscale.errors import BudgetError, ConfigError, TrainingError
+from convscale import optuna_storage
+from convscale.errors import BudgetError, ConfigError, RunError, TrainingError, UnknownNameError
 from convscale.networks import ConvNet
 from convscale.records import CoefficientSearch
 from convscale.records.coefficients import Shares
 from convscale.scaling import Scaling, scale
 from convscale.search.coefficients import (
     Candidates,
+    SearchSettings,
     actual_shares,
     candidates_at_cost,
     find_coefficients,
     grid_candidates,
-    halving,
     search_coefficients,
 )
 from convscale.search.coefficients import settings as search_settings
-from convscale.search.coefficients.affordable import Schedule, affordable_probe, fit_schedule, spread
-from convscale.search.coefficients.candidates import distance
-from convscale.search.questions import Outcome, Question, planted
+from convscale.search.coefficients.candidates import share_distance
+from convscale.search.coefficients.halving import best_of, survivors
+from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
+from convscale.search.questions import Outcome, Question, evaluator_of
 from convscale.statistics import CANNOT_TELL, mean_interval, order_changes, paired_difference, rank_correlation
 
-pytest.importorskip("optuna")
-scipy_stats = pytest.importorskip("scipy.stats")
+optuna = pytest.importorskip("optuna")
 
 LENGTHS = (100, 300, 900)
 Evaluate = Callable[[ConvNet, int, int], float]
@@ -101,7 +105,7 @@ def test_candidates_are_distinct_and_of_one_true_cost() -> None:
     for one in found:
         assert 0.98 * target <= one.macs == cs.cost(one.network).macs <= target
         assert scale(baseline, one.scaling) == one.network
-        assert distance(one.shares, one.actual) <= 0.25 + 1e-9
+        assert share_distance(one.shares, one.actual) <= 0.25 + 1e-9
         assert math.isclose(sum(one.actual), 1)
 
 
@@ -204,10 +208,10 @@ def test_a_paired_difference_uses_common_seeds_and_says_when_it_cannot_tell() ->
     difference = paired_difference(a, b)
     assert difference.pairs == 3
     assert difference.mean == pytest.approx(0.0193, abs=1e-4)
-    assert difference.told == "a is better"
-    assert paired_difference(b, a).told == "b is better"
-    assert paired_difference({0: 0.7}, {0: 0.1}).told == CANNOT_TELL
-    assert paired_difference(a, a).told == CANNOT_TELL
+    assert difference.verdict == "a is better"
+    assert paired_difference(b, a).verdict == "b is better"
+    assert paired_difference({0: 0.7}, {0: 0.1}).verdict == CANNOT_TELL
+    assert paired_difference(a, a).verdict == CANNOT_TELL
     with pytest.raises(ConfigError, match="share no seed"):
         paired_difference({0: 0.5}, {1: 0.5})
 
@@ -226,9 +230,9 @@ def test_order_changes_tell_a_real_swap_from_a_doubtful_one() -> None:
     long = {"w": {0: 0.65, 1: 0.651}, "c": {0: 0.67, 1: 0.6705}, "d": {0: 0.5, 1: 0.5}}
     change = order_changes(short, long)
     assert (change.candidates, change.pairs, change.swapped, change.best_changes) == (3, 3, 1, True)
-    assert change.told == 1
+    assert change.certain_swaps == 1
     doubtful = order_changes(short, {**long, "c": {0: 0.60, 1: 0.7205}})
-    assert (doubtful.swapped, doubtful.told) == (1, 0)
+    assert (doubtful.swapped, doubtful.certain_swaps) == (1, 0)
     assert order_changes({}, long).rank_correlation is None
 
 
@@ -253,7 +257,7 @@ def test_without_noise_the_optimum_is_found_exactly(best: Shares) -> None:
 def test_with_noise_the_optimum_is_among_the_equivalent_or_a_step_away(best: Shares) -> None:
     for repetition in range(3):
         found = _search(_towards(best, noise=0.005, repetition=repetition))
-        near = min(distance(one.candidate.actual, _nearest(best)) for one in found.equivalent)
+        near = min(share_distance(one.candidate.actual, _nearest(best)) for one in found.equivalent)
         assert near <= 0.25
         assert found.equivalent[0] is found.best
         for (low, high), own in zip(found.interval95, found.coefficients, strict=True):
@@ -287,20 +291,20 @@ def test_where_short_trainings_mislead_halving_starts_later_and_finds_the_optimu
 def test_where_short_trainings_lean_a_little_the_optimum_is_still_a_step_away_at_most(bias: float) -> None:
     best = (1 / 3, 1 / 3, 1 / 3)
     found = _search(_towards(best, width_bias=bias))
-    assert distance(found.best.candidate.actual, _nearest(best)) <= 0.25
+    assert share_distance(found.best.candidate.actual, _nearest(best)) <= 0.25
 
 
 def test_an_order_that_changes_between_lengths_is_reported() -> None:
-    told = _search(_towards((1 / 3, 1 / 3, 1 / 3), width_bias=0.5)).order
-    assert told.swapped > 0
-    assert told.best_changes
+    moved = _search(_towards((1 / 3, 1 / 3, 1 / 3), width_bias=0.5)).order
+    assert moved.swapped > 0
+    assert moved.best_changes
     steady = _search(_towards((1 / 3, 1 / 3, 1 / 3))).order
     assert (steady.swapped, steady.best_changes) == (0, False)
 
 
 def test_rungs_are_paired_and_no_question_is_asked_twice() -> None:
     asked: list[Question] = []
-    inner = planted(_towards((0.5, 0.25, 0.25), noise=0.002))
+    inner = evaluator_of(_towards((0.5, 0.25, 0.25), noise=0.002))
 
     def evaluator(questions: list[Question]) -> list[Outcome]:
         asked.extend(questions)
@@ -448,26 +452,26 @@ def test_on_a_recorded_grid_the_pick_is_within_noise_of_the_best_for_a_quarter(s
         }
         found = _search(evaluate, share_step=step)
         top = max(full, key=lambda network: sum(full[network].values()))
-        within += not paired_difference(full[top], full[found.best.candidate.network]).tells
+        within += not paired_difference(full[top], full[found.best.candidate.network]).certain
         most = max(most, found.share_of_full_grid)
     assert within >= 19
     assert most <= 0.25
 
 
-def test_a_schedule_keeps_its_budget_where_one_does() -> None:
-    asked = Schedule(LENGTHS, 0, seeds=3, reduction=3, keep=3, final_seeds=5)
+def test_a_plan_keeps_its_budget_where_one_does() -> None:
+    asked = HalvingPlan(LENGTHS, 0, seeds=3, reduction=3, keep=3, final_seeds=5)
     # 28 candidates: 28 and 10 with 3 seeds, 4 with 3 at the last length, 3 of them with 2 more.
     assert asked.cost(28) == 28 * 3 * 100 + 10 * 3 * 300 + 4 * 3 * 900 + 3 * 2 * 900
-    assert fit_schedule(28, asked, 1e9) == asked
-    tight = fit_schedule(28, asked, 20_000)
+    assert affordable_halving(28, asked, 1e9) == asked
+    tight = affordable_halving(28, asked, 20_000)
     assert tight.cost(28) <= 20_000
     assert tight.seeds < 3
-    assert fit_schedule(28, asked, 0).keep == 2
+    assert affordable_halving(28, asked, 0).keep == 2
     assert replace(asked, probed=5).cost(28) == asked.cost(28) - 5 * 100
-    cheapest = fit_schedule(28, replace(asked, probed=5), 0)
+    cheapest = affordable_halving(28, replace(asked, probed=5), 0)
     assert (cheapest.final_seeds, cheapest.probed) == (3, 5)  # the budget is broken by as little as can be
     late = replace(asked, start=2)
-    assert fit_schedule(28, late, 0).final_seeds == 5  # but not where short trainings cannot be trusted
+    assert affordable_halving(28, late, 0).final_seeds == 5  # but not where short trainings cannot be trusted
 
 
 def test_a_probe_takes_no_more_than_its_share_but_is_no_fewer_than_four() -> None:
@@ -480,18 +484,56 @@ def test_a_probe_takes_no_more_than_its_share_but_is_no_fewer_than_four() -> Non
 
 def test_the_probe_is_spread_over_the_directions() -> None:
     found = _candidates().found
-    chosen = [found[index].actual for index in spread(found, 4, seed=3)]
+    chosen = [found[index].actual for index in far_apart(found, 4, seed=3)]
     assert len(set(chosen)) == 4
     for corner in range(3):
         assert max(actual[corner] for actual in chosen) > 0.7
 
 
-# The store
+def test_the_best_of_a_rung_go_on_and_ties_go_to_the_earlier() -> None:
+    means = dict(enumerate([0.1, 0.9, 0.3, 0.8, 0.8, 0.2, 0.5, 0.4, 0.0]))
+    assert best_of(means, survivors(9, 3, 2)) == [1, 3, 4]
+    assert best_of(means, 2) == [1, 3]
+    assert [survivors(9, 3, keep) for keep in (2, 5, 20)] == [3, 5, 9]
 
 
-def test_the_store_holds_every_trial_with_its_end_and_is_rebuilt(tmp_path: Path) -> None:
-    import optuna
+def test_settings_are_given_whole_or_by_name() -> None:
+    evaluate = _towards((0.5, 0.25, 0.25))
+    whole = SearchSettings(lengths=LENGTHS, cost=4.0, share_step=0.25)
+    found = find_coefficients(cs.network("small-mbconv"), evaluate, settings=whole)
+    assert found.coefficients == _search(evaluate).coefficients
+    with pytest.raises(ConfigError, match="settings and cost are both given"):
+        find_coefficients(cs.network("small-mbconv"), evaluate, settings=whole, cost=2.0)
+    with pytest.raises(UnknownNameError, match="'final_seeds'"):
+        _search(evaluate, finalseeds=4)
+    with pytest.raises(ConfigError, match="needs lengths"):
+        find_coefficients(cs.network("small-mbconv"), evaluate, cost=4.0)
 
+
+# Optuna, where it is asked for
+
+WITHOUT_OPTUNA = """
+import sys
+sys.modules["optuna"] = sys.modules["sqlalchemy"] = None  # importing them fails
+import convscale as cs
+net = cs.network("small-mbconv")
+options = {"lengths": [10, 30], "cost": 4, "share_step": 0.5}
+found = cs.find_coefficients(net, lambda network, seed, steps: network.stages[-1].channels / 1000, **options)
+assert found.beta > found.alpha
+try:
+    cs.find_coefficients(net, lambda *question: 1 / 0, storage="sqlite:///none.db", **options)
+except cs.ConvscaleError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_search_over_a_function_needs_no_optuna() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_OPTUNA], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("MissingExtraError storage= needs optuna") and "convscale[study]" in done.stdout
+
+
+def test_the_storage_holds_every_candidate_with_its_end_and_is_written_anew(tmp_path: Path) -> None:
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'search.db'}")
     sound = _towards((0.5, 0.25, 0.25), noise=0.002)
     broken = _candidates().found[0].network
@@ -506,17 +548,17 @@ def test_the_store_holds_every_trial_with_its_end_and_is_rebuilt(tmp_path: Path)
     study = optuna.load_study(study_name=name, storage=storage)
     states = {"finalist": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     assert [trial.state.name for trial in study.trials] == [states[one.state] for one in again.candidates]
+    assert {"COMPLETE", "PRUNED", "FAIL"} == {trial.state.name for trial in study.trials}
     assert "the accuracy is nan" in study.trials[0].user_attrs["failure"]
     assert study.best_trial.number == again.candidates.index(again.best)
+    assert study.best_value == again.best.accuracy
     assert study.best_trial.user_attrs["shares"] == list(again.best.candidate.shares)
+    assert set(study.best_trial.intermediate_values) == set(again.best.accuracies)
     storage.remove_session()
     storage.engine.dispose()
 
 
-def test_a_store_that_goes_away_is_tried_again_then_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import optuna
-
-    monkeypatch.setattr(halving, "STORE_WAIT_SECONDS", 0.0)
+def test_a_storage_that_goes_away_is_tried_again_then_named(monkeypatch: pytest.MonkeyPatch) -> None:
     left = [2]
 
     def shaky() -> str:
@@ -525,24 +567,28 @@ def test_a_store_that_goes_away_is_tried_again_then_named(monkeypatch: pytest.Mo
             raise optuna.exceptions.StorageInternalError("database is locked")
         return "there"
 
-    assert halving.stored(shaky) == "there"
+    assert optuna_storage.retried(shaky, "search.db", "wait") == "there"
+    monkeypatch.setattr(optuna_storage, "SECONDS_OF_RETRIES", 0.0)
     left[0] = 99
-    with pytest.raises(TrainingError, match="database is locked"):
-        halving.stored(shaky)
-    with pytest.raises(TrainingError, match="store of the search is away"):
-        _search(_towards((1, 0, 0)), storage=f"sqlite:///{tmp_path}/no/such/folder/search.db")
-    with pytest.raises(ConfigError, match="storage"):
-        _search(_towards((1, 0, 0)), storage="nonsense")
+    with pytest.raises(RunError, match="search.db: the store does not answer .*database is locked.*wait"):
+        optuna_storage.retried(shaky, "search.db", "wait")
+    with pytest.raises(ZeroDivisionError):
+        optuna_storage.retried(lambda: 1 / 0, "search.db", "wait")
 
 
-def test_the_pruner_keeps_the_best_of_a_rung() -> None:
-    import optuna
-
-    study = optuna.create_study(direction="maximize", pruner=halving.paired_halving(reduction=3, keep=2))
-    trials = [study.ask() for _ in range(9)]
-    for trial, value in zip(trials, [0.1, 0.9, 0.3, 0.8, 0.8, 0.2, 0.5, 0.4, 0.0], strict=True):
-        trial.report(value, 100)
-    kept = [trial.number for trial in trials if not trial.should_prune()]
-    assert kept == [1, 3, 4]
-    with pytest.raises(ConfigError, match="halving"):
-        halving.paired_halving(reduction=1)
+@pytest.mark.parametrize(
+    ("storage", "error", "words"),
+    [
+        ("sqlite:///{}/no/such/folder/search.db", RunError, "the store does not answer"),
+        ("nonsense", ConfigError, "storage 'nonsense'"),
+        ("nosuchdialect:///file", ConfigError, "storage 'nosuchdialect"),
+    ],
+)
+def test_no_search_is_made_for_a_storage_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str, error: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(optuna_storage, "SECONDS_OF_RETRIES", 0.1)
+    asked: list[int] = []
+    with pytest.raises(error, match=words):
+        _search(lambda network, seed, steps: asked.append(seed) or 0.5, storage=storage.format(tmp_path))  # type: ignore[func-returns-value]
+    assert not asked

@@ -233,7 +233,7 @@ def test_a_half_done_study_goes_on(tmp_path: Path) -> None:
         pass
 
     def stop(attempt: Any) -> None:
-        if attempt.number == 7:
+        if attempt.trial_number == 7:
             raise Enough
 
     with pytest.raises(Enough):

@@ -139,7 +139,7 @@ def test_a_node_that_cannot_see_the_folder_ends_the_study(
     """Nothing is recorded as a trial's failure; the study goes on where the folder can be seen."""
     attempt = TrialFolder.attempt
     monkeypatch.setattr(TrialFolder, "attempt", lambda self, number: Path("/elsewhere") / attempt(self, number).name)
-    monkeypatch.setattr(TrialFolder, "next_attempt", lambda self: 1)
+    monkeypatch.setattr(TrialFolder, "begin_attempt", lambda self: 1)
     with (
         closing(ClusterExecutor(cluster.address, work=works.quick)) as executor,
         pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere is not there on"),

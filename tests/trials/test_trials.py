@@ -20,13 +20,13 @@ from pathlib import Path
 import pytest
 
 import convscale as cs
+from convscale import optuna_storage
 from convscale.errors import ConfigError, RunError, TrainingStopped
 from convscale.records import DataChoice
 from convscale.runs import ProgressFile, ProgressRecord, Run
-from convscale.trials import store as store_module
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
-from convscale.trials.folders import Holding, StudyFolder, is_held, require_same_settings
+from convscale.trials.folders import StudyFolder, hold_study, is_held, require_same_settings
 from convscale.trials.local import LocalExecutor
 from convscale.trials.status import study_status
 from convscale.trials.store import Store
@@ -218,8 +218,8 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_only_one_process_owns_a_study(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from convscale.trials.folders import Holding\n"
-    code += "with Holding(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from convscale.trials.folders import hold_study\n"
+    code += "with hold_study(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -230,7 +230,7 @@ def test_only_one_process_owns_a_study(tmp_path: Path) -> None:
     holder.kill()
     holder.communicate()
     (tmp_path / "link").symlink_to(tmp_path)
-    with Holding(tmp_path), Holding(tmp_path):
+    with hold_study(tmp_path), hold_study(tmp_path):
         assert is_held(tmp_path / "link") and is_held(tmp_path / "trials" / "..")
         assert len(run_trials(tmp_path, trials(1), Inline(), quiet=True)) == 1
 
@@ -337,7 +337,7 @@ def test_a_store_that_comes_back_is_waited_for(tmp_path: Path, locked: Callable[
 def test_a_store_that_stays_away_ends_the_study_with_nothing_lost(
     tmp_path: Path, locked: Callable[[], sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "SECONDS_OF_RETRIES", 0.1)
+    monkeypatch.setattr(optuna_storage, "SECONDS_OF_RETRIES", 0.1)
     connections = []
 
     def lock(attempt: Attempt) -> None:
@@ -361,7 +361,7 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
     run_trials(tmp_path / "study", trials(2), Inline(), storage=address, quiet=True)
     assert not (tmp_path / "study/study.sqlite").exists()
     assert len(optuna.get_all_study_names(address)) == 1
-    with Holding(tmp_path / "study") as folder:
+    with hold_study(tmp_path / "study") as folder:
         assert len(Store(folder, address).known) == 2
 
 
@@ -381,7 +381,7 @@ def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no study here"):
         study_status(tmp_path)
     run_trials(tmp_path, trials(2), Inline(works.odd), quiet=True)
-    with Holding(tmp_path) as folder:
+    with hold_study(tmp_path) as folder:
         folder.add(trials(8)[7])
         begun = folder.add(trials(9)[8])
         works.begin(begun.attempt(1))
@@ -423,14 +423,14 @@ def test_images_are_drawn_by_the_choice() -> None:
         DataChoice(source="digits", train_images=1)
 
 
-def _short() -> Trial:
+def short(epochs: int = 3) -> Trial:
     (trial,) = trials(1)
     data = DataChoice(source="digits", train_images=320, test_images=100)
-    return replace(trial, recipe=trial.recipe.with_changes(epochs=3), data=data)
+    return replace(trial, recipe=trial.recipe.with_changes(epochs=epochs), data=data)
 
 
 def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
-    trial = _short()
+    trial = short()
     whole = train_trial(trial, tmp_path / "whole")
     run = tmp_path / "study/trials/0000/attempt-1"
 
@@ -468,20 +468,20 @@ def test_a_run_that_was_killed_before_it_was_one_begins_anew(tmp_path: Path) -> 
     run = tmp_path / "attempt-1"
     run.mkdir()
     (run / "network.toml").write_text("half")
-    ended: TrialResult = train_trial(replace(_short(), recipe=_short().recipe.with_changes(epochs=1)), run)
+    ended: TrialResult = train_trial(short(epochs=1), run)
     assert 0 < ended.accuracy < 1 and ended.steps == 10
 
 
 def test_the_folder_gives_a_lost_attempts_checkpoints_to_the_next(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path)
     folder = study.add(trials(1)[0])
-    assert folder.next_attempt() == 1
+    assert folder.begin_attempt() == 1
     first = folder.attempt(1)
     works.begin(first)
     (first / "checkpoints/step-1").mkdir(parents=True)
     (first / "checkpoints/step-1/state").write_text("one")
     (first / "metrics.jsonl").write_text("a\n")
-    assert folder.next_attempt() == 2
+    assert folder.begin_attempt() == 2
     with (first / "metrics.jsonl").open("a") as file:
         file.write("the orphan\n")
     second = folder.attempt(2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -21,22 +23,47 @@ from convscale.cli.shared import (
     seed_option,
     set_option,
 )
+from convscale.search.coefficients.settings import Method, SearchSettings
 
 if TYPE_CHECKING:
     from convscale.records import CoefficientSearch
     from convscale.studies.coefficients import TrainingSearch
 
-OPTIONS = (
-    "cost", "method", "seeds", "final_seeds", "share_step", "step", "tolerance", "reduction", "keep", "probe", "trust",
-    "budget", "seed",
-)  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+
+HELP = {  # of the fields of SearchSettings that are options here, in the order of `--help`
+    "cost": "Of the candidates, times the baseline's.",
+    "method": "shares: equal true cost; grid: the paper's step 1 as written.",
+    "share_step": "Between shares of extra cost.",
+    "step": "Of the grid.",
+    "tolerance": "Of the grid: how far alpha beta^2 gamma^2 may be from the cost.",
+    "seeds": "Paired seeds of a rung.",
+    "final_seeds": "Seeds of the finalists.",
+    "reduction": "The best 1/N of a rung go on.",
+    "keep": "At least so many go on.",
+    "probe": "Candidates that check the first length.",
+    "trust": "Rank correlation that it needs.",
+    "budget": "Share of the full grid's training.",
+}
+SHOWN = {"share_step": "1/6"}  # defaults that read better so
+
+
+def search_options(command: F) -> F:
+    """Add the options of the search, with the types and defaults of SearchSettings."""
+    defaults = {field.name: field.default for field in fields(SearchSettings)}
+    for name, text in reversed(HELP.items()):
+        default = defaults[name]
+        kind = click.Choice(get_args(Method)) if name == "method" else type(default)
+        command = click.option(
+            f"--{name.replace('_', '-')}", type=kind, default=default, show_default=SHOWN.get(name, True), help=text
+        )(command)
+    return command
 
 
 @click.command()
 @click.argument("baseline")
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
-@click.option("--cost", type=float, default=2.0, show_default=True, help="Of the candidates, times the baseline's.")
 @click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
@@ -50,29 +77,7 @@ OPTIONS = (
     metavar="E,E,...",
     help="Training lengths in epochs, two at least.",
 )
-@click.option(
-    "--method",
-    type=click.Choice(["shares", "grid"]),
-    default="shares",
-    show_default=True,
-    help="shares: equal true cost; grid: the paper's step 1 as written.",
-)
-@click.option("--share-step", type=float, default=1 / 6, show_default="1/6", help="Between shares of extra cost.")
-@click.option("--step", type=float, default=0.05, show_default=True, help="Of the grid.")
-@click.option(
-    "--tolerance",
-    type=float,
-    default=0.1,
-    show_default=True,
-    help="Of the grid: how far alpha beta^2 gamma^2 may be from the cost.",
-)
-@click.option("--seeds", type=int, default=3, show_default=True, help="Paired seeds of a rung.")
-@click.option("--final-seeds", type=int, default=5, show_default=True, help="Seeds of the finalists.")
-@click.option("--reduction", type=int, default=3, show_default=True, help="The best 1/N of a rung go on.")
-@click.option("--keep", type=int, default=3, show_default=True, help="At least so many go on.")
-@click.option("--probe", type=int, default=5, show_default=True, help="Candidates that check the first length.")
-@click.option("--trust", type=float, default=0.7, show_default=True, help="Rank correlation that it needs.")
-@click.option("--budget", type=float, default=0.25, show_default=True, help="Share of the full grid's training.")
+@search_options
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")

@@ -99,6 +99,7 @@ def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **op
         data=data_choice(options["data"], options["label_column"], options["images"], options["test_images"]),
         recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, options["settings"]),
         seeds=options["seeds"],
+        evidence=evidence,
     )
     with executor(*(options[key] for key in ("workers", "threads", "cluster", "cpus", "gpus"))) as slots:
         if options["dry_run"]:

@@ -229,9 +229,8 @@ def resume(
             training = read_family_training(folder)
             trained = train_family(training, folder, slots, storage=storage, quiet=quiet)
             law = training.law
-            evidence = (
-                f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1, resumed"
-            )
+            numbers = f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1"
+            evidence = training.evidence or f"{numbers}, as recorded in settings.json"
             finish(training, trained, folder, evidence, as_json)
             return
         result = resume_study(folder, slots, storage=storage, quiet=quiet)

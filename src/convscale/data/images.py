@@ -231,6 +231,13 @@ class Kept:
         return found
 
 
+def steps_per_epoch(images: ImageCollection | Stream, batch: int, world: int = 1) -> int:
+    """Whole batches in an epoch of `world` processes together, at least one."""
+    if isinstance(images, Stream) and world > 1:
+        return max(1, min(images.length(rank, world) for rank in range(world)) // (batch // world))
+    return max(1, len(images) // batch)
+
+
 def read_image(path: Path) -> Image.Image:
     """Open an image file, as `open_image`."""
     return open_image(_read(path), str(path))

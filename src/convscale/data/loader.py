@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from convscale.data.images import ImageCollection, Stream
+from convscale.data.images import ImageCollection, Stream, steps_per_epoch
 from convscale.data.views import Streamed, View, Views, source_for
 from convscale.errors import TrainingError
 from convscale.preprocessing import Preprocessing
@@ -231,13 +231,6 @@ def _collate_filled(views: list[View]) -> Batch:
     fill = torch.arange(len(batch.missing)) % len(batch.labels)
     pixels, labels = batch.pixels[fill], batch.labels[fill]
     return Batch(torch.cat([batch.pixels, pixels]), torch.cat([batch.labels, labels]), batch.missing)
-
-
-def steps_per_epoch(images: ImageCollection | Stream, batch: int, world: int = 1) -> int:
-    """Whole batches in an epoch of `world` processes together, at least one."""
-    if isinstance(images, Stream) and world > 1:
-        return max(1, min(images.length(rank, world) for rank in range(world)) // (batch // world))
-    return max(1, len(images) // batch)
 
 
 class Normalise:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from convscale.errors import ConvscaleError, TrainingError, TrainingStopped
@@ -134,18 +134,15 @@ class Processes:
         if self.world == 1:
             return work()
         done: list[T] = []
-        failed: list[tuple[type[ConvscaleError], str, str]] = []
+        failed: list[ConvscaleError] = []
         try:
             done.append(work())
         except ConvscaleError as error:
-            failed.append((type(error), error.message, error.hint))
+            failed.append(error)
         failures = self.gather(failed)
         if failures:
             self._all_know = True
-            kind, message, hint = failures[0]
-            again = kind.__new__(kind)
-            ConvscaleError.__init__(again, message, hint=hint)
-            raise again
+            raise failures[0]
         return done[0]
 
 

@@ -173,14 +173,7 @@ class CoefficientSearch(Displayed):
             "lengths": list(self.lengths),
             "first_length": self.first_length,
             "rank_correlation": {str(steps): value for steps, value in self.trusted.items()},
-            "order": {
-                "candidates": self.order.candidates,
-                "pairs": self.order.pairs,
-                "swapped": self.order.swapped,
-                "told": self.order.told,
-                "best_changes": self.order.best_changes,
-                "rank_correlation": self.order.rank_correlation,
-            },
+            "order": self.order.as_dict(),
             "unreachable": [{"shares": _named(shares), "reason": reason} for shares, reason in self.unreachable],
             "merged": self.merged,
         }

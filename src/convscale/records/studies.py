@@ -284,7 +284,7 @@ class StudyResult(Displayed):
             "question": self.spec.question,
             "rows": [asdict(row) for row in self.rows],
             "differences": [asdict(one) for one in self.differences],
-            "length_changes": [asdict(one) for one in self.length_changes],
+            "length_changes": [asdict(one) | {"change": one.change.as_dict()} for one in self.length_changes],
             "reuses": [asdict(one) for one in self.reuses],
             "unreachable": [asdict(one) for one in self.unreachable],
             "device_seconds": self.device_seconds,

@@ -77,7 +77,7 @@ def _lengths(found: CoefficientSearch) -> list[str]:
     lines.append(f"- halving began at {found.first_length:,} steps")
     lines.append(
         f"- between {found.lengths[-2]:,} and {last:,} steps, {order.swapped} of {order.pairs} pairs of "
-        f"{order.candidates} candidates change their order, {order.told} of them beyond the noise of seeds; the best "
-        + ("changes" if order.best_changes else "stays")
+        f"{order.candidates} candidates change their order, {order.certain_swaps} of them beyond the noise of seeds; "
+        "the best " + ("changes" if order.best_changes else "stays")
     )
     return lines

@@ -80,9 +80,8 @@ def conclusions(result: StudyResult) -> list[str]:
         line += (
             f" ({len(told) - len(sure)} of {len(told)} comparisons: {CANNOT_TELL}). From {change.epochs[0]} to {last} "
         )
-        line += (
-            f"epochs {order.swapped} of {order.pairs} pairs change their order, {order.told} of them beyond the noise; "
-        )
+        line += f"epochs {order.swapped} of {order.pairs} pairs change their order, "
+        line += f"{order.certain_swaps} of them beyond the noise; "
         lines.append(line + f"the best {'changes' if order.best_changes else 'stays'}.")
     return lines or ["- No two networks of one baseline have one cost: read the pictures and the rows."]
 

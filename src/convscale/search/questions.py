@@ -1,6 +1,6 @@
 """What a search asks, and what comes back: a network trained from a seed for a number of steps, and its accuracy.
 
-A search is over a callable, so that it needs no training to be tested: `planted` makes one of any function.
+A search is over a callable, so that it needs no training to be tested: `evaluator_of` makes one of any function.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Outcome:
 Evaluator = Callable[[Sequence[Question]], Sequence[Outcome]]
 
 
-def planted(evaluate: Callable[[ConvNet, int, int], float]) -> Evaluator:
+def evaluator_of(evaluate: Callable[[ConvNet, int, int], float]) -> Evaluator:
     """An evaluator of `evaluate(network, seed, steps) -> accuracy`. Accuracies that are not finite, and exceptions of
     it, are failures with their reason; a signal or a keyboard interrupt passes through."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from convscale.catalog import CATALOG, write_network
 from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
-from convscale.data.loader import steps_per_epoch
+from convscale.data.images import steps_per_epoch
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.figures import draw_ternary
 from convscale.files import read_json, write_json, write_text, write_toml
@@ -22,10 +22,11 @@ from convscale.report.coefficients import report
 from convscale.scaling.coefficients import RESULT
 from convscale.schema import from_table, to_table
 from convscale.search.coefficients import Candidates, SearchSettings, search_coefficients
+from convscale.search.coefficients.settings import chosen_settings
 from convscale.search.questions import Outcome, Question
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.trials.folders import StudyFolder, hold_study, require_same_settings, to_plain
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -38,7 +39,7 @@ class TrainingSearch:
     """What is searched, and with which trainings.
 
     epochs: the training lengths, two at least, increasing; each is a whole schedule of `recipe`. options: fields of
-    SearchSettings but `lengths`. Raises ConfigError as SearchSettings does.
+    SearchSettings but `lengths`. Raises ConfigError and UnknownNameError as `search_coefficients` does.
     """
 
     baseline: ConvNet
@@ -48,10 +49,13 @@ class TrainingSearch:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
-            SearchSettings(lengths=self.epochs, **self.options)
-        except TypeError as error:
-            raise ConfigError(f"the search does not know {error}") from None
+        if "lengths" in self.options:
+            raise ConfigError("lengths are no option of a search by training", hint="`epochs` are its lengths")
+        self.settings(self.epochs)
+
+    def settings(self, lengths: Sequence[int]) -> SearchSettings:
+        """The search, over `lengths` in steps."""
+        return chosen_settings(None, {"lengths": lengths} | self.options)
 
     def as_dict(self) -> dict[str, Any]:
         """For settings.json."""
@@ -67,7 +71,7 @@ def search_by_training(
 
     Raises as `run_trials` and `search_coefficients` do, and RunError where the folder holds something else.
     """
-    with Holding(Path(folder)) as study:
+    with hold_study(Path(folder)) as study:
         begun = (study.path / "settings.json").exists()
         require_same_settings(study.path, search.as_dict())
         try:
@@ -91,10 +95,8 @@ def _search(
     return search_coefficients(
         baseline,
         trials.answer,
-        storage=storage or f"sqlite:///{study.database}",
+        settings=search.settings([epochs * per_epoch for epochs in search.epochs]),
         on_progress=None if quiet else tell,
-        lengths=[epochs * per_epoch for epochs in search.epochs],
-        **search.options,
     )
 
 
@@ -104,7 +106,7 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
     Raises as `choose_images` does, and BudgetError where no candidate can be had.
     """
     dataset = choose_images(search.data)
-    settings = SearchSettings(lengths=search.epochs, **search.options)
+    settings = search.settings(search.epochs)
     candidates = settings.candidates(fit_to_images(search.baseline, dataset))
     recipe = search.recipe.for_images(len(dataset.train)).with_changes(epochs=search.epochs[-1])
     trials = [
@@ -199,7 +201,7 @@ def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
     count = search.data.train_images
     images = "all images" if count is None else f"{count:,} images"
     others = len(found.equivalent) - 1
-    told = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
+    beside = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
     intervals = ", ".join(
         f"{name} {low:.3f} to {high:.3f}"
         for name, (low, high) in zip(("alpha", "beta", "gamma"), found.interval95, strict=True)
@@ -208,7 +210,7 @@ def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
     return (
         f"found for {found.baseline} at {found.cost:g} times its cost on {Path(search.data.source).name}, {images}, "
         f"{epochs} epochs ({steps} steps), {found.best.seeds} seeds, {len(found.candidates)} candidates; "
-        f"95 % intervals {intervals}; {told}"
+        f"95 % intervals {intervals}; {beside}"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 
 from convscale.records import BASELINE, LengthChange, PairedDifference, Reuse, StudyResult, StudyRow, StudySpec
-from convscale.statistics import Difference, mean_interval, order_changes, paired_difference
+from convscale.statistics import CANNOT_TELL, Difference, mean_interval, order_changes, paired_difference, student_t
 from convscale.studies.designs import Design, Point
 from convscale.trials.trial import TrialRecord
 
@@ -101,20 +101,18 @@ def _differences(
                     yield PairedDifference(
                         baseline=baseline, asked=asked, epochs=epochs, steps=steps[epochs], a=a.method, b=b.method,
                         mean=difference.mean, interval95=difference.interval95, pairs=difference.pairs,
-                        told=difference.told, seeds_to_tell=seeds_to_tell(difference),
+                        told=difference.verdict, seeds_to_tell=seeds_to_tell(difference),
                     )  # fmt: skip
 
 
 def seeds_to_tell(difference: Difference) -> int | None:
     """How many seeds would tell a difference of this mean and spread from none."""
-    if difference.tells or difference.interval95 is None or difference.mean == 0:
+    if difference.certain or difference.interval95 is None or difference.mean == 0:
         return None
-    from scipy.stats import t
-
     half = (difference.interval95[1] - difference.interval95[0]) / 2
-    spread = half * math.sqrt(difference.pairs) / float(t.ppf(0.975, difference.pairs - 1))
+    spread = half * math.sqrt(difference.pairs) / student_t(difference.pairs - 1)
     for seeds in range(difference.pairs + 1, MAX_SEEDS + 1):
-        if float(t.ppf(0.975, seeds - 1)) * spread / math.sqrt(seeds) < abs(difference.mean):
+        if student_t(seeds - 1) * spread / math.sqrt(seeds) < abs(difference.mean):
             return seeds
     return None
 
@@ -158,5 +156,5 @@ def _reuses(
             yield Reuse(
                 baseline=baseline, epochs=epochs, found_at=low, used_at=high, reused=reused, own_best=best,
                 regret=regret.mean, interval95=regret.interval95,
-                told="the same" if best == reused else "worse" if regret.tells else "cannot tell",
+                told="the same" if best == reused else "worse" if regret.certain else CANNOT_TELL,
             )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from convscale.schema import from_table, to_table
 from convscale.statistics import mean_interval
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, require_same_settings, to_plain
+from convscale.trials.folders import hold_study, require_same_settings, to_plain
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -48,7 +48,8 @@ class TrainedMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyTraining:
-    """Which members are trained, on what, from which seeds (0 to seeds - 1)."""
+    """Which members are trained, on what, from which seeds (0 to seeds - 1). evidence: where the law comes from, a
+    sentence; it takes no part in whether two trainings are the same, and folders of older versions have none."""
 
     baseline: ConvNet
     law: ScalingLaw
@@ -56,6 +57,7 @@ class FamilyTraining:
     data: DataChoice
     recipe: Recipe
     seeds: int
+    evidence: str = field(default="", compare=False)
 
     def family(self) -> Family:
         """The family with the data's classes and channels. Raises as `family` and `choose_images` do."""
@@ -87,7 +89,8 @@ def train_family(
 ) -> list[TrainedMember]:
     """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
     the folder holds something else."""
-    with Holding(Path(folder)) as study:
+    with hold_study(Path(folder)) as study:
+        training = replace(training, evidence=_recorded_evidence(study.path, training.evidence))
         require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
         trials = training.trials()
         flat = [trial for group in trials for trial in group]
@@ -95,6 +98,13 @@ def train_family(
     groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
     members = training.family().members
     return [_trained(member, group) for member, group in zip(members, groups, strict=True)]
+
+
+def _recorded_evidence(folder: Path, given: str) -> str:
+    """What settings.json says, be it nothing; `given` where there is none yet."""
+    file = folder / "settings.json"
+    table = read_json(file) if file.exists() else {"evidence": given}
+    return str(table.get("evidence", "")) if isinstance(table, dict) else given
 
 
 def _trained(member: FamilyMember, records: list[TrialRecord]) -> TrainedMember:

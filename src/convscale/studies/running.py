@@ -17,7 +17,7 @@ from convscale.studies.designs import design
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.trials.folders import StudyFolder, hold_study, require_same_settings, to_plain
 
 KIND = "study"
 RESULT = "results.json"
@@ -32,7 +32,7 @@ def run_study(
     Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
     """
     spec = settled(spec)
-    with Holding(Path(folder)) as study:
+    with hold_study(Path(folder)) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
         trials = designed.trials()

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from convscale.data import Dataset
-from convscale.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
+from convscale.data.images import steps_per_epoch
+from convscale.data.loader import Batch, evaluation_batches, training_batches
 from convscale.evaluation.feature_extraction import look
 from convscale.networks import ConvNet
 from convscale.nn import Model, pick_device

@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from convscale.data.images import Stream
-from convscale.data.loader import steps_per_epoch
+from convscale.data.images import Stream, steps_per_epoch
 from convscale.errors import DataError, TrainingStopped
 from convscale.interrupts import Interrupts
 from convscale.nn import save_weights

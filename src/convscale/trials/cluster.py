@@ -11,8 +11,7 @@ from typing import Any
 from convscale.errors import ConfigError, MissingExtraError, RunError
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.trial import Trial, Work
-from convscale.trials.worker import Answer
-from convscale.trials.worker import attempt as carry_out
+from convscale.trials.worker import Answer, carry_out
 
 CONNECT_SECONDS = 10
 

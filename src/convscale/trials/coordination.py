@@ -11,8 +11,8 @@ from pathlib import Path
 from convscale.errors import ConfigError
 from convscale.interrupts import Interrupts
 from convscale.trials.executor import Attempt, Ended, Executor
-from convscale.trials.folders import Holding, StudyFolder, TrialFolder
-from convscale.trials.live_board import Board
+from convscale.trials.folders import StudyFolder, TrialFolder, hold_study
+from convscale.trials.live_board import TrialBoard
 from convscale.trials.store import Store
 from convscale.trials.trial import Trial, TrialRecord, TrialResult
 
@@ -39,14 +39,14 @@ def run_trials(
     """
     if max_attempts < 1:
         raise ConfigError(f"max_attempts {max_attempts} is not allowed", hint="1 or more")
-    with Holding(folder) as study, Interrupts() as interrupts:
+    with hold_study(folder) as study, Interrupts() as interrupts:
         known = study.by_key()
         folders = {trial.key: known.get(trial.key) or study.add(trial) for trial in _distinct(trials)}
         records = {key: record for key, one in folders.items() if (record := one.record()) is not None}
         store = Store(study, storage)
         store.add_missing(record for one in known.values() if (record := one.record()) is not None)
         waiting = [(folders[trial.key], trial) for trial in _distinct(trials) if trial.key not in records]
-        with Board({one.number: trial for one, trial in waiting}, executor.slots, quiet=quiet) as board:
+        with TrialBoard({one.number: trial for one, trial in waiting}, executor.slots, quiet=quiet) as board:
             coordinator = _Coordinator(study, executor, store, board, interrupts, max_attempts)
             records |= coordinator.run(waiting)
     return [records[trial.key] for trial in trials]
@@ -61,7 +61,7 @@ class _Coordinator:
     study: StudyFolder
     executor: Executor
     store: Store
-    board: Board
+    board: TrialBoard
     interrupts: Interrupts
     max_attempts: int
 
@@ -78,8 +78,8 @@ class _Coordinator:
                     running[folder.number] = folder, self._start(folder, trial)
                 self._leave_if_asked()
                 for ended in self.executor.wait(WAIT_SECONDS):
-                    number = ended.attempt.number
-                    if number not in running or running[number][1].attempt != ended.attempt.attempt:
+                    number = ended.attempt.trial_number
+                    if number not in running or running[number][1] is not ended.attempt:
                         continue  # an attempt that was given up: it no longer counts
                     folder, attempt = running.pop(number)
                     if ended.how == "lost" and lost.setdefault(number, 0) + 1 < self.max_attempts:
@@ -96,7 +96,7 @@ class _Coordinator:
 
     def _start(self, folder: TrialFolder, trial: Trial) -> Attempt:
         self.store.ask(trial)
-        number = folder.next_attempt()
+        number = folder.begin_attempt()
         attempt = Attempt(folder.number, number, trial, folder.attempt(number))
         self.executor.start(attempt)
         self.board.begin(attempt)
@@ -119,10 +119,10 @@ class _Coordinator:
             failure, result = f"the accuracy is {result.accuracy}", None
         record = TrialRecord(
             key=attempt.trial.key,
-            number=attempt.number,
+            number=attempt.trial_number,
             result=_finite(result) if ended.how == "finished" else None,
             failure=failure,
-            attempts=attempt.attempt,
+            attempts=attempt.number,
             run=str(attempt.run.relative_to(self.study.path)),
         )
         folder.write_record(record)

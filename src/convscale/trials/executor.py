@@ -1,4 +1,4 @@
-"""Where trials run: a few slots that take an attempt each and tell how it ended."""
+"""Where trials run: a few slots that take an attempt each and say how it ended."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from convscale.trials.trial import Trial, TrialResult
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a trial, in a run folder that no other attempt shares."""
+    """One try at a trial, in a run folder that no other attempt shares: its number is never given out again."""
 
-    number: int  # of the trial in its study
-    attempt: int  # from 1
+    trial_number: int  # of the trial in its study, from 0
+    number: int  # of the attempt at the trial, from 1
     trial: Trial
     run: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended.
+    """How an attempt ended; `attempt` is the very object that the executor was given.
 
     finished: with `result`. failed: the trial itself is at fault, a retry would fail again (`reason`). lost: worker,
     process or node went away (`reason`): another attempt goes on from its newest checkpoint.

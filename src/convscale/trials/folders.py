@@ -4,7 +4,8 @@ settings.json            what the study is; another study is refused here
 study.json               its name in the store, which stays when the folder moves
 study.sqlite             Optuna's store, made anew from the records where it is damaged
 trials/0000/trial.toml   network, recipe, data, seed
-trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is what its worker said
+trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is what its worker said,
+                         attempt-1.started says that its number is taken, whether or not it came to a run
 trials/0000/record.json  how the trial ended, written once: this is what counts
 lock                     held by the process that owns the study
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from convscale.errors import ConfigError, RunError
-from convscale.files import read_json, read_toml, write_json, write_toml
+from convscale.files import read_json, read_toml, write_json, write_text, write_toml
 from convscale.locks import LockedError, is_locked, lock
 from convscale.schema import from_table, to_table
 from convscale.trials.trial import Trial, TrialRecord
@@ -61,26 +62,37 @@ class TrialFolder:
     def write_record(self, record: TrialRecord) -> None:
         """Write record.json and forget the attempts that it did not come from."""
         write_json(self.path / "record.json", to_table(record))
-        for attempt in self.attempts():
-            if f"attempt-{attempt}" != Path(record.run).name:
-                shutil.rmtree(self.attempt(attempt), ignore_errors=True)
+        for number in self.attempts():
+            shutil.rmtree(self.path / f"attempt-{number}.copy", ignore_errors=True)
+            if f"attempt-{number}" != Path(record.run).name:
+                shutil.rmtree(self.attempt(number), ignore_errors=True)
 
     def attempt(self, number: int) -> Path:
         """The run folder of an attempt."""
         return self.path / f"attempt-{number}"
 
     def attempts(self) -> list[int]:
-        """The attempts that have a run folder, in their order."""
-        found = (re.fullmatch(r"attempt-(\d+)", path.name) for path in self.path.iterdir() if path.is_dir())
-        return sorted(int(match[1]) for match in found if match)
+        """The numbers of the attempts that were started, in their order. A worker makes its run folder when it has
+        opened the data, so any of them may have none yet, or none for ever."""
+        found = (re.fullmatch(r"attempt-(\d+)(\.\w+)?", path.name) for path in self.path.iterdir())
+        return sorted({int(match[1]) for match in found if match})
 
-    def next_attempt(self) -> int:
-        """Make ready for another attempt and return its number: its folder begins as a copy of the last one's, so
-        that whatever still writes there, on this machine or another, writes where nobody reads."""
+    def newest_run(self) -> Path | None:
+        """The run folder of the newest attempt that came to one, whole enough to go on from."""
+        runs = [self.attempt(number) for number in reversed(self.attempts())]
+        return next((run for run in runs if (run / "environment.json").exists()), None)
+
+    def begin_attempt(self) -> int:
+        """Make ready for another attempt and return its number, which no attempt had and none will have again. Its
+        folder begins as a copy of the newest run, so that whatever still writes there, on this machine or another,
+        writes where nobody reads."""
         before = self.attempts()
         number = before[-1] + 1 if before else 1
-        if before and (self.attempt(before[-1]) / "environment.json").exists():
-            _copy_run(self.attempt(before[-1]), self.attempt(number))
+        write_text(self.path / f"attempt-{number}.started", "")  # first: it holds even if we are killed on the way
+        if (newest := self.newest_run()) is not None:
+            copy = self.path / f"attempt-{number}.copy"
+            _copy_run(newest, copy)
+            copy.rename(self.attempt(number))  # at once whole: a half copy is no run to go on from
         return number
 
 
@@ -108,6 +120,10 @@ class StudyFolder:
         found = folder.iterdir() if folder.is_dir() else ()
         return [TrialFolder(path) for path in sorted(found) if path.name.isdigit()]
 
+    def trial(self, number: int) -> TrialFolder:
+        """The folder of a trial."""
+        return TrialFolder(self.path / "trials" / f"{number:04}")
+
     def by_key(self) -> dict[str, TrialFolder]:
         """The trials by key. One whose trial.toml is damaged is moved aside: it will be a new trial."""
         known = {}
@@ -122,14 +138,14 @@ class StudyFolder:
         """The folder of a new trial, under a number that no trial had."""
         names = [path.name.split(".")[0] for path in (self.path / "trials").glob("*")]
         number = max((int(name) for name in names if name.isdigit()), default=-1) + 1
-        folder = TrialFolder(self.path / "trials" / f"{number:04}")
+        folder = self.trial(number)
         folder.path.mkdir(parents=True)
         write_toml(folder.path / "trial.toml", to_table(trial))
         return folder
 
 
 @contextmanager
-def Holding(folder: Path) -> Iterator[StudyFolder]:
+def hold_study(folder: Path) -> Iterator[StudyFolder]:
     """Own a study while entered: no second process runs it. Within one process it can be entered again.
 
     The hold ends with the process, however it ends. Raises RunError where another process has it, or where the folder
@@ -210,8 +226,6 @@ def move_aside(path: Path) -> Path:
 def _copy_run(source: Path, target: Path) -> None:
     """Copy a run folder that something may still be writing to: checkpoints first, as links (they are never written
     twice), result.json last, so that it never comes without what it stands for."""
-    if target.exists():
-        shutil.rmtree(target)
     files = [path for path in source.rglob("*") if path.is_file() and path.name != "lock"]
     order = {"checkpoints": 0, "result.json": 2}
     for path in sorted(files, key=lambda path: order.get(path.relative_to(source).parts[0], 1)):

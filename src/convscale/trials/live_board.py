@@ -19,7 +19,7 @@ SECONDS_BETWEEN_DRAWINGS = 0.5
 ROWS = 12  # of trials that run
 
 
-class Board:
+class TrialBoard:
     """Counts trials of a study as they end. `quiet` says nothing at all."""
 
     def __init__(self, trials: Mapping[int, Trial], slots: int, *, quiet: bool) -> None:
@@ -30,7 +30,7 @@ class Board:
         self.live = not quiet and bool(self.work) and terminal.takes_codes(sys.stderr)
         self.started = self.last_shown = time.monotonic()
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TrialBoard:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -39,14 +39,13 @@ class Board:
 
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs."""
-        self.running[attempt.number] = attempt
+        self.running[attempt.trial_number] = attempt
 
     def lose(self, attempt: Attempt, reason: str) -> None:
         """An attempt was lost and another will follow."""
-        self.running.pop(attempt.number, None)
-        self.note(
-            f"trial {attempt.number}: attempt {attempt.attempt} was lost ({reason}); it goes on from what it saved"
-        )
+        number = attempt.trial_number
+        self.running.pop(number, None)
+        self.note(f"trial {number}: attempt {attempt.number} was lost ({reason}); it goes on from what it saved")
 
     def end(self, record: TrialRecord) -> None:
         """A trial ended."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from convscale.errors import ConfigError
-from convscale.machine import cores
+from convscale.machine import usable_cores
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.trial import Work
 from convscale.trials.worker import Answer
@@ -75,7 +75,8 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Attempts in worker processes, each with `threads` threads; by default as many as there are cores for.
+    """Attempts in worker processes, each with `threads` threads; by default as many as there are cores for, of which a
+    container may grant fewer than the machine has.
 
     work: what a worker does, a function of a module; `train_trial` by default. Raises ConfigError for counts below 1
     and for a function that cannot be sent.
@@ -91,7 +92,7 @@ class LocalExecutor:
         if work.__module__ == "__main__":
             raise ConfigError(f"{work.__qualname__} is of a script, no worker can import it", hint="put it in a module")
         self._work, self._threads = work, threads
-        self._slots = workers or max(1, cores() // threads)
+        self._slots = workers or max(1, usable_cores() // threads)
         self._workers: list[_Worker] = []
 
     @property

@@ -52,7 +52,8 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
     trial, file = folder.read(), folder.path / "record.json"
     record = from_table(TrialRecord, read_json(file), str(file)) if file.exists() else None
     attempts = folder.attempts()
-    epochs = Run(folder.attempt(attempts[-1])).metrics() if attempts else []
+    newest = folder.newest_run()
+    epochs = [] if newest is None else Run(newest).metrics()
     result = record.result if record else None
     state: Literal["waiting", "running", "interrupted", "finished", "failed"]
     if record is not None:
@@ -66,7 +67,7 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
         network=trial.network.name,
         seed=trial.seed,
         state=state,
-        attempts=record.attempts if record else len(attempts),
+        attempts=record.attempts if record else max(attempts, default=0),
         epoch=trial.recipe.epochs if result else last.epoch if last else 0,
         epochs=trial.recipe.epochs,
         steps=result.steps if result else sum(one.steps for one in epochs),

@@ -6,11 +6,10 @@ The records of the folder are the truth. The store is told afterwards, and made 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from convscale.errors import MissingExtraError, RunError
+from convscale.optuna_storage import import_optuna, open_storage, retried
 from convscale.progress import tell
 from convscale.trials.folders import StudyFolder, move_aside
 from convscale.trials.trial import Trial, TrialRecord
@@ -18,7 +17,6 @@ from convscale.trials.trial import Trial, TrialRecord
 if TYPE_CHECKING:
     import optuna
 
-SECONDS_OF_RETRIES = 10.0
 KEY = "convscale_key"
 
 T = TypeVar("T")
@@ -27,32 +25,31 @@ T = TypeVar("T")
 class Store:
     """The study in its store. `address` is any Optuna storage address; without it, study.sqlite in the folder.
 
-    Raises RunError where the store does not answer for ten seconds, MissingExtraError without Optuna.
+    Raises RunError where the store does not answer for ten seconds, ConfigError where `address` is none,
+    MissingExtraError without Optuna.
     """
 
     def __init__(self, folder: StudyFolder, address: str | None = None) -> None:
-        try:
-            import optuna
-        except ImportError:
-            raise MissingExtraError("optuna", "study", "a study") from None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        import_optuna("a study")
         self.folder, self.address = folder, address
         self.asked: dict[str, optuna.Trial] = {}
         if address is None and folder.database.exists() and not _is_sound(folder):
             aside = move_aside(folder.database)
             tell(f"{folder.database} was damaged: it is now {aside.name}, and is made anew from the records")
-        self.study = self._retry(self._open)
+        self.study = self._retried(self._open)
         self.known: set[str] = set()
-        self._retry(self._read)
+        self._retried(self._read)
 
     def _open(self) -> optuna.Study:
         import optuna
 
-        address = self.address or f"sqlite:///{self.folder.database}"
         return optuna.create_study(
-            storage=address, study_name=self.folder.name(), direction="maximize", load_if_exists=True,
+            storage=open_storage(self.address or f"sqlite:///{self.folder.database}"),
+            study_name=self.folder.name(),
+            direction="maximize",
+            load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
-        )  # fmt: skip
+        )
 
     def _read(self) -> None:
         """Note which trials the store has; those that a coordinator left running count as failed there."""
@@ -67,17 +64,19 @@ class Store:
     def ask(self, trial: Trial) -> None:
         """Enter a trial that begins; once for all of its attempts."""
         if trial.key not in self.asked:
-            self.asked[trial.key] = self._retry(lambda: self._ask(trial))
+            self.asked[trial.key] = self._retried(lambda: self._ask(trial))
 
     def _ask(self, trial: Trial) -> optuna.Trial:
         entry = self.study.ask()
-        entry.set_user_attr(KEY, trial.key)
+        for name, attribute in ({KEY: trial.key} | _labels(trial)).items():
+            entry.set_user_attr(name, attribute)
         return entry
 
     def tell(self, record: TrialRecord) -> None:
         """Enter how a trial ended, once; a failed one is never complete."""
         if record.key not in self.known:
-            self._retry(lambda: self._tell(record))
+            self._retried(lambda: self._tell(record))
+            self.asked.pop(record.key, None)
             self.known.add(record.key)
 
     def _tell(self, record: TrialRecord) -> None:
@@ -88,10 +87,10 @@ class Store:
         attributes |= {"failure": record.failure} if record.failure else {}
         state = states.COMPLETE if record.result else states.FAIL
         value = record.result.accuracy if record.result else None
-        entry = self.asked.pop(record.key, None)
+        entry = self.asked.get(record.key)
         if entry is None:
-            made = optuna.trial.create_trial(state=state, value=value, user_attrs=attributes)
-            self.study.add_trial(made)
+            attributes |= _labels(self.folder.trial(record.number).read())
+            self.study.add_trial(optuna.trial.create_trial(state=state, value=value, user_attrs=attributes))
             return
         for name, attribute in attributes.items():
             entry.set_user_attr(name, attribute)
@@ -102,30 +101,15 @@ class Store:
         for record in records:
             self.tell(record)
 
-    def _retry(self, action: Callable[[], T]) -> T:
-        deadline, pause = time.monotonic() + SECONDS_OF_RETRIES, 0.1
-        while True:
-            try:
-                return action()
-            except Exception as error:
-                if not _is_the_stores(error):
-                    raise
-                if time.monotonic() + pause > deadline:
-                    raise RunError(
-                        f"{self.address or self.folder.database}: the store does not answer "
-                        f"({type(error).__name__}: {str(error).splitlines()[0]}); every trial that ended is on record",
-                        hint=f"once it does: convscale study resume {self.folder.path}",
-                    ) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
+    def _retried(self, action: Callable[[], T]) -> T:
+        where = self.address or str(self.folder.database)
+        hint = f"every trial that ended is on record; once it answers: convscale study resume {self.folder.path}"
+        return retried(action, where, hint)
 
 
-def _is_the_stores(error: Exception) -> bool:
-    """Whether the store, not we, is at fault."""
-    module = type(error).__module__.split(".")[0]
-    return (
-        isinstance(error, OSError | sqlite3.Error) or module in ("sqlalchemy", "redis") or "Storage" in str(type(error))
-    )
+def _labels(trial: Trial) -> dict[str, Any]:
+    """What a person looks for in a dashboard."""
+    return {"network": trial.network.name, "epochs": trial.recipe.epochs, "seed": trial.seed}
 
 
 def _is_sound(folder: StudyFolder) -> bool:

@@ -1,4 +1,7 @@
-"""What a worker does with a trial: train it in its run folder, or go on there, and tell what came out."""
+"""What a worker does with a trial: train it in its run folder, or go on there, and answer what came out.
+
+The coordinator imports this too, to look at the images and to name the work: PyTorch is loaded where it trains.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from convscale.data.images import Kept, Stream, Subset
 from convscale.errors import DataError
 from convscale.records import DataChoice
 from convscale.runs import Run
-from convscale.training import resume, train
 from convscale.trials.trial import Trial, TrialResult
 
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
@@ -23,9 +25,11 @@ KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half
 def train_trial(trial: Trial, run: Path) -> TrialResult:
     """Train `trial` in the folder `run`, from its newest checkpoint where it has one.
 
-    Raises as `open_dataset`, `train` and `resume`
-    do: TrainingError for a training at fault, TrainingStopped where a signal ended it.
+    Raises as `open_dataset`, `train` and `resume` do: TrainingError for a training at fault, TrainingStopped where a
+    signal ended it.
     """
+    from convscale.training import resume, train  # which bring PyTorch
+
     dataset = choose_images(trial.data)
     if run.exists() and not (run / "environment.json").exists():
         Run(run).discard()  # half made by a process that was killed

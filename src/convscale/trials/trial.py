@@ -69,7 +69,8 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """How a trial ended: finished with a result, or failed with a reason. `attempts` counts the runs that it took."""
+    """How a trial ended: finished with a result, or failed with a reason. `attempts` counts those that were begun,
+    `run` is the folder of the last, seen from the study's."""
 
     key: str
     number: int

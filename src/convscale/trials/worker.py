@@ -24,7 +24,7 @@ GRACE_SECONDS = 3.0  # between asking an orphan to save and ending it
 Answer = tuple[Literal["finished", "failed", "lost"], TrialResult | None, str]
 
 
-def attempt(work: Work, trial: Trial, run: Path) -> Answer:
+def carry_out(work: Work, trial: Trial, run: Path) -> Answer:
     """Carry out an attempt: what came out, or whose fault it is that nothing did."""
     try:
         return "finished", work(trial, run), ""
@@ -46,7 +46,7 @@ def main(file: int) -> None:
         with suppress(OSError), run.with_name(f"{run.name}.log").open("ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        answer = attempt(work, trial, run)
+        answer = carry_out(work, trial, run)
         connection.send(answer)
         if answer[0] == "lost":
             return  # a signal asked for it

@@ -9,11 +9,10 @@ from convscale.search.coefficients.candidates import (
     shares_of,
 )
 from convscale.search.coefficients.searching import find_coefficients, search_coefficients
-from convscale.search.coefficients.settings import SearchOptions, SearchSettings
+from convscale.search.coefficients.settings import SearchSettings
 
 __all__ = [
     "Candidates",
-    "SearchOptions",
     "SearchSettings",
     "actual_shares",
     "candidates_at_cost",

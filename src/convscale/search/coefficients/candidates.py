@@ -72,8 +72,8 @@ def candidates_toward(
     pool, reasons = _planned(baseline, target, tolerance, [*directions, *simplex(0.25)])
     found: list[Candidate | str] = []
     for shares in directions:
-        nearest = min(pool, key=lambda one: distance(one.actual, shares), default=None)
-        if nearest is not None and distance(nearest.actual, shares) <= reach:
+        nearest = min(pool, key=lambda one: share_distance(one.actual, shares), default=None)
+        if nearest is not None and share_distance(nearest.actual, shares) <= reach:
             found.append(nearest)
         else:
             found.append(_why_not(nearest, reasons.get(shares)))
@@ -152,7 +152,7 @@ def actual_shares(baseline: ConvNet, scaling: Scaling) -> Shares:
     return added[0] / total, added[1] / total, added[2] / total
 
 
-def distance(one: Shares, other: Shares) -> float:
+def share_distance(one: Shares, other: Shares) -> float:
     """The largest difference of a share."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
@@ -207,8 +207,8 @@ def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Share
     unreachable = []
     reached = 0
     for shares in directions:
-        nearest = min(pool, key=lambda one: distance(one.actual, shares))
-        off = distance(nearest.actual, shares)
+        nearest = min(pool, key=lambda one: share_distance(one.actual, shares))
+        off = share_distance(nearest.actual, shares)
         if off > step:
             unreachable.append((shares, _why_not(nearest, reasons.get(shares))))
             continue
@@ -269,6 +269,6 @@ def _grid_points(step: float, tolerance: float, target: float) -> list[Scaling]:
 def _nearest_point(baseline: ConvNet, base: int, network: ConvNet, group: list[Scaling]) -> Candidate:
     """The candidate of a network, under the grid point nearest to its own growth."""
     actual = actual_shares(baseline, group[0])
-    scaling = min(group, key=lambda one: distance(shares_of(one), actual))
+    scaling = min(group, key=lambda one: share_distance(shares_of(one), actual))
     macs = cost(network).macs
     return Candidate(shares_of(scaling), actual, scaling, scale(baseline, scaling), macs, macs / base)

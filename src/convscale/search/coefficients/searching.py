@@ -11,59 +11,64 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any
 
-from convscale.errors import BudgetError, ConfigError, TrainingError
+from convscale.errors import BudgetError, TrainingError
 from convscale.networks import ConvNet
 from convscale.openers import opens_network
 from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
-from convscale.search.coefficients.affordable import Schedule, affordable_probe, fit_schedule, spread
 from convscale.search.coefficients.candidates import Candidates
-from convscale.search.coefficients.halving import Halving, survivors
+from convscale.search.coefficients.halving import best_of, survivors
+from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
+from convscale.search.coefficients.index import SearchIndex
 from convscale.search.coefficients.intervals import bootstrap, coefficients_of, intervals
-from convscale.search.coefficients.settings import SearchOptions, SearchSettings
-from convscale.search.questions import Evaluator, Ledger, Question, planted
+from convscale.search.coefficients.settings import SearchSettings, chosen_settings
+from convscale.search.questions import Evaluator, Ledger, Question, evaluator_of
 from convscale.statistics import mean_interval, order_changes, paired_difference, rank_correlation
 
 if TYPE_CHECKING:
     import optuna
 
 
-@opens_network
+@opens_network  # type: ignore[arg-type]  # options of any name might bear the first one's
 def find_coefficients(
     baseline: ConvNet,
     evaluate: Callable[[ConvNet, int, int], float],
     *,
+    settings: SearchSettings | None = None,
     storage: str | optuna.storages.BaseStorage | None = None,
     on_progress: Callable[[str], None] | None = None,
-    **options: Unpack[SearchOptions],
+    **options: Any,
 ) -> CoefficientSearch:
     """Search with any function `evaluate(network, seed, steps) -> accuracy`, a fraction; its exceptions and values
     that are not finite count as failures of the candidate. Otherwise as `search_coefficients`."""
-    return search_coefficients(baseline, planted(evaluate), storage=storage, on_progress=on_progress, **options)
+    return search_coefficients(
+        baseline, evaluator_of(evaluate), settings=settings, storage=storage, on_progress=on_progress, **options
+    )
 
 
 def search_coefficients(
     baseline: ConvNet,
     evaluator: Evaluator,
     *,
+    settings: SearchSettings | None = None,
     storage: str | optuna.storages.BaseStorage | None = None,
     on_progress: Callable[[str], None] | None = None,
-    **options: Unpack[SearchOptions],
+    **options: Any,
 ) -> CoefficientSearch:
     """Find alpha, beta and gamma of `baseline` with an evaluator that answers many questions at once.
 
-    options: the fields of SearchSettings; `lengths` must be given. storage: an Optuna address or store that the
-    trials are also written to, in memory without it; a search of the same settings is written anew there.
-    on_progress is told a line now and then.
+    settings, or options: the fields of SearchSettings, of which `lengths` must be given. storage: an Optuna address
+    or storage where the end of every candidate is entered when the search is done, as a trial of a study of its own,
+    in the place of what a search of the same settings left there; nothing else needs Optuna. on_progress is called
+    with a line now and then.
 
-    Raises ConfigError for settings that are not allowed, BudgetError where fewer than two candidates can be had,
-    TrainingError where every candidate failed or the store stays away, and MissingExtraError.
+    Raises ConfigError and UnknownNameError for settings that are not allowed, BudgetError where fewer than two
+    candidates can be had, TrainingError where every candidate failed; with `storage` ConfigError for what is no
+    address, RunError where it stays away, and MissingExtraError without Optuna.
     """
-    if "lengths" not in options:
-        raise ConfigError("a search needs lengths", hint="lengths=[100, 300, 900], in steps")
-    settings = SearchSettings(**options)
+    settings = chosen_settings(settings, options)
     found = settings.candidates(baseline)
     if len(found.found) < 2:
         raise BudgetError(
@@ -71,9 +76,13 @@ def search_coefficients(
             hint="take another cost, a finer share step or a larger baseline",
         )
     search = _Search(baseline, settings, found, Ledger(evaluator), on_progress or (lambda line: None))
+    index = None if storage is None else SearchIndex(storage, f"coefficients of {baseline.name} {search.key()}")
     search.probe()
-    search.halve(storage)
-    return search.result()
+    search.halve()
+    result = search.result()
+    if index is not None:
+        index.write(result)
+    return result
 
 
 @dataclass(slots=True)
@@ -87,7 +96,7 @@ class _Search:
     tell: Callable[[str], None]
     trusted: dict[int, float | None] = field(default_factory=dict)
     start: int = 0
-    states: dict[int, str] = field(default_factory=dict)
+    finalists: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ledger.macs = {one.network: one.macs for one in self.found}
@@ -129,7 +138,7 @@ class _Search:
         settings, last = self.settings, self.lengths[-1]
         steps = settings.budget * self.full_grid / self.mean_macs
         count = affordable_probe(settings.probe, len(self.found), self.lengths, steps)
-        probed = spread(self.found, count, settings.seed)
+        probed = far_apart(self.found, count, settings.seed)
         self.ask(probed, 1, last)
         for start, steps in enumerate(self.lengths[:-1]):
             self.start = start
@@ -137,7 +146,7 @@ class _Search:
             if self._predicts(probed, steps):
                 return
             correlation = self.trusted[steps]
-            shown = "cannot be told" if correlation is None else f"is {correlation:.2f}"
+            shown = "is undefined" if correlation is None else f"is {correlation:.2f}"
             self.tell(f"the order after {steps} steps is not trusted: its rank correlation with {last} {shown}")
         self.start = len(self.lengths) - 1
 
@@ -154,54 +163,42 @@ class _Search:
         best = max(alive, key=lambda index: long[index])
         return sum(value > short[best] for value in short.values()) < survivors(len(alive), self.settings.reduction, 1)
 
-    def schedule(self) -> Schedule:
+    def plan(self) -> HalvingPlan:
         """What the budget affords after the probe."""
         settings = self.settings
         first = self.lengths[self.start]
-        asked = Schedule(
+        asked = HalvingPlan(
             self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
             probed=sum(bool(self.ledger.accuracies(one.network, first)) for one in self.found),
         )  # fmt: skip
         left = settings.budget * self.full_grid - self.ledger.training_macs
-        return fit_schedule(len(self.found), asked, left / self.mean_macs)
+        return affordable_halving(len(self.found), asked, left / self.mean_macs)
 
-    def halve(self, storage: str | optuna.storages.BaseStorage | None) -> None:
-        """Rung by rung down to the finalists, then these with every seed."""
-        plan = self.schedule()
-        halving = Halving.begin(
-            f"coefficients of {self.baseline.name} {self._key()}",
-            [_labels(one) for one in self.found],
-            reduction=plan.reduction,
-            keep=plan.keep,
-            storage=storage,
-        )
+    def halve(self) -> None:
+        """Rung by rung down to the finalists, then these with every seed, and once more at the length before the
+        last, where orders are compared."""
+        plan, running = self.plan(), list(range(len(self.found)))
         for steps in self.lengths[self.start :]:
-            running = sorted(halving.running)
             self.ask(running, plan.seeds, steps)
-            self._drop_failed(halving)
-            for index in sorted(halving.running):
-                halving.report(index, self.mean(index, steps, plan.seeds), steps)
-            halving.prune()
-        self.ask(sorted(halving.running), plan.final_seeds, self.lengths[-1])
-        self.ask(sorted(halving.running), plan.seeds, self.lengths[-2])
-        self._drop_failed(halving)
-        for index in sorted(halving.running):
-            halving.finish(index, self.mean(index, self.lengths[-1], plan.final_seeds))
-        self.states = halving.states
+            means = {index: self.mean(index, steps, plan.seeds) for index in self.alive(running)}
+            running = best_of(means, survivors(len(means), plan.reduction, plan.keep))
+        self.ask(running, plan.final_seeds, self.lengths[-1])
+        self.ask(running, plan.seeds, self.lengths[-2])
+        self.finalists = self.alive(running)
 
-    def _drop_failed(self, halving: Halving) -> None:
-        reason = ""
-        for index in sorted(halving.running):
-            if reason_here := self.ledger.failure(self.found[index].network):
-                reason = reason_here
-                halving.fail(index, reason)
-        if not halving.running:
+    def alive(self, running: Sequence[int]) -> list[int]:
+        """Those that have not failed. Raises TrainingError where none is left."""
+        failures = {index: self.ledger.failure(self.found[index].network) for index in running}
+        alive = [index for index in running if not failures[index]]
+        if not alive:
             raise TrainingError(
-                f"every candidate that was left failed, the last one: {reason}",
+                f"every candidate that was left failed, the last one: {failures[running[-1]]}",
                 hint="look at the recipe and the data: does the baseline train?",
             )
+        return alive
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """12 hexadecimal digits of what is searched: the same for the same question."""
         table: list[object] = [list(self.lengths), self.settings.method, self.settings.cost, self.settings.seed]
         table.append([one.network.as_dict() for one in self.found])
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]
@@ -211,14 +208,12 @@ class _Search:
         candidate = self.found[index]
         by_steps = {steps: self.ledger.accuracies(candidate.network, steps) for steps in self.lengths}
         by_steps = {steps: accuracies for steps, accuracies in by_steps.items() if accuracies}
-        state: State = "failed"
-        if self.states[index] in ("finalist", "pruned"):
-            state = "finalist" if self.states[index] == "finalist" else "pruned"
         failure = self.ledger.failure(candidate.network)
-        if state == "failed" or not by_steps:
+        if failure or not by_steps:
             return SearchedCandidate(candidate, "failed", failure, by_steps, 0, None, None, 0)
         steps = max(by_steps)
         interval = mean_interval(list(by_steps[steps].values()))
+        state: State = "finalist" if index in self.finalists else "pruned"
         return SearchedCandidate(
             candidate, state, failure, by_steps, steps, interval.mean, interval.interval95, interval.count
         )
@@ -231,7 +226,7 @@ class _Search:
         best = max(finalists, key=lambda one: one.accuracy or 0.0)
 
         def apart(one: SearchedCandidate) -> bool:
-            return paired_difference(best.accuracies[last], one.accuracies[last]).tells
+            return paired_difference(best.accuracies[last], one.accuracies[last]).certain
 
         method = self.settings.method
         evidence = [(coefficients_of(one.candidate, method), one.accuracies[last]) for one in finalists]
@@ -265,14 +260,3 @@ class _Search:
             full_grid_training_macs=self.full_grid,
             trainings=len(self.ledger.answers),
         )
-
-
-def _labels(candidate: Candidate) -> dict[str, object]:
-    scaling = candidate.scaling
-    return {
-        "shares": list(candidate.shares),
-        "actual_shares": list(candidate.actual),
-        "scaling": [scaling.depth, scaling.width, scaling.resolution],
-        "network": candidate.network.name,
-        "macs": candidate.macs,
-    }

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Literal, TypedDict
+from typing import Any, Literal
 
-from convscale.errors import ConfigError
+from convscale.errors import ConfigError, UnknownNameError
 from convscale.networks import ConvNet
 from convscale.search.coefficients.candidates import Candidates, candidates_at_cost, grid_candidates
 
 Method = Literal["shares", "grid"]
-
-
-class SearchOptions(TypedDict, total=False):
-    """The options of `search_coefficients`, as SearchSettings says them."""
-
-    lengths: Sequence[int]
-    cost: float
-    method: Method
-    seeds: int
-    final_seeds: int
-    share_step: float
-    cost_tolerance: float
-    step: float
-    tolerance: float
-    reduction: int
-    keep: int
-    probe: int
-    trust: float
-    budget: float
-    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +76,19 @@ class SearchSettings:
         if self.method == "grid":
             return grid_candidates(baseline, step=self.step, tolerance=self.tolerance, target=self.cost)
         return candidates_at_cost(baseline, self.cost, step=self.share_step, tolerance=self.cost_tolerance)
+
+
+def chosen_settings(settings: SearchSettings | None, options: Mapping[str, Any]) -> SearchSettings:
+    """`settings`, or those whose fields `options` names. Raises ConfigError for both or none, for options without
+    lengths and for values that are not allowed, UnknownNameError for an option that is no field."""
+    if settings is not None:
+        if options:
+            raise ConfigError(f"settings and {', '.join(options)} are both given", hint="one of them")
+        return settings
+    names = [field.name for field in fields(SearchSettings)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option of a search", name, names)
+    if "lengths" not in options:
+        raise ConfigError("a search needs lengths", hint="lengths=[100, 300, 900], in steps")
+    return SearchSettings(**options)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convscale.records import Candidate
-from convscale.search.coefficients.candidates import distance
+from convscale.search.coefficients.candidates import share_distance
 from convscale.search.coefficients.halving import survivors
 
 BALANCED = (1 / 3, 1 / 3, 1 / 3)
@@ -15,7 +15,7 @@ PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short t
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class HalvingPlan:
     """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it going on, `keep` at least. Of
     the first rung, `probed` trainings are there already."""
 
@@ -41,12 +41,12 @@ class Schedule:
         return steps
 
 
-def fit_schedule(candidates: int, asked: Schedule, steps: float) -> Schedule:
-    """The schedule nearest to what was asked that costs at most `steps`: fewer seeds in the rungs first, then a
+def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> HalvingPlan:
+    """The plan nearest to what was asked that costs at most `steps`: fewer seeds in the rungs first, then a
     sharper cut, then fewer finalists, never below two, at last fewer seeds for these, never below three. Where none
     fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
     tried = [
-        Schedule(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
+        HalvingPlan(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
         for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
         for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
         for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
@@ -68,15 +68,15 @@ def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps:
     return min(candidates, asked, max(4, affordable))
 
 
-def spread(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:
+def far_apart(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:
     """`count` candidates that lie far apart in their actual shares: the most balanced one, then each time the one
     farthest from all before, ties drawn by seed. So compound growth is held against each dimension alone."""
     draw = random.Random(f"probe of {seed}")
     order = draw.sample(range(len(candidates)), len(candidates))
-    chosen = [min(order, key=lambda index: distance(candidates[index].actual, BALANCED))]
+    chosen = [min(order, key=lambda index: share_distance(candidates[index].actual, BALANCED))]
 
     def off(index: int) -> float:
-        return min(distance(candidates[index].actual, candidates[other].actual) for other in chosen)
+        return min(share_distance(candidates[index].actual, candidates[other].actual) for other in chosen)
 
     while len(chosen) < min(count, len(candidates)):
         chosen.append(max((index for index in order if index not in chosen), key=off))

@@ -6,15 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
 from convscale.errors import ConfigError
+from convscale.flattening import AsDict
 from convscale.headers import read_header
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
 from convscale.recipes import Recipe, recipe
-from convscale.records import Evaluation
+from convscale.records import Evaluation, FitRecord, write_record
 from convscale.runs import Run, next_run_path, require_free, weights_file
 from convscale.scaling import ScalingLaw
 from convscale.units import format_count, format_seconds
@@ -37,8 +39,10 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(AsDict):
     """What `fit` planned, trained and measured."""
+
+    JSON: ClassVar = ("**record",)
 
     run: Run
     choice: Choice
@@ -53,6 +57,22 @@ class Fit:
         """How many were trained: fewer than the recipe's where training stopped early."""
         record = self.run.result()
         return self.recipe.epochs if record is None else record.epochs
+
+    @property
+    def record(self) -> FitRecord:
+        """All of it as plain data: what fit.json of the run folder holds."""
+        return FitRecord(
+            run=str(self.run.path),
+            data=self.dataset.record(),
+            baseline=self.choice.baseline,
+            reason=self.choice.reason,
+            recipe_name=self.choice.recipe_name,
+            recipe=self.recipe,
+            plan=self.plan,
+            epochs=self.epochs,
+            training_seconds=self.training_seconds,
+            evaluation=self.evaluation,
+        )
 
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
@@ -142,7 +162,9 @@ def fit(
         changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
     )
     seconds = time.monotonic() - started
-    return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+    done = Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+    write_record(run.path / "fit.json", done.record)
+    return done
 
 
 def _chosen_by_weights(

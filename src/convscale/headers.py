@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from convscale.errors import ConfigError, RunError
 from convscale.files import MAX_CONFIG_BYTES, parse_json
@@ -34,6 +35,12 @@ class Provenance:
 @dataclass(frozen=True, slots=True)
 class WeightsHeader:
     """What a weights file says about itself: enough to predict, evaluate, explain and export."""
+
+    JSON: ClassVar = (
+        "format_version", "preprocessing", "padding=network.padding", "norm_eps=network.norm_eps", "classes",
+        "provenance",
+    )  # fmt: skip
+    format_version: ClassVar = FORMAT_VERSION
 
     network: ConvNet
     preprocessing: Preprocessing

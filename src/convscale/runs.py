@@ -15,6 +15,7 @@ metrics.jsonl         one line an epoch
 events.jsonl          what else happened: resumed, skipped, fell back
 checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
+fit.json              what `fit` chose and why, where it made the run
 result.json           how training ended
 environment.json      versions and machine
 lock                  held by the process that trains
@@ -44,14 +45,24 @@ from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as read_recipe
-from convscale.records import DataRecord, EpochRecord, Evaluation, SearchRow, TrainRecord
+from convscale.records import (
+    DataRecord,
+    EpochRecord,
+    Evaluation,
+    SearchRow,
+    TrainRecord,
+    ValueSearch,
+    flat,
+    read_as,
+    write_record,
+)
 from convscale.schema import from_table, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
-    "exclude.json", "search.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json",
+    "exclude.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl", "evaluation.json", "result.json",
     "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
@@ -110,7 +121,7 @@ class Run:
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
         path = self.path / "data.json"
-        return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
+        return read_as(DataRecord, path) if path.exists() else None
 
     def excluded_images(self) -> dict[str, tuple[int, ...]]:
         """The positions of the images that were left out, by split; empty where none were."""
@@ -147,12 +158,12 @@ class Run:
     def result(self) -> TrainRecord | None:
         """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
         path = self.path / "result.json"
-        return from_table(TrainRecord, read_json(path), str(path)) if path.exists() else None
+        return read_as(TrainRecord, path) if path.exists() else None
 
     def evaluation(self) -> Evaluation:
         """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
         path = self.path / "evaluation.json"
-        return from_table(Evaluation, read_json(path), str(path))
+        return read_as(Evaluation, path)
 
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
@@ -167,13 +178,13 @@ class Run:
 
     def keep_metrics(self, epochs: int) -> None:
         """Drop what metrics.jsonl says of epochs after the first `epochs`: they will be trained again."""
-        kept = [json.dumps(record.as_dict()) + "\n" for record in self.metrics() if record.epoch <= epochs]
+        kept = [json.dumps(flat(record)) + "\n" for record in self.metrics() if record.epoch <= epochs]
         write_text(self.path / "metrics.jsonl", "".join(kept))
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record.as_dict()) + "\n")
+            file.write(json.dumps(flat(record)) + "\n")
 
     def append_event(self, kind: str, **facts: Any) -> None:
         """Add a line to events.jsonl."""
@@ -208,7 +219,7 @@ class Run:
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write evaluation.json."""
-        write_json(self.path / "evaluation.json", evaluation.as_dict())
+        write_record(self.path / "evaluation.json", evaluation)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""
@@ -217,11 +228,11 @@ class Run:
     def searched(self) -> tuple[SearchRow, ...]:
         """What the search has found so far. Raises ConfigError where the file is damaged."""
         path = self.path / "search.json"
-        return from_table(tuple[SearchRow, ...], read_json(path), str(path)) if path.exists() else ()
+        return read_as(ValueSearch, path).rows if path.exists() else ()
 
     def write_searched(self, rows: Sequence[SearchRow]) -> None:
         """Write search.json."""
-        write_json(self.path / "search.json", [row.as_dict() for row in rows])
+        write_record(self.path / "search.json", ValueSearch(tuple(rows)))
 
     def remove_weights(self) -> None:
         """Remove the weights of a run whose accuracy alone was wanted."""
@@ -235,7 +246,7 @@ class Run:
 
     def write_result(self, record: TrainRecord) -> None:
         """Write result.json: training is done."""
-        write_json(self.path / "result.json", record.as_dict())
+        write_record(self.path / "result.json", record)
 
 
 def create_run(
@@ -259,7 +270,7 @@ def create_run(
         write_toml(path / "recipe.toml", to_table(recipe))
         write_toml(path / "preprocessing.toml", to_table(preprocessing))
         write_json(path / "settings.json", to_table(settings))
-        write_json(path / "data.json", data.as_dict())
+        write_record(path / "data.json", data)
         if excluded:
             write_json(path / "exclude.json", excluded)
         write_text(path / "metrics.jsonl", "")

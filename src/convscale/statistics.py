@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ class Difference:
         return self.interval95 is not None and not self.interval95[0] <= 0 <= self.interval95[1]
 
     @property
-    def told(self) -> str:
+    def verdict(self) -> str:
         """ "a is better", "b is better" or "cannot tell"."""
         if not self.tells:
             return CANNOT_TELL
@@ -59,14 +59,14 @@ class Difference:
 class OrderChange:
     """How the order of candidates moves from one training length to another.
 
-    swapped: of `pairs` pairs, those whose order turns round. told: of these, the ones whose paired difference
+    swapped: of `pairs` pairs, those whose order turns round. certain_swaps: of these, the ones whose paired difference
     leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
     """
 
     candidates: int
     pairs: int
     swapped: int
-    told: int
+    certain_swaps: int = field(metadata={"key": "told"})
     best_changes: bool
     rank_correlation: float | None
 
@@ -113,17 +113,17 @@ def order_changes(short: Mapping[Key, Mapping[int, float]], long: Mapping[Key, M
     Accuracies are by candidate, then seed."""
     common = [key for key in long if short.get(key) and long[key]]
     means = {key: (_mean(short[key]), _mean(long[key])) for key in common}
-    swapped = told = 0
+    swapped = certain = 0
     for a, b in combinations(common, 2):
         if _unnoised(means[a][0] - means[b][0]) * _unnoised(means[a][1] - means[b][1]) < 0:
             swapped += 1
-            told += paired_difference(short[a], short[b]).tells and paired_difference(long[a], long[b]).tells
+            certain += paired_difference(short[a], short[b]).tells and paired_difference(long[a], long[b]).tells
     tops = [max((means[key][side] for key in common), default=0.0) for side in (0, 1)]
     leading = [{key for key in common if not _unnoised(means[key][side] - tops[side])} for side in (0, 1)]
     correlation = rank_correlation([means[key][0] for key in common], [means[key][1] for key in common])
     best_changes = bool(common) and not leading[0] & leading[1]  # a tie for the best is no change
     count = len(common)
-    return OrderChange(count, count * (count - 1) // 2, swapped, told, best_changes, correlation)
+    return OrderChange(count, count * (count - 1) // 2, swapped, certain, best_changes, correlation)
 
 
 def _unnoised(value: float) -> float:

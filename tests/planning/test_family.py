@@ -19,7 +19,7 @@ from convscale.cli.family import command as family_command
 from convscale.cli.plan import command as plan_command
 from convscale.errors import ConfigError, RunError
 from convscale.planning import family, parse_phis
-from convscale.records import DataChoice
+from convscale.records import DataChoice, flat, read_record
 from convscale.scaling import PAPER, compound_law, read_coefficients
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
 from convscale.studies.families import FamilyTraining, train_family
@@ -160,7 +160,7 @@ def test_a_scaled_baseline_is_refused() -> None:
 def test_the_family_command_writes_networks_that_are_what_the_table_says(tmp_path: Path) -> None:
     arguments = ("small-mbconv", "--coefficients", "1.3,1.1,1.05", "--phi", "0,0.5,2")
     told = json_of(family_command, *arguments, "-o", tmp_path / "made")
-    assert json.loads((tmp_path / "made" / "family.json").read_text()) == told
+    assert flat(read_record(tmp_path / "made")) == told
     assert [told[name] for name in ("alpha", "beta", "gamma")] == [1.3, 1.1, 1.05] and "as given" in told["evidence"]
     base = cs.network("small-mbconv")
     for member, phi in zip(told["members"], (0, 0.5, 2), strict=True):
@@ -190,7 +190,7 @@ def family_training(**changes: Any) -> FamilyTraining:
 
 def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None:
     executor = Inline(growing)
-    small, large = train_family(family_training(), tmp_path / "f", executor, quiet=True)
+    small, large = train_family(family_training(), tmp_path / "f", executor, quiet=True).members
     for member in (small.member, large.member):  # digits: ten classes, grey
         assert (member.network.num_classes, member.network.input_channels) == (10, 1)
     accuracies = [0.5 + small.member.cost.macs / 1e9 + seed / 1000 for seed in range(3)]
@@ -198,7 +198,7 @@ def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None
     assert small.interval95 is not None and small.interval95[0] < accuracies[1] < small.interval95[1]
     assert large.member.network.resolution > 20 and large.seeds == 2 and "exploded" in large.failures[0]
     again = Inline(growing)
-    assert train_family(family_training(), tmp_path / "f", again, quiet=True) == [small, large]
+    assert train_family(family_training(), tmp_path / "f", again, quiet=True).members == (small, large)
     assert len(executor.started) == 6 and not again.started
     with pytest.raises(RunError, match="other settings: seeds was 3, is now 4"):
         train_family(family_training(seeds=4), tmp_path / "f", again, quiet=True)
@@ -225,7 +225,7 @@ def test_a_search_gives_what_later_work_relies_on(searched: tuple[Path, dict[str
     for one in told["candidates"]:
         assert {"shares", "scaling", "macs", "accuracy", "interval95", "seeds"} <= set(one)
         assert 0.98 * 3 * base <= one["macs"] <= 3 * base
-    assert told == json.loads((folder / "coefficients.json").read_text())
+    assert told == flat(read_record(folder))
 
 
 def test_a_search_counts_what_its_trials_took(searched: tuple[Path, dict[str, Any]]) -> None:

@@ -204,10 +204,10 @@ def test_a_paired_difference_uses_common_seeds_and_says_when_it_cannot_tell() ->
     difference = paired_difference(a, b)
     assert difference.pairs == 3
     assert difference.mean == pytest.approx(0.0193, abs=1e-4)
-    assert difference.told == "a is better"
-    assert paired_difference(b, a).told == "b is better"
-    assert paired_difference({0: 0.7}, {0: 0.1}).told == CANNOT_TELL
-    assert paired_difference(a, a).told == CANNOT_TELL
+    assert difference.verdict == "a is better"
+    assert paired_difference(b, a).verdict == "b is better"
+    assert paired_difference({0: 0.7}, {0: 0.1}).verdict == CANNOT_TELL
+    assert paired_difference(a, a).verdict == CANNOT_TELL
     with pytest.raises(ConfigError, match="share no seed"):
         paired_difference({0: 0.5}, {1: 0.5})
 
@@ -226,9 +226,9 @@ def test_order_changes_tell_a_real_swap_from_a_doubtful_one() -> None:
     long = {"w": {0: 0.65, 1: 0.651}, "c": {0: 0.67, 1: 0.6705}, "d": {0: 0.5, 1: 0.5}}
     change = order_changes(short, long)
     assert (change.candidates, change.pairs, change.swapped, change.best_changes) == (3, 3, 1, True)
-    assert change.told == 1
+    assert change.certain_swaps == 1
     doubtful = order_changes(short, {**long, "c": {0: 0.60, 1: 0.7205}})
-    assert (doubtful.swapped, doubtful.told) == (1, 0)
+    assert (doubtful.swapped, doubtful.certain_swaps) == (1, 0)
     assert order_changes({}, long).rank_correlation is None
 
 

@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
              "source": source(name)}
             for name, item in costs.items()
         ]  # fmt: skip
-        print_json({"networks": rows})
+        print_json(networks=rows)
         return
     from rich.table import Table
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,11 +17,10 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
-    scaling_as_dict,
     write_output,
 )
-from convscale.planning import Budget, Plan, Proposal, format_limit, plan
-from convscale.schema import to_table
+from convscale.planning import Budget, Plan, format_limit, plan
+from convscale.records import write_record
 
 
 @click.command()
@@ -33,45 +32,27 @@ from convscale.schema import to_table
 )  # fmt: skip
 @classes_option
 @output_option
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write the whole plan as JSON.")
 @json_option
 def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
-    coefficients: str | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
+    coefficients: str | None, classes: int | None, output: Path | None, record: Path | None, as_json: bool,
+    **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK (a name or a file) so that it spends a budget, never exceeds it, and keeps to a law."""
     budget = Budget(**limits)
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    planned = plan(load_network(network, classes), budget, law)
+    planned = replace(plan(load_network(network, classes), budget, law), evidence=evidence)
     write_output(planned.network, output)
+    if record is not None:
+        write_record(record, planned)
     if as_json:
-        print_json(_as_dict(planned, evidence))
+        print_json(planned)
     else:
-        _print(planned, evidence)
+        _print(planned)
 
 
-def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
-    return {
-        "phi": proposal.phi,
-        "scaling": scaling_as_dict(proposal.scaling),
-        "network": to_table(proposal.network),
-        "cost": proposal.cost.as_dict(),
-        "used": proposal.used,
-        "off_law": proposal.off_law,
-    }
-
-
-def _as_dict(planned: Plan, evidence: str) -> dict[str, Any]:
-    return {
-        "law": planned.law.name,
-        "evidence": evidence,
-        **_proposal_as_dict(planned.chosen),
-        "binding": list(planned.binding),
-        "naive": _proposal_as_dict(planned.naive) if planned.naive else {},
-        "alternatives": [_proposal_as_dict(proposal) for proposal in planned.alternatives],
-    }
-
-
-def _print(planned: Plan, evidence: str) -> None:
+def _print(planned: Plan) -> None:
     from rich.table import Table
 
     limits = planned.budget.limits()
@@ -93,4 +74,4 @@ def _print(planned: Plan, evidence: str) -> None:
     print_table(table)
     word = "binding" if planned.spent else "closest"
     print(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit")
-    print(evidence)
+    print(planned.evidence)

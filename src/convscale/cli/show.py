@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import click
 
@@ -15,6 +15,25 @@ from convscale.networks import ConvNet, describe_head, describe_stage, describe_
 from convscale.units import format_count, printable
 
 SHOWN_CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStage:
+    """A row of the table: the block in words, and what the stage costs."""
+
+    JSON: ClassVar = ("operator", "**row")
+
+    operator: str
+    row: CostRow
+
+
+@dataclass(frozen=True, slots=True)
+class ShownNetwork:
+    """A network as its stages."""
+
+    name: str
+    resolution: int
+    stages: tuple[ShownStage, ...]
 
 
 @click.command()
@@ -33,26 +52,13 @@ def command(network: str, classes: int | None, resolution: int | None, as_json: 
     operators = [describe_stem(net), *map(describe_stage, net.stages), describe_head(net)]
     header = read_header(Path(network)) if network.endswith(".safetensors") else None
     if as_json:
-        stages = [{"operator": text} | asdict(row) for text, row in zip(operators, rows, strict=True)]
-        weights = {} if header is None else {"weights": _weights(header)}
-        print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights)
+        stages = [ShownStage(*pair) for pair in zip(operators, rows, strict=True)]
+        weights = {} if header is None else {"weights": header}
+        print_json(ShownNetwork(net.name, net.resolution, tuple(stages)), **weights)
         return
     _print(net, operators, rows)
     if header is not None:
         _print_header(header)
-
-
-def _weights(header: WeightsHeader) -> dict[str, Any]:
-    """What a weights file carries beside its tensors."""
-    origin = header.provenance
-    return {
-        "format_version": FORMAT_VERSION,
-        "preprocessing": asdict(header.preprocessing),
-        "padding": header.network.padding,
-        "norm_eps": header.network.norm_eps,
-        "classes": header.classes,
-        "provenance": None if origin is None else asdict(origin),
-    }
 
 
 def _print_header(header: WeightsHeader) -> None:

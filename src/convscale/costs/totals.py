@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from convscale.costs.blocks import block_cost, layer_cost, layer_memory
+from convscale.flattening import AsDict
 from convscale.layers import BLOCK_INPUT, BlockGraph, ConvLayer, LayerGraph, MaxPoolLayer, resolve
 from convscale.networks import ConvNet
 
@@ -21,7 +21,7 @@ HEADER_BYTES_FIXED = 1536
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(AsDict):
     """What a network costs, for square fp32 inputs at its resolution.
 
     macs: multiply-adds for one image (the paper's "FLOPS"), of convolutions, squeezes and linear layers.
@@ -42,10 +42,6 @@ class Cost:
     inference_memory_bytes: int
     training_memory_bytes_fixed: int
     training_memory_bytes_per_image: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as a plain dict, in order."""
-        return asdict(self)
 
 
 COST_KEYS = (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from convscale.costs import Cost, cost
 from convscale.errors import ConfigError
+from convscale.flattening import TABLE, AsDict
 from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, scale
-from convscale.schema import to_table
 
 MAX_MEMBERS = 100
 MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the network
@@ -20,9 +20,11 @@ MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the ne
 class FamilyMember:
     """A network of a family. cost_ratio: its MACs over the baseline's; ideal_ratio: what 2**phi says."""
 
+    JSON: ClassVar = ("phi", "scaling", "network", "cost", "cost_ratio", "ideal_ratio")
+
     phi: float
     scaling: Scaling
-    network: ConvNet
+    network: ConvNet = field(metadata=TABLE)
     cost: Cost
     cost_ratio: float
 
@@ -31,27 +33,20 @@ class FamilyMember:
         """2**phi: the cost that the law aims at, before rounding."""
         return float(2**self.phi)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "phi": self.phi,
-            "scaling": {
-                "depth": self.scaling.depth, "width": self.scaling.width, "resolution": self.scaling.resolution,
-            },
-            "network": to_table(self.network),
-            "cost": self.cost.as_dict(),
-            "cost_ratio": self.cost_ratio,
-            "ideal_ratio": self.ideal_ratio,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """A baseline and its scaled networks, by rising phi."""
+class Family(AsDict):
+    """A baseline and its scaled networks, by rising phi. evidence: a sentence about where the law comes from, empty
+    where nothing is known."""
+
+    JSON: ClassVar = (
+        "baseline=baseline.name", "alpha=law.depth", "beta=law.width", "gamma=law.resolution", "evidence", "members",
+    )  # fmt: skip
 
     baseline: ConvNet
     law: ScalingLaw
     members: tuple[FamilyMember, ...]
+    evidence: str = ""
 
 
 def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:

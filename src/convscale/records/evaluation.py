@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
-from convscale.records.training import Metric
+from convscale.flattening import AsDict
+
+Metric = Literal["top1", "mean_per_class"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class ClassRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(AsDict):
     """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
 
     mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
@@ -39,9 +41,6 @@ class Evaluation:
     top5_interval95: tuple[float, float] | None = None
     mean_per_class_interval95: tuple[float, float] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     def accuracy(self, metric: Metric) -> float:
         """The accuracy that `metric` names; top-1 in files of before, which have no other."""
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
@@ -59,12 +58,18 @@ class Evaluation:
 class SweepRow:
     """One evaluation of a sweep: on images of `resolution` pixels a side, cut from `resolution / crop`."""
 
+    JSON: ClassVar = ("resolution", "crop", "**evaluation")
+
     resolution: int
     crop: float
     evaluation: Evaluation
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"resolution": self.resolution, "crop": self.crop, **self.evaluation.as_dict()}
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One network on the same images at several resolutions and crops."""
+
+    rows: tuple[SweepRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +85,18 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The most probable classes of one image, most probable first."""
+class Prediction(AsDict):
+    """The most probable classes of one image, most probable first: pairs of name and probability."""
 
     image: str
-    classes: tuple[tuple[str, float], ...]
+    classes: tuple[tuple[str, float], ...] = field(metadata={"each": ("class", "probability")})
 
-    def as_dict(self) -> dict[str, Any]:
-        ranked = [{"class": name, "probability": probability} for name, probability in self.classes]
-        return {"image": self.image, "classes": ranked}
+
+@dataclass(frozen=True, slots=True)
+class PredictionSet:
+    """The predictions of one network for several images."""
+
+    predictions: tuple[Prediction, ...]
 
 
 def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:

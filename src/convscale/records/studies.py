@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import ClassVar
 
 from convscale.errors import ConfigError
+from convscale.flattening import AsDict
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
 from convscale.statistics import OrderChange
 
@@ -164,7 +165,7 @@ class StudyRow:
     method: str
     asked: float | None
     cost_ratio: float
-    scaling: dict[str, float]
+    scaling: Scaling
     shares: tuple[float, ...] | None
     network: str
     resolution: int
@@ -182,9 +183,9 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """a - b, two methods of one baseline at one cost and length, over their common seeds. told: "a is better", "b is
-    better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
-    it is told already, or where 1,000 would not."""
+    """a - b, two methods of one baseline at one cost and length, over their common seeds. verdict: "a is better", "b
+    is better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
+    these do already, or where 1,000 would not."""
 
     baseline: str
     asked: float | None
@@ -195,7 +196,7 @@ class PairedDifference:
     mean: float
     interval95: tuple[float, float] | None
     pairs: int
-    told: str
+    verdict: str = field(metadata={"key": "told"})
     seeds_to_tell: int | None
 
 
@@ -222,12 +223,17 @@ class Reuse:
     own_best: str
     regret: float
     interval95: tuple[float, float] | None
-    told: str
+    verdict: str = field(metadata={"key": "told"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyResult:
+class StudyResult(AsDict):
     """All that a study found."""
+
+    JSON: ClassVar = (
+        "study=spec.name", "question=spec.question", "rows", "differences", "length_changes", "reuses", "unreachable",
+        "device_seconds",
+    )  # fmt: skip
 
     spec: StudySpec
     rows: tuple[StudyRow, ...]
@@ -240,16 +246,3 @@ class StudyResult:
     def device_seconds(self) -> float:
         """Of all trainings; a network that two methods share counts once for each."""
         return sum(row.device_seconds for row in self.rows)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "study": self.spec.name,
-            "question": self.spec.question,
-            "rows": [asdict(row) for row in self.rows],
-            "differences": [asdict(one) for one in self.differences],
-            "length_changes": [asdict(one) for one in self.length_changes],
-            "reuses": [asdict(one) for one in self.reuses],
-            "unreachable": [asdict(one) for one in self.unreachable],
-            "device_seconds": self.device_seconds,
-        }

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from convscale.records import CoefficientSearch, SearchedCandidate
+from convscale.records.coefficients import NAMES
 from convscale.units import format_seconds
 
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
 
 
-def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
-    """The result, a line each; `evidence` is the sentence that it begins with, `command` gives it again."""
-    lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{evidence[0].upper()}{evidence[1:]}.", ""]
-    lines += ["```", command, "```", ""]
+def evidence_of(found: CoefficientSearch) -> str:
+    """One sentence that says what stands behind the coefficients."""
+    others = len(found.equivalent) - 1
+    equal = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
+    intervals = ", ".join(
+        f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in zip(NAMES, found.interval95, strict=True)
+    )
+    return (
+        f"found for {found.baseline} at {found.cost:g} times its cost{_trained_on(found)}, {found.best.seeds} seeds, "
+        f"{len(found.candidates)} candidates; 95 % intervals {intervals}; {equal}"
+    )
+
+
+def _trained_on(found: CoefficientSearch) -> str:
+    steps = ", ".join(f"{one:,}" for one in found.lengths)
+    if found.training is None:
+        return f", {steps} steps"
+    data = found.training.data
+    images = "all images" if data.train_images is None else f"{data.train_images:,} images"
+    epochs = ", ".join(map(str, found.training.epochs))
+    return f" on {Path(data.source).name}, {images}, {epochs} epochs ({steps} steps)"
+
+
+def report(found: CoefficientSearch) -> list[str]:
+    """The result, a line each."""
+    lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{found.note[:1].upper()}{found.note[1:]}.", ""]
+    lines += ["```", found.training.command, "```", ""] if found.training else []
     lines += ["| | for a doubling of cost | 95 % interval |", "|--|--|--|"]
     for name, value, (low, high) in zip(DIMENSIONS, found.coefficients, found.interval95, strict=True):
         lines.append(f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |")
@@ -22,9 +48,8 @@ def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
     lines += ["", "## Candidates", "", "Shares of the extra cost, by the network's own MACs. **=** cannot be told from "
               "the best.", "", "| | depth | width | resolution | MACs | steps | top-1 | 95 % | seeds | |",
               "|--|--|--|--|--|--|--|--|--|--|"]  # fmt: skip
-    equal = {id(one) for one in found.equivalent}
-    ordered = sorted(found.candidates, key=lambda one: (-one.steps, -(one.accuracy or 0)))
-    lines += [_row(one, id(one) in equal) for one in ordered]
+    ordered = sorted(enumerate(found.candidates), key=lambda at: (-at[1].steps, -(at[1].accuracy or 0)))
+    lines += [_row(one, index in found.equal_best) for index, one in ordered]
     lines += ["", "![shares](pictures/ternary.png)", "", "## What the training lengths say", "", *_lengths(found)]
     if found.unreachable:
         lines += ["", "## Directions that cannot be had", ""]
@@ -33,6 +58,17 @@ def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
               f"({format_seconds(found.device_seconds)}): {found.share_of_full_grid:.0%} of the training that every "
               "candidate at the last length from every seed would take."]  # fmt: skip
     return lines
+
+
+def candidates_as_csv(found: CoefficientSearch) -> str:
+    """A line a candidate."""
+    rows = ["depth,width,resolution,macs,steps,accuracy,low,high,seeds,state"]
+    for one in found.candidates:
+        low, high = one.interval95 or ("", "")
+        accuracy = "" if one.accuracy is None else one.accuracy
+        shares = ",".join(f"{share:.4f}" for share in one.candidate.actual)
+        rows.append(f"{shares},{one.candidate.macs},{one.steps},{accuracy},{low},{high},{one.seeds},{one.state}")
+    return "\n".join(rows) + "\n"
 
 
 def _row(one: SearchedCandidate, equal: bool) -> str:
@@ -59,7 +95,7 @@ def _lengths(found: CoefficientSearch) -> list[str]:
     lines.append(f"- halving began at {found.first_length:,} steps")
     lines.append(
         f"- between {found.lengths[-2]:,} and {last:,} steps, {order.swapped} of {order.pairs} pairs of "
-        f"{order.candidates} candidates change their order, {order.told} of them beyond the noise of seeds; the best "
-        + ("changes" if order.best_changes else "stays")
+        f"{order.candidates} candidates change their order, {order.certain_swaps} of them beyond the noise of seeds; "
+        "the best " + ("changes" if order.best_changes else "stays")
     )
     return lines

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convscale.records import PairedDifference, StudyResult, StudyRow
-from convscale.report.quoted import QUOTED
+from convscale.records.quoted import QUOTED
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count
 
@@ -25,8 +25,8 @@ def rows_as_csv(result: StudyResult) -> str:
     writer.writerow(COLUMNS)
     for row in result.rows:
         low, high = row.interval95 or (None, None)
-        extra = {"depth": row.scaling["depth"], "width": row.scaling["width"], "low": low, "high": high}
-        extra["resolution_factor"] = row.scaling["resolution"]
+        extra = {"depth": row.scaling.depth, "width": row.scaling.width, "low": low, "high": high}
+        extra["resolution_factor"] = row.scaling.resolution
         writer.writerow([extra[key] if key in extra else getattr(row, key) for key in COLUMNS])
     return file.getvalue()
 
@@ -82,19 +82,16 @@ def conclusions(result: StudyResult) -> list[str]:
         if change.epochs[1] != last:
             continue
         where = change.baseline, change.asked, last
-        told = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
-        if not told:
+        compared = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
+        if not compared:
             continue  # a single network of this cost
-        sure = [_sentence(one) for one in told if one.interval95 and one.told != CANNOT_TELL]
+        sure = [_sentence(one) for one in compared if one.interval95 and one.verdict != CANNOT_TELL]
         order = change.change
         line = f"- {change.baseline} at {change.asked:g} times its MACs: "
         line += "; ".join(sure) if sure else "no difference can be told from the noise of the seeds"
-        line += (
-            f" ({len(told) - len(sure)} of {len(told)} comparisons: {CANNOT_TELL}). From {change.epochs[0]} to {last} "
-        )
-        line += (
-            f"epochs {order.swapped} of {order.pairs} pairs change their order, {order.told} of them beyond the noise; "
-        )
+        line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons: {CANNOT_TELL}). "
+        line += f"From {change.epochs[0]} to {last} epochs {order.swapped} of {order.pairs} pairs change their order, "
+        line += f"{order.certain_swaps} of them beyond the noise; "
         lines.append(line + f"the best {'changes' if order.best_changes else 'stays'}.")
     return lines or ["- No two networks of one baseline have one cost: read the pictures and the rows."]
 
@@ -127,7 +124,7 @@ def _differences(differences: Sequence[PairedDifference]) -> list[str]:
         return []
     lines = ["", "| baseline | cost | a - b | points | 95 % | | seeds that would tell |", "|--|--|--|--|--|--|--|"]
     for one in differences:
-        needed = str(one.seeds_to_tell or "more than 1,000") if one.told == CANNOT_TELL else ""
+        needed = str(one.seeds_to_tell or "more than 1,000") if one.verdict == CANNOT_TELL else ""
         asked = f"{one.asked:g}x" if one.asked else ""
         cells = (
             one.baseline,
@@ -135,7 +132,7 @@ def _differences(differences: Sequence[PairedDifference]) -> list[str]:
             f"{one.a} - {one.b}",
             f"{100 * one.mean:+.2f}",
             _interval(one.interval95),
-            one.told,
+            one.verdict,
         )
         lines.append(f"| {' | '.join(cells)} | {needed} |")
     return lines
@@ -146,7 +143,7 @@ def _reuses(result: StudyResult) -> list[str]:
     for one in result.reuses:
         cells = (
             one.baseline, str(one.epochs), f"{one.found_at:g}x", one.reused, f"{one.used_at:g}x", one.own_best,
-            f"{100 * one.regret:.2f}", _interval(one.interval95), one.told,
+            f"{100 * one.regret:.2f}", _interval(one.interval95), one.verdict,
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return lines

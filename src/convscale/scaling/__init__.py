@@ -3,6 +3,7 @@
 from convscale.networks.rounding import round_channels, round_repeats, round_resolution, width_edge
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
+    DIMENSIONS,
     LAWS,
     Scaling,
     ScalingLaw,
@@ -15,6 +16,7 @@ from convscale.scaling.laws import (
 from convscale.scaling.scaler import scale
 
 __all__ = [
+    "DIMENSIONS",
     "LAWS",
     "PAPER",
     "Coefficients",

@@ -19,6 +19,8 @@ ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 # The largest multiplier of one dimension that is still a network somebody could mean.
 MAX_MULTIPLIER = 1000.0
 
+DIMENSIONS = ("depth", "width", "resolution")
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -29,7 +31,7 @@ class Scaling:
     resolution: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("depth", "width", "resolution"):
+        for name in DIMENSIONS:
             value = getattr(self, name)
             if not 0 < value <= MAX_MULTIPLIER:
                 raise ConfigError(

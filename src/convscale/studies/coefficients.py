@@ -12,20 +12,20 @@ from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
 from convscale.data.loader import steps_per_epoch
 from convscale.errors import ConfigError, InputError, RunError
-from convscale.figures import draw_ternary
-from convscale.files import read_json, write_json, write_text, write_toml
+from convscale.figures import draw_search
+from convscale.files import read_json, write_text, write_toml
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
-from convscale.records import CoefficientSearch, DataChoice
-from convscale.report.coefficients import report
+from convscale.records import CoefficientSearch, DataChoice, SearchTraining, write_record
+from convscale.report.coefficients import candidates_as_csv, evidence_of, report
 from convscale.scaling.coefficients import RESULT
 from convscale.schema import from_table, to_table
 from convscale.search.coefficients import Candidates, SearchSettings, search_coefficients
 from convscale.search.questions import Outcome, Question
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.trials.folders import Holding, StudyFolder, require_same_settings
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -53,7 +53,7 @@ class TrainingSearch:
         except TypeError as error:
             raise ConfigError(f"the search does not know {error}") from None
 
-    def as_dict(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """For settings.json."""
         table = {"kind": KIND, "baseline": to_table(self.baseline), "data": to_table(self.data)}
         return table | {"recipe": to_table(self.recipe), "epochs": list(self.epochs), "options": self.options}
@@ -69,7 +69,7 @@ def search_by_training(
     """
     with Holding(folder) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, search.as_dict())
+        require_same_settings(study.path, search.settings())
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -88,7 +88,7 @@ def _search(
     recipe = search.recipe.for_images(len(dataset.train))
     per_epoch = steps_per_epoch(dataset.train, recipe.batch)
     trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet)
-    return search_coefficients(
+    found = search_coefficients(
         baseline,
         trials.answer,
         storage=storage or f"sqlite:///{study.database}",
@@ -96,6 +96,9 @@ def _search(
         lengths=[epochs * per_epoch for epochs in search.epochs],
         **search.options,
     )
+    training = SearchTraining(data=search.data, recipe=search.recipe, epochs=search.epochs, command=_command(search))
+    found = replace(found, training=training)
+    return replace(found, note=evidence_of(found))
 
 
 def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
@@ -163,20 +166,7 @@ def _outcome(record: TrialRecord) -> Outcome:
     return Outcome(record.result.accuracy, record.result.device_seconds)
 
 
-def search_as_dict(search: TrainingSearch, found: CoefficientSearch) -> dict[str, Any]:
-    """The result with what it is evidence of: for JSON and coefficients.json."""
-    data = search.data
-    evidence = {
-        "data": data.source,
-        "train_images": data.train_images,
-        "test_images": data.test_images,
-        "epochs": list(search.epochs),
-        "final_seeds": found.best.seeds,
-    }
-    return found.as_dict() | evidence | {"note": evidence_of(search, found)}
-
-
-def command_of(search: TrainingSearch) -> str:
+def _command(search: TrainingSearch) -> str:
     """The command that searches this again in the study's folder, where recipe.toml and baseline.toml are."""
     net = search.baseline
     listed = net.name in CATALOG and find_network(net.name).at_resolution(net.resolution) == net
@@ -193,46 +183,10 @@ def command_of(search: TrainingSearch) -> str:
     return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 
 
-def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
-    """One sentence that says what stands behind the coefficients."""
-    count = search.data.train_images
-    images = "all images" if count is None else f"{count:,} images"
-    others = len(found.equivalent) - 1
-    told = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
-    intervals = ", ".join(
-        f"{name} {low:.3f} to {high:.3f}"
-        for name, (low, high) in zip(("alpha", "beta", "gamma"), found.interval95, strict=True)
-    )
-    epochs, steps = ", ".join(map(str, search.epochs)), ", ".join(f"{one:,}" for one in found.lengths)
-    return (
-        f"found for {found.baseline} at {found.cost:g} times its cost on {Path(search.data.source).name}, {images}, "
-        f"{epochs} epochs ({steps} steps), {found.best.seeds} seeds, {len(found.candidates)} candidates; "
-        f"95 % intervals {intervals}; {told}"
-    )
-
-
 def _write(study: StudyFolder, search: TrainingSearch, found: CoefficientSearch) -> None:
-    table = to_plain(search_as_dict(search, found))
     write_toml(study.path / RECIPE, to_table(search.recipe))
     write_network(search.baseline, study.path / BASELINE)
-    rows = ["depth,width,resolution,macs,steps,accuracy,low,high,seeds,state"]
-    for one in found.candidates:
-        low, high = one.interval95 or ("", "")
-        accuracy = "" if one.accuracy is None else one.accuracy
-        shares = ",".join(f"{share:.4f}" for share in one.candidate.actual)
-        rows.append(f"{shares},{one.candidate.macs},{one.steps},{accuracy},{low},{high},{one.seeds},{one.state}")
-    write_text(study.path / "candidates.csv", "\n".join(rows) + "\n")
-    write_text(
-        study.path / "report.md", "\n".join(report(found, evidence_of(search, found), command_of(search))) + "\n"
-    )
-    points = [
-        (one.candidate.actual, one.accuracies[found.first_length])
-        for one in found.candidates
-        if found.first_length in one.accuracies
-    ]
-    draw_ternary(
-        [(shares, sum(by.values()) / len(by)) for shares, by in points],
-        found.best.candidate.actual,
-        study.path / "pictures" / "ternary.png",
-    )
-    write_json(study.path / RESULT, table)  # last: what has it is done
+    write_text(study.path / "candidates.csv", candidates_as_csv(found))
+    write_text(study.path / "report.md", "\n".join(report(found)) + "\n")
+    draw_search(found, study.path / "pictures" / "ternary.png")
+    write_record(study.path / RESULT, found)  # last: what has it is done

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from convscale.data import fit_to_images
 from convscale.errors import RunError
@@ -12,7 +11,8 @@ from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
 from convscale.recipes import Recipe
-from convscale.records import DataChoice
+from convscale.records import DataChoice, TrainedFamily, TrainedMember, write_family
+from convscale.records.files import MAX_RECORD_BYTES
 from convscale.scaling import ScalingLaw
 from convscale.schema import from_table, to_table
 from convscale.statistics import mean_interval
@@ -21,29 +21,6 @@ from convscale.trials.executor import Executor
 from convscale.trials.folders import Holding, require_same_settings, to_plain
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedMember:
-    """A network of the family and its held-out accuracy over the seeds that finished, None where none did."""
-
-    member: FamilyMember
-    accuracy: float | None
-    interval95: tuple[float, float] | None
-    seeds: int
-    steps: int
-    failures: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        trained = {
-            "accuracy": self.accuracy,
-            "interval95": None if self.interval95 is None else list(self.interval95),
-            "seeds": self.seeds,
-            "steps": self.steps,
-            "failures": list(self.failures),
-        }
-        return self.member.as_dict() | trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +59,37 @@ def read_family_training(folder: Path) -> FamilyTraining:
 
 
 def train_family(
-    training: FamilyTraining, folder: Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
-) -> list[TrainedMember]:
-    """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
-    the folder holds something else."""
+    training: FamilyTraining,
+    folder: Path,
+    executor: Executor,
+    *,
+    evidence: str = "",
+    storage: str | None = None,
+    quiet: bool = False,
+) -> TrainedFamily:
+    """Train every member from every seed in `folder`, or go on there, and write the networks and family.json.
+
+    evidence: where the law comes from; what family.json says of it where it is not given. Raises as `run_trials` does,
+    and RunError where the folder holds something else.
+    """
     with Holding(folder) as study:
         require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
         trials = training.trials()
+        made = replace(training.family(), evidence=evidence or _kept_evidence(study.path))
+        write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
-    groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
-    members = training.family().members
-    return [_trained(member, group) for member, group in zip(members, groups, strict=True)]
+        groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
+        members = tuple(_trained(member, group) for member, group in zip(made.members, groups, strict=True))
+        trained = TrainedFamily(made.baseline, made.law, members, made.evidence)
+        write_family(trained, study.path)
+    return trained
+
+
+def _kept_evidence(folder: Path) -> str:
+    """What family.json says of the law, of any format version."""
+    table = read_json(folder / "family.json", MAX_RECORD_BYTES) if (folder / "family.json").exists() else {}
+    return str(table.get("evidence", ""))
 
 
 def _trained(member: FamilyMember, records: list[TrialRecord]) -> TrainedMember:

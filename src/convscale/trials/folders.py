@@ -24,6 +24,7 @@ from typing import Any
 from convscale.errors import ConfigError, RunError
 from convscale.files import read_json, read_toml, write_json, write_toml
 from convscale.locks import LockedError, is_locked, lock
+from convscale.records import read_as, write_record
 from convscale.schema import from_table, to_table
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -53,14 +54,14 @@ class TrialFolder:
         if not file.exists():
             return None
         try:
-            return from_table(TrialRecord, read_json(file), str(file))
+            return read_as(TrialRecord, file)
         except ConfigError:
             move_aside(file)
             return None
 
     def write_record(self, record: TrialRecord) -> None:
         """Write record.json and forget the attempts that it did not come from."""
-        write_json(self.path / "record.json", to_table(record))
+        write_record(self.path / "record.json", record)
         for attempt in self.attempts():
             if f"attempt-{attempt}" != Path(record.run).name:
                 shutil.rmtree(self.attempt(attempt), ignore_errors=True)

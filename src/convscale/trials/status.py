@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from convscale.errors import RunError
-from convscale.files import read_json
+from convscale.records import read_as
 from convscale.runs import Run
-from convscale.schema import from_table
 from convscale.trials.folders import StudyFolder, TrialFolder, is_held
 from convscale.trials.trial import TrialRecord
 
@@ -31,10 +30,6 @@ class TrialState:
     device_seconds: float
     reason: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 def study_status(folder: Path) -> list[TrialState]:
     """How far each trial of a study is; reads only. Raises RunError where there is no study."""
@@ -47,7 +42,7 @@ def study_status(folder: Path) -> list[TrialState]:
 
 def _state(folder: TrialFolder, alive: bool) -> TrialState:
     trial, file = folder.read(), folder.path / "record.json"
-    record = from_table(TrialRecord, read_json(file), str(file)) if file.exists() else None
+    record = read_as(TrialRecord, file) if file.exists() else None
     attempts = folder.attempts()
     epochs = Run(folder.attempt(attempts[-1])).metrics() if attempts else []
     result = record.result if record else None

@@ -24,7 +24,6 @@ pictures/             curves, confusion matrix, the first batch
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -37,15 +36,14 @@ from typing import Any
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
-from convscale.headers import FORMAT_VERSION, require_version
+from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.locks import LockedError, lock
 from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
-from convscale.recipes import recipe as read_recipe
 from convscale.records import DataRecord, EpochRecord, Evaluation, SearchRow, TrainRecord
-from convscale.schema import from_table, to_table
+from convscale.schema import check, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
@@ -78,11 +76,12 @@ class Settings:
     changed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check(self)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if not 0 <= self.checkpoint_seconds < math.inf:
+        if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
 
 
@@ -110,20 +109,21 @@ class Run:
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
         path = self.path / "data.json"
-        return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
+        return read_kept(DataRecord, read_json(path), str(path)) if path.exists() else None
 
     def excluded_images(self) -> dict[str, tuple[int, ...]]:
         """The positions of the images that were left out, by split; empty where none were."""
         path = self.path / "exclude.json"
-        return from_table(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
+        return read_kept(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
 
     def recipe(self) -> Recipe:
         """The recipe. Raises ConfigError where it is damaged."""
-        return read_recipe(self.path / "recipe.toml")
+        path = self.path / "recipe.toml"
+        return read_kept(Recipe, read_toml(path), str(path))
 
     def network(self) -> ConvNet:
         """The network. Raises ConfigError where it is damaged."""
-        return read_network(self.path / "network.toml")
+        return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
         """How its images are prepared; of a run older than the file, as was usual. Raises ConfigError where it is
@@ -132,12 +132,12 @@ class Run:
         if not file.exists():
             network = self.network()
             return default_preprocessing(network.resolution, network.input_channels)
-        return from_table(Preprocessing, read_toml(file), str(file))
+        return read_kept(Preprocessing, read_toml(file), str(file))
 
     def settings(self) -> Settings:
         """Seed, workers and the rest. Raises ConfigError where they are damaged."""
         path = self.path / "settings.json"
-        return from_table(Settings, read_json(path), str(path))
+        return read_kept(Settings, read_json(path), str(path))
 
     def environment(self) -> dict[str, Any]:
         """What environment.json says. Raises ConfigError where it is damaged."""
@@ -147,12 +147,12 @@ class Run:
     def result(self) -> TrainRecord | None:
         """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
         path = self.path / "result.json"
-        return from_table(TrainRecord, read_json(path), str(path)) if path.exists() else None
+        return read_kept(TrainRecord, read_json(path), str(path)) if path.exists() else None
 
     def evaluation(self) -> Evaluation:
         """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
         path = self.path / "evaluation.json"
-        return from_table(Evaluation, read_json(path), str(path))
+        return read_kept(Evaluation, read_json(path), str(path))
 
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
@@ -160,7 +160,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
-                records.append(from_table(EpochRecord, parse_json(line, str(path))))
+                records.append(read_kept(EpochRecord, parse_json(line, str(path))))
             except ConfigError:
                 break
         return records
@@ -212,12 +212,12 @@ class Run:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""
-        write_toml(self.path / "recipe.toml", to_table(recipe))
+        write_toml(self.path / "recipe.toml", to_table(recipe, complete=True))
 
     def searched(self) -> tuple[SearchRow, ...]:
         """What the search has found so far. Raises ConfigError where the file is damaged."""
         path = self.path / "search.json"
-        return from_table(tuple[SearchRow, ...], read_json(path), str(path)) if path.exists() else ()
+        return read_kept(tuple[SearchRow, ...], read_json(path), str(path)) if path.exists() else ()
 
     def write_searched(self, rows: Sequence[SearchRow]) -> None:
         """Write search.json."""
@@ -255,10 +255,10 @@ def create_run(
     try:
         require_free(path)
         path.mkdir(parents=True, exist_ok=True)
-        write_toml(path / "network.toml", to_table(network))
-        write_toml(path / "recipe.toml", to_table(recipe))
-        write_toml(path / "preprocessing.toml", to_table(preprocessing))
-        write_json(path / "settings.json", to_table(settings))
+        write_toml(path / "network.toml", to_table(network, complete=True))
+        write_toml(path / "recipe.toml", to_table(recipe, complete=True))
+        write_toml(path / "preprocessing.toml", to_table(preprocessing, complete=True))
+        write_json(path / "settings.json", to_table(settings, complete=True))
         write_json(path / "data.json", data.as_dict())
         if excluded:
             write_json(path / "exclude.json", excluded)

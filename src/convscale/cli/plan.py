@@ -17,7 +17,6 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
-    scaling_as_dict,
     write_output,
 )
 from convscale.planning import Budget, Plan, Proposal, format_limit, plan
@@ -52,7 +51,7 @@ def command(
 def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
     return {
         "phi": proposal.phi,
-        "scaling": scaling_as_dict(proposal.scaling),
+        "scaling": proposal.scaling.as_dict(),
         "network": to_table(proposal.network),
         "cost": proposal.cost.as_dict(),
         "used": proposal.used,

@@ -15,7 +15,6 @@ from convscale.cli.shared import (
     pick_law,
     print_cost,
     print_json,
-    scaling_as_dict,
     write_output,
 )
 from convscale.costs import cost
@@ -63,7 +62,7 @@ def command(
             {
                 "law": label,
                 "phi": phi,
-                "scaling": scaling_as_dict(scaling),
+                "scaling": scaling.as_dict(),
                 "network": to_table(scaled),
                 "cost": item.as_dict(),
                 "binding": [],

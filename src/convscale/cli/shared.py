@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convscale.recipes import Recipe
     from convscale.records import Evaluation
     from convscale.runs import Run
-    from convscale.scaling import Scaling, ScalingLaw
+    from convscale.scaling import ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -185,18 +185,11 @@ def load_network(name_or_file: str, classes: int | None = None, resolution: int 
         from convscale.headers import read_header
 
         network = read_header(Path(name_or_file)).network
-    elif (Path(name_or_file) / "network.toml").exists():
-        network = find(str(Path(name_or_file) / "network.toml"))
     else:
         network = find(name_or_file)
     if classes is not None:
         network = network.with_classes(classes)
     return network if resolution is None else network.at_resolution(resolution)
-
-
-def scaling_as_dict(scaling: Scaling) -> dict[str, float]:
-    """Depth, width and resolution multipliers."""
-    return {"depth": scaling.depth, "width": scaling.width, "resolution": scaling.resolution}
 
 
 def write_output(network: ConvNet, output: Path | None) -> None:

@@ -35,14 +35,12 @@ class FamilyMember:
         """For JSON."""
         return {
             "phi": self.phi,
-            "scaling": {
-                "depth": self.scaling.depth, "width": self.scaling.width, "resolution": self.scaling.resolution,
-            },
+            "scaling": self.scaling.as_dict(),
             "network": to_table(self.network),
             "cost": self.cost.as_dict(),
             "cost_ratio": self.cost_ratio,
             "ideal_ratio": self.ideal_ratio,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from convscale.errors import ConfigError, UnknownNameError
+from convscale.schema import check
 
 # Grid search of the paper for EfficientNet-B0 on ImageNet (Tan & Le 2019, section 3.3).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
@@ -29,6 +30,7 @@ class Scaling:
     resolution: float = 1.0
 
     def __post_init__(self) -> None:
+        check(self)
         for name in ("depth", "width", "resolution"):
             value = getattr(self, name)
             if not 0 < value <= MAX_MULTIPLIER:
@@ -36,6 +38,10 @@ class Scaling:
                     f"{name} multiplier {value} is not allowed",
                     hint=f"a number above 0 and at most {MAX_MULTIPLIER:g}; 1 leaves it as it is",
                 )
+
+    def as_dict(self) -> dict[str, float]:
+        """The three multipliers by name, for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,9 @@ class ScalingLaw:
     resolution: float
 
     def __post_init__(self) -> None:
+        check(self)
         bases = (self.depth, self.width, self.resolution)
-        if not all(math.isfinite(base) and 1 <= base <= 10 for base in bases):
+        if not all(1 <= base <= 10 for base in bases):
             raise ConfigError(
                 f"law {self.name!r}: {bases} as depth, width and resolution at phi 1 is not allowed",
                 hint="each must lie between 1 (not scaled) and 10",

@@ -41,7 +41,7 @@ class SearchedCandidate:
         return {
             "shares": _named(one.shares),
             "actual_shares": _named(one.actual),
-            "scaling": _named((one.scaling.depth, one.scaling.width, one.scaling.resolution)),
+            "scaling": one.scaling.as_dict(),
             "network": one.network.name,
             "macs": one.macs,
             "cost_ratio": one.cost_ratio,

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from convscale.data import fit_to_images
-from convscale.errors import RunError
-from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
 from convscale.recipes import Recipe
 from convscale.scaling import ScalingLaw
-from convscale.schema import from_table, to_table
+from convscale.schema import check
 from convscale.search import mean_interval
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Executor
-from convscale.studies.folder import Holding, require_same_settings, to_plain
+from convscale.studies.folder import Holding, read_settings, require_same_settings
 from convscale.studies.trial import DataChoice, Trial, TrialRecord
 from convscale.studies.work import choose_images
+
+KIND = "family"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,9 @@ class FamilyTraining:
     recipe: Recipe
     seeds: int
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def family(self) -> Family:
         """The family with the data's classes and channels. Raises as `family` and `choose_images` do."""
         return family(fit_to_images(self.baseline, choose_images(self.data)), self.law, self.phis)
@@ -74,10 +77,7 @@ class FamilyTraining:
 
 def read_family_training(folder: Path) -> FamilyTraining:
     """What the training of a family in `folder` is. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
-    if table.pop("kind", None) != "family":
-        raise RunError(f"{folder}: no family is trained here")
-    return from_table(FamilyTraining, table, str(folder / "settings.json"))
+    return read_settings(folder, KIND, FamilyTraining)
 
 
 def train_family(
@@ -86,7 +86,7 @@ def train_family(
     """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
     the folder holds something else."""
     with Holding(folder) as study:
-        require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
+        require_same_settings(study.path, KIND, training)
         trials = training.trials()
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)

@@ -163,13 +163,12 @@ def _mean(by_seed: Accuracies) -> float | None:
 def _row(point: Point, epochs: int, records: Sequence[TrialRecord], base: float | None) -> Row:
     results = [record.result for record in records if record.result is not None]
     interval = mean_interval([result.accuracy for result in results]) if results else None
-    scaling = point.scaling
     return Row(
         baseline=point.baseline,
         method=point.method,
         asked=point.asked,
         cost_ratio=point.cost_ratio,
-        scaling={"depth": scaling.depth, "width": scaling.width, "resolution": scaling.resolution},
+        scaling=point.scaling.as_dict(),
         shares=point.shares,
         network=point.network.name,
         resolution=point.network.resolution,

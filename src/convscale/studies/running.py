@@ -8,11 +8,11 @@ from typing import Any
 from convscale.errors import RunError
 from convscale.figures import Curve, draw_lines
 from convscale.files import read_json, write_json, write_text, write_toml
-from convscale.schema import from_table, to_table
+from convscale.schema import to_table
 from convscale.studies.coordinator import run_trials
 from convscale.studies.design import design
 from convscale.studies.executor import Executor
-from convscale.studies.folder import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.studies.folder import Holding, StudyFolder, read_settings, require_same_settings, to_plain
 from convscale.studies.paper import QUOTED
 from convscale.studies.results import Row, StudyResult, collect
 from convscale.studies.spec import BASELINE, StudySpec
@@ -33,7 +33,7 @@ def run_study(
     spec = spec.settled()
     with Holding(folder) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
-        require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
+        require_same_settings(study.path, KIND, spec)
         trials = designed.trials()
         records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
         result = collect(designed, dict(zip(trials, records, strict=True)))
@@ -59,8 +59,7 @@ def read_spec(folder: Path) -> StudySpec:
     """The study that `folder` holds. Raises RunError where it holds none."""
     if kind_of(folder) != KIND:
         raise RunError(f"{folder} holds no study but a {kind_of(folder)} search or training")
-    table = read_json(folder / "settings.json")
-    return from_table(StudySpec, {key: value for key, value in table.items() if key != "kind"}, str(folder))
+    return read_settings(folder, KIND, StudySpec)
 
 
 def _write(study: StudyFolder, result: StudyResult) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,18 @@ from convscale.catalog import CATALOG, write_network
 from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
 from convscale.data.loader import steps_per_epoch
-from convscale.errors import ConfigError, InputError, RunError
+from convscale.errors import ConfigError, InputError, suggestion
 from convscale.figures import draw_ternary
-from convscale.files import read_json, write_json, write_text, write_toml
+from convscale.files import write_json, write_text, write_toml
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.scaling.coefficients import RESULT
-from convscale.schema import from_table, to_table
+from convscale.schema import check, default_of, to_table
 from convscale.search import Candidates, CoefficientSearch, Outcome, Question, SearchSettings, search_coefficients
 from convscale.studies.coordinator import run_trials
 from convscale.studies.executor import Executor
-from convscale.studies.folder import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.studies.folder import Holding, StudyFolder, read_settings, require_same_settings, to_plain
 from convscale.studies.search_report import report
 from convscale.studies.trial import DataChoice, Trial, TrialRecord
 from convscale.studies.work import choose_images
@@ -30,13 +30,16 @@ from convscale.studies.work import choose_images
 KIND = "coefficients"
 RECIPE, BASELINE = "recipe.toml", "baseline.toml"
 
+# The fields of SearchSettings that options may name, and what they are where none does.
+_OPTIONS = {one.name: default_of(one) for one in fields(SearchSettings) if one.name != "lengths"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSearch:
     """What is searched, and with which trainings.
 
     epochs: the training lengths, two at least, increasing; each is a whole schedule of `recipe`. options: fields of
-    SearchSettings but `lengths`. Raises ConfigError as SearchSettings does.
+    SearchSettings but `lengths`, all of them once it is made. Raises ConfigError as SearchSettings does.
     """
 
     baseline: ConvNet
@@ -46,15 +49,16 @@ class TrainingSearch:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
-            SearchSettings(lengths=self.epochs, **self.options)
-        except TypeError as error:
-            raise ConfigError(f"the search does not know {error}") from None
+        check(self)
+        if unknown := min(self.options.keys() - _OPTIONS.keys(), default=""):
+            raise ConfigError(f"options.{unknown}: unknown key", hint=suggestion(unknown, _OPTIONS))
+        settings = self.settings  # which checks them
+        object.__setattr__(self, "options", {name: getattr(settings, name) for name in _OPTIONS})
 
-    def as_dict(self) -> dict[str, Any]:
-        """For settings.json."""
-        table = {"kind": KIND, "baseline": to_table(self.baseline), "data": to_table(self.data)}
-        return table | {"recipe": to_table(self.recipe), "epochs": list(self.epochs), "options": self.options}
+    @property
+    def settings(self) -> SearchSettings:
+        """The options as they are with lengths in epochs."""
+        return SearchSettings(lengths=self.epochs, **self.options)
 
 
 def search_by_training(
@@ -67,7 +71,7 @@ def search_by_training(
     """
     with Holding(folder) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, search.as_dict())
+        require_same_settings(study.path, KIND, search)
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -102,7 +106,7 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
     Raises as `choose_images` does, and BudgetError where no candidate can be had.
     """
     dataset = choose_images(search.data)
-    settings = SearchSettings(lengths=search.epochs, **search.options)
+    settings = search.settings
     candidates = settings.candidates(fit_to_images(search.baseline, dataset))
     recipe = search.recipe.for_images(len(dataset.train)).with_changes(epochs=search.epochs[-1])
     trials = [
@@ -122,11 +126,7 @@ def resume_search(
 
 def read_search(folder: Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
-    if table.pop("kind", None) != KIND:
-        raise RunError(f"{folder}: no search for coefficients here")
-    options = table.pop("options", {})
-    return replace(from_table(TrainingSearch, table, str(folder / "settings.json")), options=options)
+    return read_settings(folder, KIND, TrainingSearch)
 
 
 @dataclass(slots=True)
@@ -186,7 +186,8 @@ def command_of(search: TrainingSearch) -> str:
         "--test-images": search.data.test_images,
     }
     lengths = {"--resolution": net.resolution, "--lengths": ",".join(map(str, search.epochs))}
-    options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
+    chosen = {name: value for name, value in search.options.items() if value != _OPTIONS[name]}
+    options = {f"--{name.replace('_', '-')}": value for name, value in chosen.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
     return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 

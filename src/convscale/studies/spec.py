@@ -10,7 +10,7 @@ from pathlib import Path
 from convscale.errors import ConfigError, UnknownNameError
 from convscale.files import read_toml, read_toml_text
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
-from convscale.schema import from_table
+from convscale.schema import check, from_table
 from convscale.studies.trial import DataChoice, data_choice
 
 BASELINE = "baseline"  # the method of a baseline as it is
@@ -27,6 +27,7 @@ class Method:
     name: str = ""
 
     def __post_init__(self) -> None:
+        check(self)
         if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
             raise ConfigError(
                 f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
@@ -65,12 +66,11 @@ class FactorCurve:
     """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
 
     name: str
-    points: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[float, float, float], ...]
 
     def __post_init__(self) -> None:
+        check(self)
         for point in self.points:
-            if len(point) != 3:
-                raise ConfigError(f"curve {self.name!r}: {point} is no point", hint="[depth, width, resolution]")
             Scaling(*point)
 
 
@@ -100,6 +100,7 @@ class StudySpec:
     data: DataChoice | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         where = f"study {self.name!r}"
         if not self.baselines:
             raise ConfigError(f"{where} has no baselines", hint="baselines = ['small-mbconv']")

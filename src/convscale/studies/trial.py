@@ -12,7 +12,7 @@ from typing import Any
 from convscale.errors import ConfigError
 from convscale.networks import ConvNet
 from convscale.recipes import Recipe
-from convscale.schema import to_table
+from convscale.schema import check, to_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class DataChoice:
     test_images: int | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         for name in ("train_images", "test_images"):
             value = getattr(self, name)
             if value is not None and value < 2:
@@ -59,13 +60,16 @@ class Trial:
     data: DataChoice
     seed: int
 
+    def __post_init__(self) -> None:
+        check(self)
+
     @property
     def key(self) -> str:
         """16 hexadecimal digits of network, recipe, data and seed; the same on every machine."""
-        table = to_table(self)
-        table["network"].pop("name", None)
+        table = to_table(self, complete=True)
+        table["network"].pop("name")
         table["network"].pop("origin", None)
-        table["recipe"].pop("note", None)
+        table["recipe"].pop("note")
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 

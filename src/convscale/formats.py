@@ -145,6 +145,33 @@ UNNAMED: Defaults = {
         "seed": 0,
     },
     "TrainingSearch": {"options": {}},
+    "Plan": {"evidence": ""},
+    "Family": {"evidence": ""},
+    "TrainedFamily": {"evidence": ""},
+    "CoefficientSearch": {"note": "", "training": None},
+    "Evaluation": {
+        "unreadable": [],
+        "mean_per_class": None,
+        "ece": None,
+        "images_per_second": None,
+        "top5_interval95": None,
+        "mean_per_class_interval95": None,
+    },
+    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1"},
+    "SearchRow": {"failure": ""},
+    "Budget": dict.fromkeys(
+        (
+            "macs",
+            "params",
+            "activations",
+            "file_bytes",
+            "inference_memory_bytes",
+            "training_memory_bytes_fixed",
+            "training_memory_bytes_per_image",
+            "latency_seconds",
+        )
+    ),
+    "Scaling": {"depth": 1, "width": 1, "resolution": 1},
 }
 
 

@@ -25,7 +25,6 @@ pictures/             curves, confusion matrix, the first batch
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -38,13 +37,12 @@ from typing import Any
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
-from convscale.headers import FORMAT_VERSION, require_version
+from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.locks import LockedError, lock
 from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
-from convscale.recipes import recipe as read_recipe
 from convscale.records import (
     DataRecord,
     EpochRecord,
@@ -56,7 +54,7 @@ from convscale.records import (
     read_as,
     write_record,
 )
-from convscale.schema import from_table, to_table
+from convscale.schema import check, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
@@ -89,11 +87,12 @@ class Settings:
     changed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check(self)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if not 0 <= self.checkpoint_seconds < math.inf:
+        if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
 
 
@@ -126,15 +125,16 @@ class Run:
     def excluded_images(self) -> dict[str, tuple[int, ...]]:
         """The positions of the images that were left out, by split; empty where none were."""
         path = self.path / "exclude.json"
-        return from_table(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
+        return read_kept(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
 
     def recipe(self) -> Recipe:
         """The recipe. Raises ConfigError where it is damaged."""
-        return read_recipe(self.path / "recipe.toml")
+        path = self.path / "recipe.toml"
+        return read_kept(Recipe, read_toml(path), str(path))
 
     def network(self) -> ConvNet:
         """The network. Raises ConfigError where it is damaged."""
-        return read_network(self.path / "network.toml")
+        return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
         """How its images are prepared; of a run older than the file, as was usual. Raises ConfigError where it is
@@ -143,12 +143,12 @@ class Run:
         if not file.exists():
             network = self.network()
             return default_preprocessing(network.resolution, network.input_channels)
-        return from_table(Preprocessing, read_toml(file), str(file))
+        return read_kept(Preprocessing, read_toml(file), str(file))
 
     def settings(self) -> Settings:
         """Seed, workers and the rest. Raises ConfigError where they are damaged."""
         path = self.path / "settings.json"
-        return from_table(Settings, read_json(path), str(path))
+        return read_kept(Settings, read_json(path), str(path))
 
     def environment(self) -> dict[str, Any]:
         """What environment.json says. Raises ConfigError where it is damaged."""
@@ -171,7 +171,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
-                records.append(from_table(EpochRecord, parse_json(line, str(path))))
+                records.append(read_kept(EpochRecord, parse_json(line, str(path))))
             except ConfigError:
                 break
         return records
@@ -223,7 +223,7 @@ class Run:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""
-        write_toml(self.path / "recipe.toml", to_table(recipe))
+        write_toml(self.path / "recipe.toml", to_table(recipe, complete=True))
 
     def searched(self) -> tuple[SearchRow, ...]:
         """What the search has found so far. Raises ConfigError where the file is damaged."""
@@ -266,10 +266,10 @@ def create_run(
     try:
         require_free(path)
         path.mkdir(parents=True, exist_ok=True)
-        write_toml(path / "network.toml", to_table(network))
-        write_toml(path / "recipe.toml", to_table(recipe))
-        write_toml(path / "preprocessing.toml", to_table(preprocessing))
-        write_json(path / "settings.json", to_table(settings))
+        write_toml(path / "network.toml", to_table(network, complete=True))
+        write_toml(path / "recipe.toml", to_table(recipe, complete=True))
+        write_toml(path / "preprocessing.toml", to_table(preprocessing, complete=True))
+        write_json(path / "settings.json", to_table(settings, complete=True))
         write_record(path / "data.json", data)
         if excluded:
             write_json(path / "exclude.json", excluded)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convscale.errors import ConfigError, InputError, suggestion
+from convscale.units import shown
 
 T = TypeVar("T")
 Defaults = Mapping[str, Mapping[str, Any]]  # class name -> field -> value, as a table has it
@@ -201,7 +202,7 @@ def _word(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
     if any(type(value) is type(word) and value == word for word in allowed):
         return value
     hint = suggestion(str(value), map(str, allowed))
-    raise _at_error(ConfigError(f"{_short(value)} is not allowed", hint=hint), where)
+    raise _at_error(ConfigError(f"{shown(value)} is not allowed", hint=hint), where)
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:
@@ -214,7 +215,7 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
         return int(value)
     if kind is float and number:
         if not -sys.float_info.max <= value <= sys.float_info.max:
-            raise _at_error(ConfigError(f"{_short(value)} is not a finite number"), where)
+            raise _at_error(ConfigError(f"{shown(value)} is not a finite number"), where)
         return float(value)
     raise _mismatch(where, _expected(kind), value)
 
@@ -294,12 +295,5 @@ def _at_error(error: InputError, where: str) -> InputError:
     return error
 
 
-def _short(value: Any) -> str:
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # a whole number of thousands of digits
-        return f"a {type(value).__name__} too long to show"
-
-
 def _mismatch(where: str, want: str, got: Any) -> InputError:
-    return _at_error(ConfigError(f"expected {want}, got {_short(got)}"), where)
+    return _at_error(ConfigError(f"expected {want}, got {shown(got)}"), where)

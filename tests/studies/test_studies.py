@@ -249,7 +249,7 @@ def test_a_half_done_study_goes_on(tmp_path: Path) -> None:
 
 def test_another_study_in_the_folder_is_refused_with_what_differs(tmp_path: Path) -> None:
     ran(tmp_path, spec())
-    with pytest.raises(RunError, match=r"seeds was nothing, is now 4.*convscale study resume"):
+    with pytest.raises(RunError, match=r"seeds was 3, is now 4.*convscale study resume"):
         ran(tmp_path, spec(seeds=4))
     with pytest.raises(RunError, match="no study here"):
         resume_study(tmp_path / "nowhere", Inline(), quiet=True)
@@ -280,7 +280,7 @@ def test_a_study_that_cannot_conclude_is_refused(changes: dict[str, Any], messag
 def test_a_method_says_one_thing(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Method(**given)
-    with pytest.raises(ConfigError, match="is no point"):
+    with pytest.raises(ConfigError, match="a list of 3"):
         FactorCurve(name="flat", points=((1.0, 2.0),))
 
 

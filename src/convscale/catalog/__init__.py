@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from convscale.catalog import efficientnet, mobilenet, resnet, small
-from convscale.errors import ConfigError, UnknownNameError, suggestion
+from convscale.errors import UnknownNameError, suggestion
 from convscale.files import read_toml, write_toml
+from convscale.formats import read_kept
 from convscale.networks import ConvNet
 from convscale.schema import from_table, to_table
 
@@ -52,7 +53,7 @@ def network(name_or_file: str | Path) -> ConvNet:
         return CATALOG[name]()
     path = Path(name_or_file)
     if path.is_dir() and (path / "network.toml").exists():
-        path = path / "network.toml"
+        return read_network(path / "network.toml", kept=True)
     if path.suffix == ".toml" or path.is_file():
         return read_network(path)
     raise UnknownNameError(
@@ -75,14 +76,11 @@ def source(name: str) -> str:
     return " ".join((make.__doc__ or "").split())
 
 
-def read_network(path: Path) -> ConvNet:
-    """The network in a TOML file. Raises ConfigError naming the key that is wrong."""
-    try:
-        return from_table(ConvNet, read_toml(path))
-    except ConfigError as error:
-        if error.message.startswith(str(path)):
-            raise
-        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
+def read_network(path: Path, *, kept: bool = False) -> ConvNet:
+    """The network in a TOML file, `kept` by a machine or written by a person. Raises ConfigError naming the key that is
+    wrong."""
+    read = read_kept if kept else from_table
+    return read(ConvNet, read_toml(path), str(path))
 
 
 def write_network(network: ConvNet, path: str | Path) -> None:

@@ -187,8 +187,6 @@ def load_network(name_or_file: str, classes: int | None = None, resolution: int 
         from convscale.headers import read_header
 
         network = read_header(Path(name_or_file)).network
-    elif (Path(name_or_file) / "network.toml").exists():
-        network = find(str(Path(name_or_file) / "network.toml"))
     else:
         network = find(name_or_file)
     if classes is not None:

@@ -10,7 +10,7 @@ import click
 
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
 from convscale.costs import CostRow, stage_rows
-from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
+from convscale.headers import WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
 from convscale.units import format_count, printable
 
@@ -65,7 +65,10 @@ def _print_header(header: WeightsHeader) -> None:
     network, origin = header.network, header.provenance
     names = ", ".join(map(printable, header.classes[:SHOWN_CLASSES]))
     more = f" and {len(header.classes) - SHOWN_CLASSES:,} more" if len(header.classes) > SHOWN_CLASSES else ""
-    print(f"\nweights        format version {FORMAT_VERSION}, padding {network.padding}, BN eps {network.norm_eps:g}")
+    print(
+        f"\nweights        format version {header.format_version}, padding {network.padding}, "
+        f"BN eps {network.norm_eps:g}"
+    )
     print(f"preprocessing  {header.preprocessing.in_words()}")
     print(f"classes        {names}{more}")
     if origin is not None:

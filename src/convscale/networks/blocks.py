@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from convscale.errors import ConfigError
+from convscale.schema import check
 
 Activation = Literal["relu", "relu6", "silu", "hard_swish"]
 Gate = Literal["sigmoid", "hard_sigmoid"]
@@ -30,7 +31,7 @@ def require_kernel(kernel: int) -> None:
 
 def require_positive(name: str, value: float, most: float = math.inf) -> None:
     require(
-        math.isfinite(value) and 0 < value <= most,
+        0 < value <= most,
         f"{name} {value} is not allowed",
         hint=f"a number above 0 and at most {most}" if most < math.inf else "a number above 0",
     )
@@ -51,6 +52,7 @@ class Squeeze:
     round_to: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("squeeze ratio", self.ratio, most=1)
         require_positive("squeeze round_to", self.round_to, most=1024)
 
@@ -71,6 +73,7 @@ class MBConv:
     skip: bool = True
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("expansion", self.expansion, most=64)
 
@@ -88,6 +91,7 @@ class FusedMBConv:
     skip: bool = True
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("expansion", self.expansion, most=64)
         require(
@@ -107,6 +111,7 @@ class Separable:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 
@@ -120,6 +125,7 @@ class Basic:
     squeeze: Squeeze | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 
@@ -131,6 +137,7 @@ class Count:
     groups: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("groups", self.groups, most=4096)
 
 
@@ -142,6 +149,7 @@ class Width:
     channels: int
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("group width", self.channels, most=65536)
 
 
@@ -161,6 +169,7 @@ class Bottleneck:
     squeeze: Squeeze | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("ratio", self.ratio, most=16)
 
@@ -174,6 +183,7 @@ class Conv:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 

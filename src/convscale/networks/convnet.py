@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
-from convscale.schema import FLATTEN, from_table, to_table
+from convscale.schema import FLATTEN, check, from_table, to_table
 
 Padding = Literal["same", "symmetric"]
 
@@ -28,6 +28,7 @@ class Stem:
     fixed_width: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         require_kernel(self.kernel)
         _require_stride(self.stride)
@@ -41,6 +42,7 @@ class Row:
     repeats: int
 
     def __post_init__(self) -> None:
+        check(self)
         _require_repeats(self.repeats)
 
 
@@ -58,6 +60,7 @@ class Stage:
     fixed_width: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         _require_stride(self.stride)
         require(bool(self.rows), "a stage needs at least one row")
@@ -85,6 +88,7 @@ class ConvPool:
     fixed_width: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
 
 
@@ -100,6 +104,7 @@ class ConvPoolHidden:
     fixed_width: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         _require_channels(self.hidden)
 
@@ -122,6 +127,7 @@ class ScalingRules:
     resolution_step: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require(1 <= self.divisor <= 1024, f"divisor {self.divisor} is not allowed", hint="1 to 1024")
         require(0 <= self.floor <= 1, f"floor {self.floor} is not allowed", hint="0 to 1")
         require(
@@ -139,6 +145,9 @@ class Origin:
     depth: float
     width: float
     resolution: float
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +173,7 @@ class ConvNet:
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for key in ("resolution", "num_classes", "input_channels"):
-            value = getattr(self, key)
-            require(type(value) is int, f"{key} {value!r} is not a whole number")
-        require(self.padding in get_args(Padding), f"padding {self.padding!r} is not allowed", hint="same, symmetric")
+        check(self)
         require(bool(self.name.strip()), "name is empty")
         require(bool(self.stages), "stages: a network needs at least one stage")
         require(

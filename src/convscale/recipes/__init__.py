@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from convscale.errors import ConfigError, UnknownNameError
+from convscale.errors import UnknownNameError
 from convscale.files import read_toml
 from convscale.recipes.parts import (
     LBFGS,
@@ -59,8 +59,4 @@ def recipe(name_or_file: str | Path) -> Recipe:
             raise UnknownNameError("recipe", name, recipe_names())
         with resources.as_file(resources.files(__name__) / f"{name}.toml") as path:
             return from_table(Recipe, read_toml(path))
-    try:
-        return from_table(Recipe, read_toml(Path(name_or_file)))
-    except ConfigError as error:
-        message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
-        raise ConfigError(message, hint=error.hint) from None
+    return from_table(Recipe, read_toml(Path(name_or_file)), name)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from convscale.errors import ConfigError
 from convscale.flattening import AsDict
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
+from convscale.schema import check
 from convscale.statistics import OrderChange
 
 BASELINE = "baseline"  # the method of a baseline as it is
@@ -28,6 +29,7 @@ class DataChoice:
     test_images: int | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         for name in ("train_images", "test_images"):
             value = getattr(self, name)
             if value is not None and value < 2:
@@ -45,6 +47,7 @@ class Method:
     name: str = ""
 
     def __post_init__(self) -> None:
+        check(self)
         if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
             raise ConfigError(
                 f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
@@ -83,12 +86,11 @@ class FactorCurve:
     """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
 
     name: str
-    points: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[float, float, float], ...]
 
     def __post_init__(self) -> None:
+        check(self)
         for point in self.points:
-            if len(point) != 3:
-                raise ConfigError(f"curve {self.name!r}: {point} is no point", hint="[depth, width, resolution]")
             Scaling(*point)
 
 
@@ -118,6 +120,7 @@ class StudySpec:
     data: DataChoice | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         where = f"study {self.name!r}"
         if not self.baselines:
             raise ConfigError(f"{where} has no baselines", hint="baselines = ['small-mbconv']")

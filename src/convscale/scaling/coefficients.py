@@ -10,7 +10,7 @@ from convscale.errors import ConfigError
 from convscale.files import read_json, read_toml
 from convscale.formats import require_version
 from convscale.scaling.laws import ALPHA, BETA, GAMMA, ScalingLaw, compound_law
-from convscale.schema import from_table
+from convscale.schema import check, from_table
 
 NAMES = ("alpha", "beta", "gamma")
 RESULT = "coefficients.json"  # in the folder of a search
@@ -25,6 +25,9 @@ class Coefficients:
     beta: float
     gamma: float
     note: str = ""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def law(self) -> ScalingLaw:
         """The compound law. Raises ConfigError for coefficients that are none."""

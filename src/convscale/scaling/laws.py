@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convscale.errors import ConfigError, UnknownNameError
+from convscale.schema import check
 
 # Grid search of the paper for EfficientNet-B0 on ImageNet (Tan & Le 2019, section 3.3).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
@@ -31,6 +32,7 @@ class Scaling:
     resolution: float = 1.0
 
     def __post_init__(self) -> None:
+        check(self)
         for name in DIMENSIONS:
             value = getattr(self, name)
             if not 0 < value <= MAX_MULTIPLIER:
@@ -54,8 +56,9 @@ class ScalingLaw:
     resolution: float
 
     def __post_init__(self) -> None:
+        check(self)
         bases = (self.depth, self.width, self.resolution)
-        if not all(math.isfinite(base) and 1 <= base <= 10 for base in bases):
+        if not all(1 <= base <= 10 for base in bases):
             raise ConfigError(
                 f"law {self.name!r}: {bases} as depth, width and resolution at phi 1 is not allowed",
                 hint="each must lie between 1 (not scaled) and 10",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,29 @@ from convscale.catalog import CATALOG, write_network
 from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
 from convscale.data.loader import steps_per_epoch
-from convscale.errors import ConfigError, InputError, RunError
+from convscale.errors import ConfigError, InputError, suggestion
 from convscale.figures import draw_search
-from convscale.files import read_json, write_text, write_toml
+from convscale.files import write_text, write_toml
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.records import CoefficientSearch, DataChoice, SearchTraining, write_record
 from convscale.report.coefficients import candidates_as_csv, evidence_of, report
 from convscale.scaling.coefficients import RESULT
-from convscale.schema import from_table, to_table
+from convscale.schema import check, default_of, to_table
 from convscale.search.coefficients import Candidates, SearchSettings, search_coefficients
 from convscale.search.questions import Outcome, Question
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, StudyFolder, require_same_settings
+from convscale.trials.folders import Holding, StudyFolder, read_settings, require_same_settings
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
 KIND = "coefficients"
 RECIPE, BASELINE = "recipe.toml", "baseline.toml"
+
+# The fields of SearchSettings that options may name, and what they are where none does.
+_OPTIONS = {one.name: default_of(one) for one in fields(SearchSettings) if one.name != "lengths"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class TrainingSearch:
     """What is searched, and with which trainings.
 
     epochs: the training lengths, two at least, increasing; each is a whole schedule of `recipe`. options: fields of
-    SearchSettings but `lengths`. Raises ConfigError as SearchSettings does.
+    SearchSettings but `lengths`, all of them once it is made. Raises ConfigError as SearchSettings does.
     """
 
     baseline: ConvNet
@@ -48,15 +51,16 @@ class TrainingSearch:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
-            SearchSettings(lengths=self.epochs, **self.options)
-        except TypeError as error:
-            raise ConfigError(f"the search does not know {error}") from None
+        check(self)
+        if unknown := min(self.options.keys() - _OPTIONS.keys(), default=""):
+            raise ConfigError(f"options.{unknown}: unknown key", hint=suggestion(unknown, _OPTIONS))
+        settings = self.settings  # which checks them
+        object.__setattr__(self, "options", {name: getattr(settings, name) for name in _OPTIONS})
 
-    def settings(self) -> dict[str, Any]:
-        """For settings.json."""
-        table = {"kind": KIND, "baseline": to_table(self.baseline), "data": to_table(self.data)}
-        return table | {"recipe": to_table(self.recipe), "epochs": list(self.epochs), "options": self.options}
+    @property
+    def settings(self) -> SearchSettings:
+        """The options as they are with lengths in epochs."""
+        return SearchSettings(lengths=self.epochs, **self.options)
 
 
 def search_by_training(
@@ -69,7 +73,7 @@ def search_by_training(
     """
     with Holding(folder) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, search.settings())
+        require_same_settings(study.path, KIND, search)
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -107,7 +111,7 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
     Raises as `choose_images` does, and BudgetError where no candidate can be had.
     """
     dataset = choose_images(search.data)
-    settings = SearchSettings(lengths=search.epochs, **search.options)
+    settings = search.settings
     candidates = settings.candidates(fit_to_images(search.baseline, dataset))
     recipe = search.recipe.for_images(len(dataset.train)).with_changes(epochs=search.epochs[-1])
     trials = [
@@ -127,11 +131,7 @@ def resume_search(
 
 def read_search(folder: Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
-    if table.pop("kind", None) != KIND:
-        raise RunError(f"{folder}: no search for coefficients here")
-    options = table.pop("options", {})
-    return replace(from_table(TrainingSearch, table, str(folder / "settings.json")), options=options)
+    return read_settings(folder, KIND, TrainingSearch)
 
 
 @dataclass(slots=True)
@@ -178,7 +178,8 @@ def _command(search: TrainingSearch) -> str:
         "--test-images": search.data.test_images,
     }
     lengths = {"--resolution": net.resolution, "--lengths": ",".join(map(str, search.epochs))}
-    options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
+    chosen = {name: value for name, value in search.options.items() if value != _OPTIONS[name]}
+    options = {f"--{name.replace('_', '-')}": value for name, value in chosen.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
     return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convscale.data import fit_to_images
-from convscale.errors import RunError
 from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
@@ -14,13 +13,15 @@ from convscale.recipes import Recipe
 from convscale.records import DataChoice, TrainedFamily, TrainedMember, write_family
 from convscale.records.files import MAX_RECORD_BYTES
 from convscale.scaling import ScalingLaw
-from convscale.schema import from_table, to_table
+from convscale.schema import check
 from convscale.statistics import mean_interval
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, require_same_settings, to_plain
+from convscale.trials.folders import Holding, read_settings, require_same_settings
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
+
+KIND = "family"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class FamilyTraining:
     data: DataChoice
     recipe: Recipe
     seeds: int
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def family(self) -> Family:
         """The family with the data's classes and channels. Raises as `family` and `choose_images` do."""
@@ -52,10 +56,7 @@ class FamilyTraining:
 
 def read_family_training(folder: Path) -> FamilyTraining:
     """What the training of a family in `folder` is. Raises RunError where there is none."""
-    table = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
-    if table.pop("kind", None) != "family":
-        raise RunError(f"{folder}: no family is trained here")
-    return from_table(FamilyTraining, table, str(folder / "settings.json"))
+    return read_settings(folder, KIND, FamilyTraining)
 
 
 def train_family(
@@ -73,7 +74,7 @@ def train_family(
     and RunError where the folder holds something else.
     """
     with Holding(folder) as study:
-        require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
+        require_same_settings(study.path, KIND, training)
         trials = training.trials()
         made = replace(training.family(), evidence=evidence or _kept_evidence(study.path))
         write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies

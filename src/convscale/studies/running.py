@@ -9,13 +9,13 @@ from convscale.figures import draw_study
 from convscale.files import read_json, write_text, write_toml
 from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
-from convscale.schema import from_table, to_table
+from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import Holding, StudyFolder, require_same_settings, to_plain
+from convscale.trials.folders import Holding, StudyFolder, read_settings, require_same_settings
 
 KIND = "study"
 RESULT = "results.json"
@@ -32,7 +32,7 @@ def run_study(
     spec = settled(spec)
     with Holding(folder) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
-        require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
+        require_same_settings(study.path, KIND, spec)
         trials = designed.trials()
         records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
         result = collect(designed, dict(zip(trials, records, strict=True)))
@@ -58,8 +58,7 @@ def read_spec(folder: Path) -> StudySpec:
     """The study that `folder` holds. Raises RunError where it holds none."""
     if kind_of(folder) != KIND:
         raise RunError(f"{folder} holds no study but a {kind_of(folder)} search or training")
-    table = read_json(folder / "settings.json")
-    return from_table(StudySpec, {key: value for key, value in table.items() if key != "kind"}, str(folder))
+    return read_settings(folder, KIND, StudySpec)
 
 
 def _write(study: StudyFolder, result: StudyResult) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from convscale.networks import ConvNet
 from convscale.recipes import Recipe
 from convscale.records import DataChoice, TrialRecord, TrialResult
-from convscale.schema import to_table
+from convscale.schema import check, to_table
 
 
 def data_choice(
@@ -38,13 +38,16 @@ class Trial:
     data: DataChoice
     seed: int
 
+    def __post_init__(self) -> None:
+        check(self)
+
     @property
     def key(self) -> str:
         """16 hexadecimal digits of network, recipe, data and seed; the same on every machine."""
-        table = to_table(self)
-        table["network"].pop("name", None)
+        table = to_table(self, complete=True)
+        table["network"].pop("name")
         table["network"].pop("origin", None)
-        table["recipe"].pop("note", None)
+        table["recipe"].pop("note")
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 

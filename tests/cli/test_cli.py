@@ -17,6 +17,7 @@ import pytest
 
 import convscale as cs
 from convscale.cli import main as cli_main
+from convscale.records import flat, read_record
 from convscale.schema import from_table
 
 LIMITS = [
@@ -34,7 +35,7 @@ OPTIONS = {
         "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
         "--json",
     ],
-    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--json"],
+    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
     "fit": [
         "data", *LIMITS, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed",
         "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
@@ -160,6 +161,10 @@ def test_cost(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_scale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = run_json(capsys, "scale", "efficientnet-b0", "--phi", 1, "-o", tmp_path / "net.toml")
+    assert list(out) == [
+        "law", "phi", "scaling", "network", "cost", "binding", "used", "naive", "alternatives",
+    ]  # fmt: skip
+    assert (out["binding"], out["used"], out["naive"], out["alternatives"]) == ([], {}, {}, [])
     assert out["law"] == "compound" and out["phi"] == 1 and list(out["cost"]) == COST_KEYS
     assert out["scaling"] == {"depth": 1.2, "width": 1.1, "resolution": 1.15}
     assert cs.network(tmp_path / "net.toml") == from_table(cs.ConvNet, out["network"])
@@ -174,7 +179,9 @@ def test_scale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ("plan", "efficientnet-b0", "--macs", "1G", "--params", "9.5M", "--inference-memory", "64MB")
-    out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml")
+    kept = tmp_path / "plan.json"
+    out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml", "--record", kept)
+    assert flat(read_record(kept)) == out
     assert list(out) == [
         "law", "evidence", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
     ]  # fmt: skip

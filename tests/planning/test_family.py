@@ -200,6 +200,11 @@ def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None
     again = Inline(growing)
     assert train_family(family_training(), tmp_path / "f", again, quiet=True).members == (small, large)
     assert len(executor.started) == 6 and not again.started
+    kept = read_record(tmp_path / "f")
+    assert kept.members == (small, large) and kept.evidence == ""
+    told = train_family(family_training(), tmp_path / "f", again, evidence="as given", quiet=True)
+    assert read_record(tmp_path / "f") == told and told.evidence == "as given"
+    assert train_family(family_training(), tmp_path / "f", again, quiet=True) == told  # resumed: it is remembered
     with pytest.raises(RunError, match="other settings: seeds was 3, is now 4"):
         train_family(family_training(seeds=4), tmp_path / "f", again, quiet=True)
 

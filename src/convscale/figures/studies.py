@@ -11,6 +11,7 @@ from typing import Any
 from convscale.figures.style import new_figure, plain, save_figure
 from convscale.records import BASELINE, CoefficientSearch, StudyResult, StudyRow
 from convscale.records.quoted import QUOTED
+from convscale.scaling import DIMENSIONS
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.5, math.sqrt(3) / 2))  # depth, width, resolution
 
@@ -139,9 +140,7 @@ def draw_ternary(
     axes.scatter(*_place(best), facecolors="none", edgecolors="red", s=220, linewidths=2, zorder=4)
     for (px, py), value in zip(zip(x, y, strict=True), values, strict=True):
         axes.annotate(f"{value:.1f}", (px, py), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
-    for name, (px, py), (dx, dy) in zip(
-        ("depth", "width", "resolution"), CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True
-    ):
+    for name, (px, py), (dx, dy) in zip(DIMENSIONS, CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True):
         axes.annotate(name, (px, py), xytext=(dx, dy), textcoords="offset points", ha="center", weight="bold")
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
     axes.set_title("shares of the extra cost; the best is ringed", pad=24)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convscale.errors import ConfigError, UnknownNameError
+from convscale.flattening import AsDict
 from convscale.schema import check
 
 # Grid search of the paper for EfficientNet-B0 on ImageNet (Tan & Le 2019, section 3.3).
@@ -24,7 +25,7 @@ DIMENSIONS = ("depth", "width", "resolution")
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
+class Scaling(AsDict):
     """Multipliers of a baseline's repeats, channels and input side. Raises ConfigError unless positive."""
 
     depth: float = 1.0

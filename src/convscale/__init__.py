@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         EpochRecord,
         Evaluation,
         FactorCurve,
+        FitRecord,
         LengthChange,
         Method,
         PairedDifference,
@@ -86,12 +87,18 @@ if TYPE_CHECKING:
         Reuse,
         SearchedCandidate,
         SearchRow,
+        SearchTraining,
         StudyResult,
         StudyRow,
         StudySpec,
         SweepRow,
+        TrainedFamily,
+        TrainedMember,
         TrainRecord,
+        TrialRecord,
+        TrialResult,
         Unreachable,
+        read_record,
     )
     from convscale.runs import Run, Settings, open_run
     from convscale.scaling import (
@@ -109,14 +116,14 @@ if TYPE_CHECKING:
     from convscale.search.coefficients import Candidates, SearchSettings, find_coefficients
     from convscale.statistics import OrderChange
     from convscale.studies.coefficients import TrainingSearch, search_by_training
-    from convscale.studies.families import FamilyTraining, TrainedMember, train_family
+    from convscale.studies.families import FamilyTraining, train_family
     from convscale.studies.running import resume_study, run_study
     from convscale.studies.spec import list_studies, read_study
     from convscale.training import resume, train
     from convscale.trials.cluster import ClusterExecutor
     from convscale.trials.executor import Attempt, Ended, Executor
     from convscale.trials.local import LocalExecutor
-    from convscale.trials.trial import Trial, TrialResult
+    from convscale.trials.trial import Trial
 
 _HOMES = {
     "catalog": "list_networks write_network",
@@ -143,8 +150,9 @@ _HOMES = {
     ),
     "records": (
         "Candidate ClassRecord CoefficientSearch DataChoice DataRecord EpochRecord Evaluation FactorCurve "
-        "LengthChange Method PairedDifference Prediction Reuse SearchRow SearchedCandidate StudyResult "
-        "StudyRow StudySpec SweepRow TrainRecord Unreachable"
+        "FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining SearchedCandidate "
+        "StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult "
+        "Unreachable read_record"
     ),
     "runs": "Run Settings open_run",
     "scaling": (
@@ -153,36 +161,38 @@ _HOMES = {
     "search.coefficients": "Candidates SearchSettings find_coefficients",
     "statistics": "OrderChange",
     "studies.coefficients": "TrainingSearch search_by_training",
-    "studies.families": "FamilyTraining TrainedMember train_family",
+    "studies.families": "FamilyTraining train_family",
     "studies.running": "resume_study run_study",
     "studies.spec": "list_studies read_study",
     "training": "resume train",
     "trials.cluster": "ClusterExecutor",
     "trials.executor": "Attempt Ended Executor",
     "trials.local": "LocalExecutor",
-    "trials.trial": "Trial TrialResult",
+    "trials.trial": "Trial",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError", "Cosine",
-    "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Ended", "EpochRecord", "Evaluation", "Executor",
-    "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "GlobalPoolLayer",
-    "ImageCollection", "InputError", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer",
-    "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "OrderChange",
-    "PairedDifference", "Plan", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe",
-    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
-    "SearchSettings", "SearchedCandidate", "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult",
-    "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedMember", "TrainingError", "TrainingSearch",
-    "TrainingStopped", "Trial", "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader",
-    "__version__", "build", "compound", "compound_law", "convert", "cost", "evaluate", "family", "features",
-    "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies",
-    "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan", "plan_resolution",
-    "predict", "pretrained", "published", "read_coefficients", "read_header", "read_study", "recipe", "resolve",
-    "resume", "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
-    "train", "train_family", "write_network",
+    "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
+    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Ended", "EpochRecord",
+    "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
+    "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LayerGraph", "LengthChange",
+    "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
+    "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan", "Prediction",
+    "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling",
+    "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate",
+    "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec",
+    "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch",
+    "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError", "UnknownNameError", "Unreachable",
+    "WeightsHeader", "__version__", "build", "compound", "compound_law", "convert", "cost", "evaluate",
+    "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks",
+    "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset",
+    "open_run", "plan", "plan_resolution", "predict", "pretrained", "published", "read_coefficients",
+    "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study", "run_study",
+    "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
+    "write_network",
 ]  # fmt: skip
 
 

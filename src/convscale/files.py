@@ -33,9 +33,9 @@ def read_toml_text(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: not valid TOML: {error}", hint="see docs/concepts.md for a whole file") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> Any:
     """The value in a JSON file; a key given twice is refused. Raises ConfigError."""
-    return parse_json(read_text(path), str(path))
+    return parse_json(read_text(path, most_bytes), str(path))
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -58,11 +58,11 @@ def parse_json(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> str:
     """The text of a file that people write. Raises ConfigError when it is missing, too large or not UTF-8."""
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES:,} bytes, too large for a configuration")
+        if path.stat().st_size > most_bytes:
+            raise ConfigError(f"{path}: larger than {most_bytes:,} bytes, too large to be read")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
+from convscale.flattening import AsDict
 from convscale.headers import read_header
 from convscale.machine import launched_processes
 from convscale.networks import ConvNet
@@ -19,7 +21,7 @@ from convscale.openers import network as open_network
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
-from convscale.records import Evaluation
+from convscale.records import Evaluation, FitRecord, write_record
 from convscale.runs import (
     Decision,
     Run,
@@ -59,8 +61,10 @@ class Choice(Displayed):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Fit(Displayed):
+class Fit(AsDict, Displayed):
     """What `fit` planned, trained and measured."""
+
+    JSON: ClassVar = ("**record",)
 
     run: Run
     choice: Choice
@@ -80,6 +84,22 @@ class Fit(Displayed):
         """The summary."""
         lines = [line.split(maxsplit=1) if line[0] != " " else ("", line.strip()) for line in self.summary()]
         return Display(f"Fit {self.run.path}", rows=tuple((name, text) for name, text in lines))
+
+    @property
+    def record(self) -> FitRecord:
+        """All of it as plain data: what fit.json of the run folder holds."""
+        return FitRecord(
+            run=str(self.run.path),
+            data=self.dataset.record(),
+            baseline=self.choice.baseline,
+            reason=self.choice.reason,
+            recipe_name=self.choice.recipe_name,
+            recipe=self.recipe,
+            plan=self.plan,
+            epochs=self.epochs,
+            training_seconds=self.training_seconds,
+            evaluation=self.evaluation,
+        )
 
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
@@ -184,7 +204,9 @@ def fit(
             changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
         )
     seconds = time.monotonic() - started
-    return Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+    done = Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
+    write_record(run.path / "fit.json", done.record)
+    return done
 
 
 @contextmanager

@@ -1,21 +1,22 @@
-"""What files say about themselves: the format version, and the header of a weights file."""
+"""The header of a weights file."""
 
 from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError, RunError
 from convscale.files import MAX_CONFIG_BYTES, parse_json
+from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.networks import ConvNet
 from convscale.preprocessing import Preprocessing
-from convscale.schema import from_table, to_table
+from convscale.schema import check, from_table, to_table
 from convscale.version import __version__
 
-FORMAT_VERSION = 1
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
 RESTORE = "restore the file, or copy it anew"
 
@@ -31,17 +32,27 @@ class Provenance:
     licence: str = ""
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WeightsHeader(Displayed):
     """What a weights file says about itself: enough to predict, evaluate, explain and export."""
 
+    JSON: ClassVar = (
+        "format_version", "preprocessing", "padding=network.padding", "norm_eps=network.norm_eps", "classes",
+        "provenance",
+    )  # fmt: skip
+
     network: ConvNet
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     provenance: Provenance | None = None
+    format_version: int = field(default=FORMAT_VERSION, compare=False)  # of the file that it was read from
 
     def __post_init__(self) -> None:
+        check(self)
         if self.preprocessing.channels != self.network.input_channels:
             channels = self.preprocessing.channels, self.network.input_channels
             raise RunError(f"preprocessing of {channels[0]} channels for a network of {channels[1]}")
@@ -65,12 +76,12 @@ class WeightsHeader(Displayed):
         metadata = {
             "format_version": str(FORMAT_VERSION),
             "convscale": __version__,
-            "network": json.dumps(to_table(self.network)),
-            "preprocessing": json.dumps(to_table(self.preprocessing)),
+            "network": json.dumps(to_table(self.network, complete=True)),
+            "preprocessing": json.dumps(to_table(self.preprocessing, complete=True)),
             "classes": json.dumps(self.classes, ensure_ascii=False),
         }
         if self.provenance is not None:
-            metadata["provenance"] = json.dumps(to_table(self.provenance), ensure_ascii=False)
+            metadata["provenance"] = json.dumps(to_table(self.provenance, complete=True), ensure_ascii=False)
         return metadata
 
 
@@ -96,12 +107,13 @@ def read_header(path: str | Path) -> WeightsHeader:
     require_version(path, metadata["format_version"])
     try:
         return WeightsHeader(
-            from_table(ConvNet, parse_json(metadata["network"], "network"), "network"),
-            from_table(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
+            read_kept(ConvNet, parse_json(metadata["network"], "network"), "network"),
+            read_kept(Preprocessing, parse_json(metadata["preprocessing"], "preprocessing"), "preprocessing"),
             from_table(tuple[str, ...], parse_json(metadata["classes"], "classes"), "classes"),
-            from_table(Provenance, parse_json(metadata["provenance"], "provenance"), "provenance")
+            read_kept(Provenance, parse_json(metadata["provenance"], "provenance"), "provenance")
             if "provenance" in metadata
             else None,
+            format_version=int(metadata["format_version"]),
         )
     except (KeyError, ValueError) as error:
         raise RunError(f"{path}: the header is damaged: {error}", hint=RESTORE) from None
@@ -124,15 +136,3 @@ def _metadata(path: Path) -> dict[str, str]:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, ConfigError, AttributeError):
         raise RunError(f"{path}: the header is damaged", hint=RESTORE) from None
-
-
-def require_version(path: Path, found: str | int) -> None:
-    """Raise RunError unless a file of this format version can be read."""
-    version = int(found) if str(found).isdecimal() and len(str(found)) < 10 else 0
-    if version > FORMAT_VERSION:
-        raise RunError(
-            f"{path}: format version {version} is newer than this convscale {__version__} knows ({FORMAT_VERSION})",
-            hint="pip install --upgrade convscale",
-        )
-    if version < 1:
-        raise RunError(f"{path}: format version {found!r} is not one of Convscale's")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from convscale.errors import ConfigError
+from convscale.schema import check
 
 # Mean and standard deviation of ImageNet's training images, channels in RGB order, values 0 to 1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -29,20 +29,22 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     crop: float = 1.0
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    value_range: tuple[float, ...] = (0.0, 1.0)
+    value_range: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        check(self)
         if not 1 <= self.size <= MAX_SIZE:
             raise ConfigError(f"size {self.size} is not allowed", hint=f"1 to {MAX_SIZE} pixels")
         if not MIN_CROP <= self.crop <= 1:
             raise ConfigError(f"crop {self.crop} is not allowed", hint=f"{MIN_CROP} to 1")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
-        if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):
-            raise ConfigError("mean must be finite and std above 0")
-        values = self.value_range
-        if len(values) != 2 or not all(map(math.isfinite, values)) or values[0] >= values[1]:
-            raise ConfigError(f"value_range {list(values)} is not allowed", hint="what 0 and 255 become, as 0 and 1")
+        if min(self.std) <= 0:
+            raise ConfigError(f"std {list(self.std)} is not allowed", hint="above 0")
+        if self.value_range[0] >= self.value_range[1]:
+            raise ConfigError(
+                f"value_range {list(self.value_range)} is not allowed", hint="what 0 and 255 become, as 0 and 1"
+            )
 
     @property
     def channels(self) -> int:

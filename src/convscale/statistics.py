@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from convscale.errors import ConfigError
 
@@ -59,21 +59,16 @@ class Difference:
 class OrderChange:
     """How the order of candidates moves from one training length to another.
 
-    swapped: of `pairs` pairs, those whose order turns round. certain_swaps: of these, the ones whose paired
-    difference leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
+    swapped: of `pairs` pairs, those whose order turns round. certain_swaps: of these, the ones whose paired difference
+    leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
     """
 
     candidates: int
     pairs: int
     swapped: int
-    certain_swaps: int
+    certain_swaps: int = field(metadata={"key": "told"})
     best_changes: bool
     rank_correlation: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, where certain_swaps is called "told"."""
-        table = asdict(self)
-        return {"told" if name == "certain_swaps" else name: value for name, value in table.items()}
 
 
 def mean_interval(values: Sequence[float]) -> Interval:

@@ -17,7 +17,8 @@ BYTES = {"": 1, "b": 1} | {
 }
 SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
-_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_CLOCK = re.compile(r"\s*(?:([0-9]{1,9})h)?\s*([0-9]{1,9})m\s*(?:([0-9]{1,9})s)?\s*", re.IGNORECASE)
+_QUANTITY = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def parse_count(value: str | float, name: str = "count") -> float:
@@ -31,7 +32,10 @@ def parse_bytes(value: str | float, name: str = "size") -> float:
 
 
 def parse_seconds(value: str | float, name: str = "duration") -> float:
-    """'15ms' -> 0.015. Raises UnitError."""
+    """'15ms' -> 0.015, '1h06m' -> 3960. Raises UnitError."""
+    clock = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if clock and (clock[1] or clock[3]):  # 5m alone could be anything
+        value = float(3600 * int(clock[1] or 0) + 60 * int(clock[2]) + int(clock[3] or 0))
     return _parse(value, SECONDS, name, "a duration such as 15ms, 2s or 1.5h")
 
 
@@ -40,15 +44,25 @@ def _parse(value: str | float, units: dict[str, int] | dict[str, float], name: s
         match = _QUANTITY.fullmatch(value)
         scale = units.get(match[2].lower()) if match else None
         if match is None or scale is None:
-            raise UnitError(f"{name}: {value!r} is not a quantity", hint=f"write {want}")
+            raise UnitError(f"{name}: {shown(value)} is not a quantity", hint=f"write {want}")
         number = float(match[1]) * scale
     elif isinstance(value, bool) or not isinstance(value, SupportsFloat):
-        raise UnitError(f"{name}: {value!r} is not a quantity", hint=f"write {want}")
+        raise UnitError(f"{name}: {shown(value)} is not a quantity", hint=f"write {want}")
     else:
-        number = float(value) if abs(float(str(value))) < math.inf else math.inf
+        number = _as_float(value)
     if not math.isfinite(number) or number <= 0:
-        raise UnitError(f"{name}: {value!r} is not a positive, finite quantity", hint=f"write {want}")
+        raise UnitError(f"{name}: {shown(value)} is not a positive, finite quantity", hint=f"write {want}")
     return number
+
+
+def _as_float(value: SupportsFloat) -> float:
+    """The number, infinite where it is too large for one, NaN where it is none, as a whole array is."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def format_count(value: float) -> str:
@@ -64,9 +78,9 @@ def format_bytes(value: float) -> str:
 
 def format_seconds(value: float) -> str:
     """0.0152 -> '15.2ms', 75 -> '1m15s', 4000 -> '1h06m'."""
-    if value < 1:
+    if value < 0.9995:
         return f"{value * 1e3:.3g}ms"
-    if value < 60:
+    if value < 59.95:
         return f"{value:.1f}s"
     minutes, seconds = divmod(round(value), 60)
     if minutes < 60:
@@ -81,6 +95,14 @@ def _format(value: float, scales: tuple[tuple[float, str], ...]) -> str:
             shown = value / scale
             return (f"{shown:.3g}" if shown < 999.5 else f"{shown:.0f}") + suffix
     return f"{value:.6g}"
+
+
+def shown(value: object) -> str:
+    """A value in a message, cut where it is long."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # a whole number of thousands of digits
+        return f"a {type(value).__name__} too long to show"
 
 
 def printable(text: str) -> str:

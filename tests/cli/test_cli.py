@@ -17,6 +17,7 @@ import pytest
 
 import convscale as cs
 from convscale.cli import main as cli_main
+from convscale.records import flat, read_record
 from convscale.schema import from_table
 
 LIMITS = [
@@ -34,7 +35,7 @@ OPTIONS = {
         "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
         "--json",
     ],
-    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--json"],
+    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
     "fit": [
         "data", *LIMITS, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed",
         "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
@@ -120,20 +121,21 @@ def test_the_public_names_are_pinned() -> None:
         "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
         "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Ended", "EpochRecord",
         "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages",
-        "Fit", "GlobalPoolLayer", "ImageCollection", "InputError", "LayerGraph", "LengthChange", "LinearLayer",
-        "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
+        "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LayerGraph", "LengthChange",
+        "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
         "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan", "Prediction",
         "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling",
-        "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchedCandidate",
+        "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate",
         "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec",
-        "SweepRow", "TrainRecord", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped",
-        "Trial", "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",
-        "build", "compound", "compound_law", "convert", "cost", "evaluate", "family", "features",
-        "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes",
-        "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan",
-        "plan_resolution", "predict", "pretrained", "published", "read_coefficients", "read_header",
-        "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
-        "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network",
+        "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch",
+        "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError", "UnknownNameError",
+        "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law", "convert", "cost",
+        "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws",
+        "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network",
+        "open_dataset", "open_run", "plan", "plan_resolution", "predict", "pretrained", "published",
+        "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
+        "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
+        "train", "train_family", "write_network",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -175,6 +177,10 @@ def test_cost(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_scale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = run_json(capsys, "scale", "efficientnet-b0", "--phi", 1, "-o", tmp_path / "net.toml")
+    assert list(out) == [
+        "law", "phi", "scaling", "network", "cost", "binding", "used", "naive", "alternatives",
+    ]  # fmt: skip
+    assert (out["binding"], out["used"], out["naive"], out["alternatives"]) == ([], {}, {}, [])
     assert out["law"] == "compound" and out["phi"] == 1 and list(out["cost"]) == COST_KEYS
     assert out["scaling"] == {"depth": 1.2, "width": 1.1, "resolution": 1.15}
     assert cs.network(tmp_path / "net.toml") == from_table(cs.ConvNet, out["network"])
@@ -189,7 +195,9 @@ def test_scale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ("plan", "efficientnet-b0", "--macs", "1G", "--params", "9.5M", "--inference-memory", "64MB")
-    out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml")
+    kept = tmp_path / "plan.json"
+    out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml", "--record", kept)
+    assert flat(read_record(kept)) == out
     assert list(out) == [
         "law", "evidence", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
     ]  # fmt: skip

@@ -25,6 +25,7 @@ from convscale.data.exclusions import exclusions, format_exclusions, leave_out, 
 from convscale.data.images import FileImages
 from convscale.data.layouts import read_splits
 from convscale.errors import DataError
+from convscale.records import flat
 
 
 def photo(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -247,7 +248,7 @@ def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     assert kinds == ["exact", "exact", "near", "near", "exact", "near"]
     assert [group.labels for group in found.duplicates if group.contradicts] == [("cat", "dog")]
     assert len(found.leaks) == 2 and all(set(group.splits) == {"train", "test"} for group in found.leaks)
-    assert found.imbalance.as_dict() == {
+    assert flat(found.imbalance) == {
         "ratio": 9 / 7, "largest": "cat", "largest_images": 9, "smallest": "dog", "smallest_images": 7,
     }  # fmt: skip
     assert found.classes == {"cat": {"train": 9, "test": 3}, "dog": {"train": 7, "test": 5}}

@@ -23,7 +23,7 @@ from convscale.cli.plan import command as plan_command
 from convscale.cli.study import command as study_command
 from convscale.errors import ConfigError, RunError
 from convscale.planning import family
-from convscale.records import DataChoice
+from convscale.records import DataChoice, flat, read_record
 from convscale.scaling import PAPER, compound_law, read_coefficients
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
 from convscale.studies.families import FamilyTraining, train_family
@@ -164,7 +164,7 @@ def test_a_scaled_baseline_is_refused() -> None:
 def test_the_family_command_writes_networks_that_are_what_the_table_says(tmp_path: Path) -> None:
     arguments = ("small-mbconv", "--coefficients", "1.3,1.1,1.05", "--phi", "0,0.5,2")
     told = json_of(family_command, *arguments, "-o", tmp_path / "made")
-    assert json.loads((tmp_path / "made" / "family.json").read_text()) == told
+    assert flat(read_record(tmp_path / "made")) == told
     assert [told[name] for name in ("alpha", "beta", "gamma")] == [1.3, 1.1, 1.05] and "as given" in told["evidence"]
     base = cs.network("small-mbconv")
     for member, phi in zip(told["members"], (0, 0.5, 2), strict=True):
@@ -194,7 +194,7 @@ def family_training(**changes: Any) -> FamilyTraining:
 
 def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None:
     executor = Inline(growing)
-    small, large = train_family(family_training(), tmp_path / "f", executor, quiet=True)
+    small, large = train_family(family_training(), tmp_path / "f", executor, quiet=True).members
     for member in (small.member, large.member):  # digits: ten classes, grey
         assert (member.network.num_classes, member.network.input_channels) == (10, 1)
     accuracies = [0.5 + small.member.cost.macs / 1e9 + seed / 1000 for seed in range(3)]
@@ -202,8 +202,13 @@ def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None
     assert small.interval95 is not None and small.interval95[0] < accuracies[1] < small.interval95[1]
     assert large.member.network.resolution > 20 and large.seeds == 2 and "exploded" in large.failures[0]
     again = Inline(growing)
-    assert train_family(family_training(), tmp_path / "f", again, quiet=True) == [small, large]
+    assert train_family(family_training(), tmp_path / "f", again, quiet=True).members == (small, large)
     assert len(executor.started) == 6 and not again.started
+    kept = read_record(tmp_path / "f")
+    assert kept.members == (small, large) and kept.evidence == ""
+    told = train_family(family_training(), tmp_path / "f", again, evidence="as given", quiet=True)
+    assert read_record(tmp_path / "f") == told and told.evidence == "as given"
+    assert train_family(family_training(), tmp_path / "f", again, quiet=True) == told  # resumed: it is remembered
     with pytest.raises(RunError, match="other settings: seeds was 3, is now 4"):
         train_family(family_training(seeds=4), tmp_path / "f", again, quiet=True)
 
@@ -256,7 +261,7 @@ def test_a_search_gives_what_later_work_relies_on(searched: tuple[Path, dict[str
     for one in told["candidates"]:
         assert {"shares", "scaling", "macs", "accuracy", "interval95", "seeds"} <= set(one)
         assert 0.98 * 3 * base <= one["macs"] <= 3 * base
-    assert told == json.loads((folder / "coefficients.json").read_text())
+    assert told == flat(read_record(folder))
 
 
 def test_a_search_counts_what_its_trials_took(searched: tuple[Path, dict[str, Any]]) -> None:
@@ -321,7 +326,7 @@ def test_the_reports_command_is_of_the_same_search(
 def test_another_search_in_the_same_folder_is_refused(searched: tuple[Path, dict[str, Any]], baseline: Path) -> None:
     folder, _ = searched
     done = invoke(coefficients_command, baseline, *SEARCH, "--cost", "4", "-o", folder)
-    assert isinstance(done.exception, RunError) and "options.cost was 3.0, is now 4.0" in str(done.exception)
+    assert isinstance(done.exception, RunError) and "options.cost was 3, is now 4" in str(done.exception)
 
 
 def test_a_search_reads_back_as_it_was_asked(searched: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

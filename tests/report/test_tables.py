@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import convscale as cs
 from convscale.planning import family
+from convscale.records import TrainedFamily, TrainedMember
 from convscale.report.networks import cost_table, family_table, network_table, plan_table, stage_table
 from convscale.report.studies import quoted_table
 from convscale.report.tables import Column, Table, as_csv, interval, markdown, terminal_lines, text_column
@@ -21,12 +22,21 @@ from convscale.terminal import columns, cut, fitted, wrapped
 
 WIDTHS = (20, 30, 45, 60, 80, 200)
 B0 = cs.network("efficientnet-b0")
+BOTH = family(B0, PAPER.law(), [0, 1])
+TRAINED = TrainedFamily(
+    B0,
+    BOTH.law,
+    (
+        TrainedMember(BOTH.members[0], 0.5, (0.4, 0.6), 3, 100, ()),
+        TrainedMember(BOTH.members[1], None, None, 0, 0, ("the loss exploded",)),
+    ),
+)
 TABLES = {
     "stages": stage_table(B0),
     "cost": cost_table(cs.cost(B0)),
     "plan": plan_table(cs.plan(B0, cs.Budget(macs="1G", params="9M", inference_memory_bytes="64MB"))),
     "family": family_table(family(B0, PAPER.law(), [0, 1, 2])),
-    "trained": family_table(family(B0, PAPER.law(), [0, 1]), {0: (0.5, (0.4, 0.6), 3), 1: (None, None, 0)}),
+    "trained": family_table(TRAINED),
     "list": network_table({name: cs.cost(cs.network(name)) for name in ("resnet-50", "efficientnet-lite0")}),
     "quoted": quoted_table(),
     "wide": Table(

@@ -111,7 +111,7 @@ def test_laws_that_are_refused() -> None:
     with pytest.raises(ConfigError, match="takes no alpha"):
         cs.law("depth", alpha=1.2)
     for bad in (0.9, math.nan, math.inf, 11):
-        with pytest.raises(ConfigError, match="not allowed"):
+        with pytest.raises(ConfigError, match="depth.* not (allowed|a finite number)"):
             compound_law(alpha=bad)
     with pytest.raises(ConfigError, match="scales nothing"):
         compound_law(1, 1, 1)
@@ -128,7 +128,7 @@ def test_laws_that_are_refused() -> None:
 
 @pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, 1e4])
 def test_multipliers_that_are_refused(bad: float) -> None:
-    with pytest.raises(ConfigError, match="width multiplier"):
+    with pytest.raises(ConfigError, match="width.* not (allowed|a finite number)"):
         cs.Scaling(width=bad)
 
 

@@ -165,9 +165,9 @@ def test_rows_and_differences_tell_what_was_planted(tmp_path: Path) -> None:
     assert compound.baseline_accuracy == pytest.approx(0.5)
     assert compound.interval95 == pytest.approx((0.6 - 0.02484, 0.6 + 0.02484), abs=1e-4)  # t(2) = 4.303
     told = {(one.a, one.b, one.epochs): one for one in result.differences}
-    assert told["compound", "depth", 2].told == "a is better"
+    assert told["compound", "depth", 2].verdict == "a is better"
     assert told["compound", "depth", 2].mean == pytest.approx(0.2)
-    assert told["compound", "width", 2].told == CANNOT_TELL
+    assert told["compound", "width", 2].verdict == CANNOT_TELL
     assert told["compound", "width", 1].mean < 0
     needed = told["compound", "width", 2].seeds_to_tell
     assert needed is not None and 60 < needed < 80  # 0.005 against a spread of 0.02: t * 0.02 / sqrt(n) < 0.005
@@ -199,7 +199,7 @@ def test_reusing_what_is_best_at_a_smaller_cost_has_a_price(tmp_path: Path) -> N
     result = ran(tmp_path, spec(costs=(4.0, 8.0)), turns)
     (reuse,) = [one for one in result.reuses if one.epochs == 2]
     assert (reuse.found_at, reuse.reused, reuse.used_at, reuse.own_best) == (4.0, "resolution", 8.0, "width")
-    assert reuse.regret == pytest.approx(0.1) and reuse.told == "worse"
+    assert reuse.regret == pytest.approx(0.1) and reuse.verdict == "worse"
     assert "Reusing what is best" in (tmp_path / "report.md").read_text()
 
 
@@ -249,7 +249,7 @@ def test_a_half_done_study_goes_on(tmp_path: Path) -> None:
 
 def test_another_study_in_the_folder_is_refused_with_what_differs(tmp_path: Path) -> None:
     ran(tmp_path, spec())
-    with pytest.raises(RunError, match=r"seeds was nothing, is now 4.*convscale study resume"):
+    with pytest.raises(RunError, match=r"seeds was 3, is now 4.*convscale study resume"):
         ran(tmp_path, spec(seeds=4))
     with pytest.raises(RunError, match="no study here"):
         resume_study(tmp_path / "nowhere", Inline(), quiet=True)
@@ -280,7 +280,7 @@ def test_a_study_that_cannot_conclude_is_refused(changes: dict[str, Any], messag
 def test_a_method_says_one_thing(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Method(**given)
-    with pytest.raises(ConfigError, match="is no point"):
+    with pytest.raises(ConfigError, match="a list of 3"):
         FactorCurve(name="flat", points=((1.0, 2.0),))
 
 

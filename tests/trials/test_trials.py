@@ -22,7 +22,7 @@ import pytest
 import convscale as cs
 from convscale import optuna_storage
 from convscale.errors import ConfigError, RunError, TrainingStopped
-from convscale.records import DataChoice
+from convscale.records import DataChoice, flat
 from convscale.runs import ProgressFile, ProgressRecord, Run
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
@@ -89,7 +89,7 @@ def test_records_come_in_the_order_asked_and_nothing_is_done_twice(tmp_path: Pat
     assert len(executor.started) == 6
     assert sorted(record.number for record in again) == list(range(6))
     assert not executor.closed
-    assert [json.loads(json.dumps(record.as_dict()))["key"] for record in again] == [trial.key for trial in asked]
+    assert [json.loads(json.dumps(flat(record)))["key"] for record in again] == [trial.key for trial in asked]
 
 
 @pytest.mark.parametrize("count", [200 if FAULTS else 60])
@@ -393,7 +393,7 @@ def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:
         states = study_status(tmp_path)
     assert [one.seconds_left for one in states] == [None, None, None, 12.5]
     assert [one.state for one in states] == ["failed", "failed", "waiting", "running"]
-    assert "nan" in states[0].reason and states[0].as_dict()["seed"] == 0
+    assert "nan" in states[0].reason and flat(states[0])["seed"] == 0
     (left,) = study_status(tmp_path)[3:]
     assert left.state == "interrupted" and left.seconds_left is None
     run_trials(tmp_path, [trials(9)[8]], Inline(), quiet=True)

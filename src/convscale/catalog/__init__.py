@@ -10,6 +10,7 @@ from convscale.catalog import efficientnet, mobilenet, resnet, small
 from convscale.catalog.benchmarks import nas_bench_macro
 from convscale.errors import UnknownNameError, suggestion
 from convscale.files import read_toml, write_toml
+from convscale.formats import read_kept
 from convscale.networks import ConvNet
 from convscale.scaling import RELEASED
 from convscale.schema import from_table, to_table
@@ -67,9 +68,11 @@ def source(name: str) -> str:
     return " ".join((make.__doc__ or "").split())
 
 
-def read_network(path: str | Path) -> ConvNet:
-    """The network in a TOML file. Raises ConfigError naming the key that is wrong."""
-    return from_table(ConvNet, read_toml(Path(path)), str(path))
+def read_network(path: str | Path, *, kept: bool = False) -> ConvNet:
+    """The network in a TOML file, `kept` by a machine or written by a person. Raises ConfigError naming the key that is
+    wrong."""
+    read = read_kept if kept else from_table
+    return read(ConvNet, read_toml(Path(path)), str(path))
 
 
 def write_network(network: ConvNet, path: str | Path) -> None:

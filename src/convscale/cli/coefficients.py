@@ -99,7 +99,7 @@ def command(
         raise click.UsageError("Missing option '-o' / '--output'.")
     net = load_network(baseline, resolution=resolution)
     recipe = recipe_from_options(recipe_name, None, None, settings)
-    from convscale.studies.coefficients import TrainingSearch, search_as_dict, search_by_training
+    from convscale.studies.coefficients import TrainingSearch, search_by_training
     from convscale.trials.trial import data_choice
 
     search = TrainingSearch(
@@ -113,9 +113,9 @@ def command(
         assert output is not None
         found = search_by_training(search, output, slots, storage=storage, quiet=quiet)
     if as_json:
-        print_json(search_as_dict(search, found))
+        print_json(found)
     else:
-        print_search(search, found, output)
+        print_search(found, output)
 
 
 def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
@@ -126,9 +126,10 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
     size = size_of(trials, slots)
     budget = search.options["budget"]
     if as_json:
-        table = {"candidates": len(candidates.found), "merged": candidates.merged,
-                 "unreachable": len(candidates.unreachable), "budget": budget}  # fmt: skip
-        print_json(table | {"full_grid": size.as_dict(), "seconds": budget * size.seconds})
+        print_json(
+            candidates=len(candidates.found), merged=candidates.merged, unreachable=len(candidates.unreachable),
+            budget=budget, full_grid=size, seconds=budget * size.seconds,
+        )  # fmt: skip
         return
     print_text(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
                f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
@@ -138,13 +139,12 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
     print_text(f"the search takes about {budget:.0%} of it")
 
 
-def print_search(search: TrainingSearch, found: CoefficientSearch, output: Path) -> None:
+def print_search(found: CoefficientSearch, output: Path) -> None:
     """What was found, how sure it is, and what to do next."""
     from convscale.report.coefficients import SHARES, candidate_table, coefficient_table
-    from convscale.studies.coefficients import evidence_of
 
     print_table(coefficient_table(found))
-    print_text(evidence_of(search, found))
+    print_text(found.note)
     finalists = [one for one in found.candidates if one.state == "finalist" and one.accuracy is not None]
     print_table(candidate_table(finalists, found))
     order = found.order

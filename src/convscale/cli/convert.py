@@ -62,7 +62,7 @@ def command(
         ),
     )  # fmt: skip
     if as_json:
-        print_json(done.as_dict())
+        print_json(done)
     else:
         _tell(done, output)
 

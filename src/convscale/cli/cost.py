@@ -17,6 +17,6 @@ def command(network: str, classes: int | None, resolution: int | None, as_json: 
     """Parameters, MACs, activations, file size and memory of NETWORK (a name, a TOML file, a run or a weights file)."""
     item = cost(load_network(network, classes, resolution))
     if as_json:
-        print_json(item.as_dict())
+        print_json(item)
     else:
         print_cost(item)

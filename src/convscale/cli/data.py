@@ -46,7 +46,7 @@ def check(data: str, label_column: str, output: Path | None, as_json: bool) -> N
     if output is not None:
         _write(found, output)
     if as_json:
-        print_json(found.as_dict())
+        print_json(found)
         return
     _print_summary(found)
     _print_findings("unreadable", found.unreadable)
@@ -62,7 +62,7 @@ def list_sets(as_json: bool) -> None:
     from convscale.data.named import NAMED_SETS
 
     if as_json:
-        print_json({"sets": [row.as_dict() for row in NAMED_SETS.values()]})
+        print_json(sets=list(NAMED_SETS.values()))
         return
     from convscale.report.tables import Column, Table, text_column
 

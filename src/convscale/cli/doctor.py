@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict
 
 import click
 
@@ -19,7 +18,7 @@ def command(as_json: bool) -> None:
     """One look at this machine and this installation: cores, memory, disk, versions, GPU, and what would fail."""
     report = diagnose(_look_at_torch)
     if as_json:
-        print_json(asdict(report))
+        print_json(report)
     else:
         _print(report)
 

@@ -12,6 +12,7 @@ from convscale.cli.parameters import Numbers
 from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, workers_option
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.progress import tell
+from convscale.records import Sweep
 from convscale.runs import Run, weights_file
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def command(
 
     if sweeps:
         rows = sweep(run, data, resolutions=resolutions, crops=crops, **options)
-        print_json({"rows": [row.as_dict() for row in rows]}) if as_json else _print_sweep(rows)
+        print_json(Sweep(tuple(rows))) if as_json else _print_sweep(rows)
         return
     result = evaluate(
         run, data, resolution=next(iter(resolutions), None), crop=next(iter(crops), None), predictions=predictions,
         pictures=pictures, **options,
     )  # fmt: skip
     _note_other_size(data, result)
-    print_json(result.as_dict()) if as_json else _print_evaluation(result, data)
+    print_json(result) if as_json else _print_evaluation(result, data)
 
 
 def _print_evaluation(result: Evaluation, data: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,11 @@ from convscale.cli.shared import (
     set_option,
 )
 from convscale.planning.families import MAX_MEMBERS
+from convscale.records import TrainedFamily, write_family
 
 if TYPE_CHECKING:
     from convscale.planning import Family
-    from convscale.studies.families import FamilyTraining, TrainedMember
+    from convscale.studies.families import FamilyTraining
 
 PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ranges=True)
 
@@ -71,23 +72,20 @@ def command(
     from convscale.planning import family
 
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    made = family(load_network(baseline), law, phis)
+    made = replace(family(load_network(baseline), law, phis), evidence=evidence)
     if train:
         if training["data"] is None or (output is None and not training["dry_run"]):
             raise click.UsageError("--train needs --data and -o")
-        _train(made, output, evidence, as_json, **training)
+        _train(made, output, as_json, **training)
         return
     if output is not None:
         if (output / "settings.json").exists():
             raise click.UsageError(f"-o {output}: holds trainings; choose another folder, or go on there with --train")
-        _write(made, evidence, output)
-    if as_json:
-        print_json(_as_dict(made, evidence, [member.as_dict() for member in made.members]))
-    else:
-        _print(made, evidence, {})
+        write_family(made, output)
+    print_json(made) if as_json else print_family(made)
 
 
-def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **options: Any) -> None:
+def _train(made: Family, output: Path | None, as_json: bool, **options: Any) -> None:
     from convscale.cli.shared import recipe_from_options
     from convscale.studies.families import FamilyTraining, train_family
     from convscale.trials.trial import data_choice
@@ -99,64 +97,28 @@ def _train(made: Family, output: Path | None, evidence: str, as_json: bool, **op
         data=data_choice(options["data"], options["label_column"], options["images"], options["test_images"]),
         recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, options["settings"]),
         seeds=options["seeds"],
-        evidence=evidence,
     )
     with executor(*(options[key] for key in ("workers", "threads", "cluster", "cpus", "gpus"))) as slots:
         if options["dry_run"]:
             _print_size(training, slots.slots, as_json)
             return
         assert output is not None
-        trained = train_family(training, output, slots, storage=options["storage"], quiet=options["quiet"])
-    finish(training, trained, output, evidence, as_json)
-
-
-def finish(
-    training: FamilyTraining, trained: Sequence[TrainedMember], output: Path, evidence: str, as_json: bool
-) -> None:
-    """Write and print a family that was trained."""
-    made = training.family()
-    rows = [one.as_dict() for one in trained]
-    _write(made, evidence, output, rows)
-    if as_json:
-        print_json(_as_dict(made, evidence, rows))
-    else:
-        _print(made, evidence, {one.member.phi: (one.accuracy, one.interval95, one.seeds) for one in trained})
+        trained = train_family(
+            training, output, slots, evidence=made.evidence, storage=options["storage"], quiet=options["quiet"]
+        )
+    print_json(trained) if as_json else print_family(trained)
 
 
 def _print_size(training: FamilyTraining, slots: int, as_json: bool) -> None:
     from convscale.trials.sizing import size_of
 
     size = size_of([trial for group in training.trials() for trial in group], slots)
-    print_json(size.as_dict()) if as_json else print_text(*size.lines())
+    print_json(size) if as_json else print_text(*size.lines())
 
 
-def _as_dict(made: Family, evidence: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    law = made.law
-    return {
-        "baseline": made.baseline.name,
-        "alpha": law.depth,
-        "beta": law.width,
-        "gamma": law.resolution,
-        "evidence": evidence,
-        "members": rows,
-    }
-
-
-def _write(made: Family, evidence: str, output: Path, rows: list[dict[str, Any]] | None = None) -> None:
-    from convscale.catalog import write_network
-    from convscale.files import write_json
-
-    output.mkdir(parents=True, exist_ok=True)
-    for member in made.members:
-        write_network(member.network, output / f"{made.baseline.name}-phi{member.phi:g}.toml")
-    members = rows or [member.as_dict() for member in made.members]
-    write_json(output / "family.json", _as_dict(made, evidence, members))
-
-
-def _print(
-    made: Family, evidence: str, trained: dict[float, tuple[float | None, tuple[float, float] | None, int]]
-) -> None:
+def print_family(made: Family | TrainedFamily) -> None:
+    """The members in a table, with accuracies where they are trained."""
     from convscale.report.networks import family_table
 
-    print_text(f"{made.baseline.name}: {evidence}")
-    print_table(family_table(made, trained))
+    print_text(f"{made.baseline.name}: {made.evidence}")
+    print_table(family_table(made))

@@ -16,7 +16,6 @@ from convscale.cli.shared import (
     print_json,
     print_text,
     recipe_from_options,
-    scaling_as_dict,
     search_option,
     seed_option,
     set_option,
@@ -70,23 +69,7 @@ def command(
     )  # fmt: skip
     for note in result.dataset.notes:
         tell(note)
-    if not as_json:
+    if as_json:
+        print_json(result)
+    else:
         print_text(*result.summary())
-        return
-    chosen = result.plan.chosen
-    print_json(
-        {
-            "run": str(result.run.path),
-            "baseline": result.choice.baseline.name,
-            "reason": result.choice.reason,
-            "recipe": result.choice.recipe_name,
-            "law": result.plan.law.name,
-            "phi": chosen.phi,
-            "scaling": scaling_as_dict(chosen.scaling),
-            "cost": chosen.cost.as_dict(),
-            "binding": list(result.plan.binding),
-            "used": chosen.used,
-            "training_seconds": result.training_seconds,
-            "evaluation": result.evaluation.as_dict(),
-        }
-    )

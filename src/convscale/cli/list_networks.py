@@ -21,6 +21,6 @@ def command(as_json: bool) -> None:
              "source": source(name)}
             for name, item in costs.items()
         ]  # fmt: skip
-        print_json({"networks": rows})
+        print_json(networks=rows)
         return
     print_table(network_table(costs))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,12 +18,11 @@ from convscale.cli.shared import (
     print_json,
     print_table,
     print_text,
-    scaling_as_dict,
     write_output,
 )
-from convscale.planning import Budget, Plan, Proposal, format_limit, plan
+from convscale.planning import Budget, Plan, format_limit, plan
+from convscale.records import write_record
 from convscale.report.networks import plan_table
-from convscale.schema import to_table
 
 
 @click.command()
@@ -35,10 +34,12 @@ from convscale.schema import to_table
 )  # fmt: skip
 @classes_option
 @output_option
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write the whole plan as JSON.")
 @json_option
 def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
-    coefficients: str | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
+    coefficients: str | None, classes: int | None, output: Path | None, record: Path | None, as_json: bool,
+    **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK so that it spends a budget, never exceeds it, and keeps to a law.
 
@@ -46,39 +47,19 @@ def command(
     """
     budget = Budget(**limits)
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    planned = plan(load_network(network, classes), budget, law)
+    planned = replace(plan(load_network(network, classes), budget, law), evidence=evidence)
     write_output(planned.network, output)
+    if record is not None:
+        write_record(record, planned)
     if as_json:
-        print_json(_as_dict(planned, evidence))
+        print_json(planned)
     else:
-        _print(planned, evidence)
+        _print(planned)
 
 
-def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
-    return {
-        "phi": proposal.phi,
-        "scaling": scaling_as_dict(proposal.scaling),
-        "network": to_table(proposal.network),
-        "cost": proposal.cost.as_dict(),
-        "used": proposal.used,
-        "off_law": proposal.off_law,
-    }
-
-
-def _as_dict(planned: Plan, evidence: str) -> dict[str, Any]:
-    return {
-        "law": planned.law.name,
-        "evidence": evidence,
-        **_proposal_as_dict(planned.chosen),
-        "binding": list(planned.binding),
-        "naive": _proposal_as_dict(planned.naive) if planned.naive else {},
-        "alternatives": [_proposal_as_dict(proposal) for proposal in planned.alternatives],
-    }
-
-
-def _print(planned: Plan, evidence: str) -> None:
+def _print(planned: Plan) -> None:
     limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.budget.limits().items())
     print_text(f"{planned.network.name}: {planned.law.name} law, {limits}")
     print_table(plan_table(planned))
     word = "binding" if planned.spent else "closest"
-    print_text(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit", evidence)
+    print_text(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit", planned.evidence)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from convscale.cli.shared import json_option, print_json, print_text
+from convscale.records import PredictionSet
 from convscale.runs import weights_file
 from convscale.units import printable
 
@@ -23,7 +24,7 @@ def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
 
     predictions = predict(run, images, top=top)
     if as_json:
-        print_json({"predictions": [prediction.as_dict() for prediction in predictions]})
+        print_json(PredictionSet(tuple(predictions)))
         return
     for prediction in predictions:
         ranked = "  ".join(f"{printable(name)} {probability:.3f}" for name, probability in prediction.classes)

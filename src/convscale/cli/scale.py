@@ -16,12 +16,11 @@ from convscale.cli.shared import (
     print_cost,
     print_json,
     print_text,
-    scaling_as_dict,
     write_output,
 )
 from convscale.costs import cost
+from convscale.records import ScaledNetwork
 from convscale.scaling import Scaling, published, scale
-from convscale.schema import to_table
 
 
 @click.command()
@@ -63,19 +62,7 @@ def command(
     item = cost(scaled)
     write_output(scaled, output)
     if as_json:
-        print_json(
-            {
-                "law": label,
-                "phi": phi,
-                "scaling": scaling_as_dict(scaling),
-                "network": to_table(scaled),
-                "cost": item.as_dict(),
-                "binding": [],
-                "used": {},
-                "naive": {},
-                "alternatives": [],
-            }
-        )
+        print_json(ScaledNetwork(label, phi, scaling, scaled, item))
         return
     growth = item.macs / cost(base).macs
     print_text(f"{base.name} by {label}: depth x{scaling.depth:.3g}, width x{scaling.width:.3g}, "

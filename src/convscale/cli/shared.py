@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from convscale import terminal
+from convscale.flattening import flat
 from convscale.machine import speaks
 from convscale.networks import ConvNet
 from convscale.progress import tell
+from convscale.records import TrainedRun
 
 if TYPE_CHECKING:
     from convscale.costs import Cost
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from convscale.records import Evaluation
     from convscale.report.tables import Table
     from convscale.runs import Run
-    from convscale.scaling import Scaling, ScalingLaw
+    from convscale.scaling import ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -190,11 +192,6 @@ def load_network(name_or_file: str, classes: int | None = None, resolution: int 
     return network if resolution is None else network.at_resolution(resolution)
 
 
-def scaling_as_dict(scaling: Scaling) -> dict[str, float]:
-    """Depth, width and resolution multipliers."""
-    return {"depth": scaling.depth, "width": scaling.width, "resolution": scaling.resolution}
-
-
 def write_output(network: ConvNet, output: Path | None) -> None:
     """Write the network where -o says; say so on stderr."""
     if output is not None:
@@ -211,9 +208,10 @@ def typed_command() -> str:
     return shlex.join(("convscale", *(click.get_current_context().find_root().obj or ())))
 
 
-def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    print(json.dumps(value, allow_nan=False, ensure_ascii=False))
+def print_json(record: Any = None, /, **values: Any) -> None:
+    """A record, its keys and then `values`, as one JSON object on stdout."""
+    table = ({} if record is None else flat(record)) | flat(values)
+    print(json.dumps(table, allow_nan=False, ensure_ascii=False))
 
 
 def print_notes(data: Dataset | DataCheck) -> None:
@@ -244,7 +242,7 @@ def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
         return
     record = run.result()
     if as_json:
-        print_json({"run": str(run.path)} | (record.as_dict() if record else {}) | {"evaluation": evaluation.as_dict()})
+        print_json(TrainedRun(str(run.path), record, evaluation))
         return
     data = run.data()
     print_text(f"{evaluation.in_words(data.metric if data else 'top1')} on {evaluation.n:,} images; {run.path}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import click
 
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table, print_text
-from convscale.costs import stage_rows
+from convscale.costs import CostRow, stage_rows
 from convscale.files import format_toml
-from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
+from convscale.headers import WeightsHeader, read_header
 from convscale.report.networks import operators, stage_table
 from convscale.report.runs import describe_run, run_as_dict
 from convscale.runs import Run, open_unfinished_run
@@ -19,6 +19,25 @@ from convscale.schema import to_table
 from convscale.units import printable
 
 SHOWN_CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStage:
+    """A row of the table: the block in words, and what the stage costs."""
+
+    JSON: ClassVar = ("operator", "**row")
+
+    operator: str
+    row: CostRow
+
+
+@dataclass(frozen=True, slots=True)
+class ShownNetwork:
+    """A network as its stages."""
+
+    name: str
+    resolution: int
+    stages: tuple[ShownStage, ...]
 
 
 @click.command()
@@ -47,10 +66,10 @@ def command(network: str, classes: int | None, resolution: int | None, as_toml: 
         return
     header = _header(network, run)
     if as_json:
-        stages = [{"operator": text} | asdict(row) for text, row in zip(operators(net), stage_rows(net), strict=True)]
-        weights = {} if header is None else {"weights": _weights(header)}
+        stages = [ShownStage(*pair) for pair in zip(operators(net), stage_rows(net), strict=True)]
+        weights = {} if header is None else {"weights": header}
         story = {} if run is None else {"run": run_as_dict(run)}
-        print_json({"name": net.name, "resolution": net.resolution, "stages": stages} | weights | story)
+        print_json(ShownNetwork(net.name, net.resolution, tuple(stages)), **weights, **story)
         return
     print_table(stage_table(net))
     if header is not None:
@@ -67,26 +86,13 @@ def _header(network: str, run: Run | None) -> WeightsHeader | None:
     return read_header(Path(network)) if network.endswith(".safetensors") else None
 
 
-def _weights(header: WeightsHeader) -> dict[str, Any]:
-    """What a weights file carries beside its tensors."""
-    origin = header.provenance
-    return {
-        "format_version": FORMAT_VERSION,
-        "preprocessing": asdict(header.preprocessing),
-        "padding": header.network.padding,
-        "norm_eps": header.network.norm_eps,
-        "classes": header.classes,
-        "provenance": None if origin is None else asdict(origin),
-    }
-
-
 def _print_header(header: WeightsHeader) -> None:
     network, origin = header.network, header.provenance
     names = ", ".join(map(printable, header.classes[:SHOWN_CLASSES]))
     more = f" and {len(header.classes) - SHOWN_CLASSES:,} more" if len(header.classes) > SHOWN_CLASSES else ""
     print()
     print_text(
-        f"weights        format version {FORMAT_VERSION}, padding {network.padding}, BN eps {network.norm_eps:g}"
+        f"weights        format version {header.format_version}, padding {network.padding}, BN eps {network.norm_eps:g}"
     )
     print_text(f"preprocessing  {header.preprocessing.in_words()}")
     print_text(f"classes        {names}{more}")

@@ -124,9 +124,7 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     designed = design(settled(spec))
     size = size_of(list(designed.trials().values()), slots)
     if as_json:
-        networks = [{"baseline": one.baseline, "method": one.method, "network": one.network.name, "macs": one.macs,
-                     "params": one.params, "cost_ratio": one.cost_ratio} for one in designed.points]  # fmt: skip
-        print_json({"networks": networks, "unreachable": len(designed.unreachable)} | size.as_dict())
+        print_json(size, networks=designed.points, unreachable=len(designed.unreachable))
         return
     from convscale.report.tables import Column, Table, text_column
 
@@ -155,7 +153,7 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
 
 def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
     if as_json:
-        print_json(result.as_dict())
+        print_json(result)
         return
     from convscale.report.studies import conclusions, row_table
 
@@ -176,7 +174,7 @@ def status(folder: Path, as_json: bool) -> None:
     states = study_status(folder)
     counts = {name: sum(one.state == name for one in states) for name in dict.fromkeys(one.state for one in states)}
     if as_json:
-        print_json({"trials": [one.as_dict() for one in states], "counts": counts})
+        print_json(trials=states, counts=counts)
         return
     from convscale.report.tables import Column, Table, text_column
 
@@ -217,21 +215,18 @@ def resume(
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if kind == "coefficients":
             from convscale.cli.coefficients import print_search
-            from convscale.studies.coefficients import read_search, resume_search, search_as_dict
+            from convscale.studies.coefficients import resume_search
 
-            found, search = resume_search(folder, slots, storage=storage, quiet=quiet), read_search(folder)
-            print_json(search_as_dict(search, found)) if as_json else print_search(search, found, folder)
+            found = resume_search(folder, slots, storage=storage, quiet=quiet)
+            print_json(found) if as_json else print_search(found, folder)
             return
         if kind == "family":
-            from convscale.cli.family import finish
+            from convscale.cli.family import print_family
             from convscale.studies.families import read_family_training, train_family
 
             training = read_family_training(folder)
             trained = train_family(training, folder, slots, storage=storage, quiet=quiet)
-            law = training.law
-            numbers = f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1"
-            evidence = training.evidence or f"{numbers}, as recorded in settings.json"
-            finish(training, trained, folder, evidence, as_json)
+            print_json(trained) if as_json else print_family(trained)
             return
         result = resume_study(folder, slots, storage=storage, quiet=quiet)
     _print_result(result, folder, as_json)
@@ -244,12 +239,13 @@ def resume(
 def export(folder: Path, output: Path) -> None:
     """Write how every trial is, a row each."""
     from convscale.files import write_json, write_text
+    from convscale.flattening import flat
     from convscale.report.tables import Column, Table, as_csv
     from convscale.trials.status import study_status
 
     if output.suffix not in (".csv", ".json"):
         raise click.UsageError(f"-o {output}: a file that ends in .csv or .json")
-    rows = [one.as_dict() for one in study_status(folder)]
+    rows = [flat(one) for one in study_status(folder)]
     if output.suffix == ".json":
         write_json(output, rows)
     else:

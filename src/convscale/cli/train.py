@@ -89,7 +89,7 @@ def command(
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:
-            print_json(estimate.as_dict())
+            print_json(estimate)
         else:
             print_text(*estimate.lines())
         return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from convscale.cli.shared import json_option, print_json, print_table, print_text
 
 if TYPE_CHECKING:
-    from convscale.dialects.published_weights import Published
+    pass
 
 
 @click.group("weights")
@@ -31,7 +31,7 @@ def list_weights(network: str | None, as_json: bool) -> None:
         find(network)  # refuses a name that does not exist
     rows = [row for row in hub_rows() if network in (None, row.network)]
     if as_json:
-        print_json({"weights": [_as_dict(row) for row in rows]})
+        print_json(weights=rows)
         return
     from convscale.report.tables import Column, Table, text_column
 
@@ -44,15 +44,6 @@ def list_weights(network: str | None, as_json: bool) -> None:
         Table(columns, [(row.name, row.network, look.size, look.crop, row.classes, row.padding, row.licence)
                         for row, look in zip(rows, looks, strict=True)])
     )  # fmt: skip
-
-
-def _as_dict(row: Published) -> dict[str, Any]:
-    one = row.preprocessing
-    return {
-        "name": row.name, "network": row.network, "repository": row.repository, "resolution": one.size,
-        "crop": one.crop, "interpolation": one.interpolation, "mean": one.mean, "std": one.std,
-        "padding": row.padding, "norm_eps": row.norm_eps, "classes": row.classes, "licence": row.licence,
-    }  # fmt: skip
 
 
 @command.command("get")
@@ -71,7 +62,7 @@ def get_weights(name: str, output: Path | None, hub_cache: Path | None, as_json:
         path = Path(shutil.copyfile(path, output))
     notes = header.provenance.notes if header.provenance else ()
     if as_json:
-        print_json({"file": str(path), "network": header.network.name, "notes": notes})
+        print_json(file=path, network=header.network.name, notes=notes)
         return
     print_text(f"{path}: {header.network.name}, {len(header.classes):,} classes")
     for note in notes:

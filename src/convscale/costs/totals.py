@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from convscale.costs.blocks import block_cost, layer_cost, layer_memory
 from convscale.display import Display, Displayed
+from convscale.flattening import AsDict
 from convscale.layers import BLOCK_INPUT, BlockGraph, ConvLayer, LayerGraph, MaxPoolLayer, resolve
 from convscale.networks import ConvNet
 from convscale.units import format_bytes, format_count
@@ -23,7 +23,7 @@ HEADER_BYTES_FIXED = 1536
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Cost(Displayed):
+class Cost(AsDict, Displayed):
     """What a network costs, for square fp32 inputs at its resolution.
 
     macs: multiply-adds for one image (the paper's "FLOPS"), of convolutions, squeezes and linear layers.
@@ -44,10 +44,6 @@ class Cost(Displayed):
     inference_memory_bytes: int
     training_memory_bytes_fixed: int
     training_memory_bytes_per_image: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as a plain dict, in order."""
-        return asdict(self)
 
     def _display(self) -> Display:
         """Every figure with its unit."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -42,6 +42,8 @@ class Finding:
 class DuplicateGroup:
     """Two or more images that show the same, with the label and the split of each."""
 
+    JSON: ClassVar = ("kind", "images", "labels", "splits", "contradicts")
+
     kind: Literal["exact", "near"]
     images: tuple[str, ...]
     labels: tuple[str, ...]
@@ -57,13 +59,12 @@ class DuplicateGroup:
         """Whether training sees an image that is held out."""
         return "train" in self.splits and len(set(self.splits)) > 1
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"contradicts": self.contradicts}
-
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
     """The largest and the smallest class to train on, in images; `ratio` is None where the smallest has none."""
+
+    JSON: ClassVar = ("ratio", "largest", "largest_images", "smallest", "smallest_images")
 
     largest: str
     largest_images: int
@@ -74,15 +75,14 @@ class Imbalance:
     def ratio(self) -> float | None:
         return self.largest_images / self.smallest_images if self.smallest_images else None
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"ratio": self.ratio} | asdict(self)
-
 
 @dataclass(frozen=True)
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
     split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `skipped`:
     what beside the data is not used. `notes`: where a copy of a published set has other sizes than were published."""
+
+    JSON: ClassVar = ("images", "classes", "unreadable", "unusual", "duplicates", "leaks", "imbalance")
 
     source: str
     images: dict[str, int]
@@ -107,17 +107,6 @@ class DataCheck:
         }
         largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         return Imbalance(largest, counts[largest], smallest, counts[smallest])
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "images": self.images,
-            "classes": self.classes,
-            "unreadable": [asdict(finding) for finding in self.unreadable],
-            "unusual": [asdict(finding) for finding in self.unusual],
-            "duplicates": [group.as_dict() for group in self.duplicates],
-            "leaks": [group.as_dict() for group in self.leaks],
-            "imbalance": self.imbalance.as_dict(),
-        }
 
 
 def check_data(data: str | Path, *, label_column: str = "label", quiet: bool = False) -> DataCheck:

@@ -10,9 +10,8 @@ text for its path, it is meant.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convscale.data.hub_source import PREFIX, STREAM_PREFIX, is_hub, parse_spec
 from convscale.errors import DataError
@@ -36,9 +35,6 @@ class NamedSet:
     label_column: str = "label"
     train: tuple[str, ...] = ("train",)
     held_out: tuple[str, ...] = ("test", "validation")
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def roles(self, found: Collection[str]) -> tuple[tuple[str, ...], str | None]:
         """Which of the splits found are trained on, and which one is held out, None where there is none."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors.torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from convscale.dialects.reading import read_foreign
 from convscale.dialects.verify import compare
 from convscale.errors import ConfigError
 from convscale.files import write_atomic
+from convscale.flattening import AsDict
 from convscale.headers import Provenance, WeightsHeader, has_header
 from convscale.layers import resolve
 from convscale.nn import Model, build, load_weights, save_weights
@@ -27,7 +28,7 @@ WRITTEN = ("timm", "torchvision")
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(AsDict):
     """What a conversion did.
 
     tensors: how many were carried over. unused: those of the file that the network has no place for. missing: those
@@ -41,10 +42,6 @@ class Conversion:
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     max_relative_difference: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def convert(

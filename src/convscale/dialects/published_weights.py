@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import ClassVar
 
 from convscale.networks import ConvNet, Padding
 from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -26,6 +27,12 @@ _STATISTICS = {
 @dataclass(frozen=True, slots=True)
 class Published:
     """Weights that a library publishes, "efficientnet_b0.ra_in1k", and how they are to be used."""
+
+    JSON: ClassVar = (
+        "name", "network", "repository", "resolution=preprocessing.size", "crop=preprocessing.crop",
+        "interpolation=preprocessing.interpolation", "mean=preprocessing.mean", "std=preprocessing.std", "padding",
+        "norm_eps", "classes", "licence",
+    )  # fmt: skip
 
     dialect: str
     name: str

@@ -1,7 +1,7 @@
 """Pictures from records, as PNG files."""
 
 from convscale.figures.evaluation import draw_reliability
-from convscale.figures.studies import Curve, draw_lines, draw_ternary
+from convscale.figures.studies import Curve, draw_lines, draw_search, draw_study, draw_ternary
 from convscale.figures.training import SHEET_IMAGES, draw_confusion, draw_curves, draw_sheet
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "draw_curves",
     "draw_lines",
     "draw_reliability",
+    "draw_search",
     "draw_sheet",
+    "draw_study",
     "draw_ternary",
 ]

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from convscale.figures.style import new_figure, plain, save_figure
+from convscale.records import BASELINE, CoefficientSearch, StudyResult, StudyRow
+from convscale.records.quoted import QUOTED
+from convscale.scaling import DIMENSIONS
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.5, math.sqrt(3) / 2))  # depth, width, resolution
 
@@ -61,6 +64,58 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
     axes.errorbar(x, y, yerr=[below, above], marker="o", markersize=4, capsize=2, label=plain(curve.label))
 
 
+def draw_study(result: StudyResult, folder: Path) -> None:
+    """Accuracy against MACs and against parameters after the longest training, a line a method; a file a baseline where
+    methods are compared, families.png for all baselines where there is one method."""
+    last = [row for row in result.rows if row.epochs == result.spec.lengths[-1] and row.accuracy is not None]
+    baselines = list(dict.fromkeys(row.baseline for row in last))
+    if len({row.method for row in last} - {BASELINE}) == 1:
+        families = [_curve(name, [row for row in last if row.baseline == name]) for name in baselines]
+        _draw({"families": families}, result, folder)
+    else:
+        _draw({name: _methods([row for row in last if row.baseline == name]) for name in baselines}, result, folder)
+
+
+def _draw(pictures: dict[str, list[dict[str, Curve]]], result: StudyResult, folder: Path) -> None:
+    for name, curves in pictures.items():
+        panels: list[tuple[str, str, list[Curve]]] = [
+            (f"{name}, {result.spec.lengths[-1]} epochs", "MACs, millions", [one["macs"] for one in curves]),
+            ("measured here, over the seeds", "parameters, millions", [one["params"] for one in curves]),
+        ]
+        if result.spec.quoted:
+            panels.append(("the paper's, on ImageNet", "MACs, millions", _quoted()))
+        draw_lines(panels, folder / f"{name}.png")
+
+
+def _methods(rows: list[StudyRow]) -> list[dict[str, Curve]]:
+    """A line a method, each from the baseline where costs are equal; lines by factors stand for themselves."""
+    base = [row for row in rows if row.method == BASELINE]
+    methods = dict.fromkeys(row.method for row in rows if row.method != BASELINE)
+    by_method = {method: [row for row in rows if row.method == method] for method in methods}
+    return [_curve(method, (base if own[0].asked else []) + own) for method, own in by_method.items()]
+
+
+def _curve(label: str, rows: list[StudyRow]) -> dict[str, Curve]:
+    def points(key: str) -> tuple[Any, ...]:
+        return tuple((getattr(row, key) / 1e6, row.accuracy, *(row.interval95 or (None, None))) for row in rows)
+
+    return {key: Curve(label, points(key)) for key in ("macs", "params")}
+
+
+def _quoted() -> list[Curve]:
+    return [
+        Curve(name, tuple((macs / 1e6, top1, None, None) for _, macs, top1 in family.values()), quoted=True)
+        for name, family in QUOTED.items()
+    ]
+
+
+def draw_search(found: CoefficientSearch, path: Path) -> None:
+    """The accuracy of a search's candidates after the length that halving began by, over the shares of extra cost."""
+    accuracies = [(one.candidate.actual, one.accuracy_by_steps.get(found.first_length)) for one in found.candidates]
+    points = [(shares, accuracy) for shares, accuracy in accuracies if accuracy is not None]
+    draw_ternary(points, found.best.candidate.actual, path)
+
+
 def draw_ternary(
     points: Sequence[tuple[tuple[float, float, float], float]], best: tuple[float, float, float], path: Path
 ) -> None:
@@ -85,9 +140,7 @@ def draw_ternary(
     axes.scatter(*_place(best), facecolors="none", edgecolors="red", s=220, linewidths=2, zorder=4)
     for (px, py), value in zip(zip(x, y, strict=True), values, strict=True):
         axes.annotate(f"{value:.1f}", (px, py), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
-    for name, (px, py), (dx, dy) in zip(
-        ("depth", "width", "resolution"), CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True
-    ):
+    for name, (px, py), (dx, dy) in zip(DIMENSIONS, CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True):
         axes.annotate(name, (px, py), xytext=(dx, dy), textcoords="offset points", ha="center", weight="bold")
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
     axes.set_title("shares of the extra cost; the best is ringed", pad=24)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from convscale.errors import ConfigError
+from convscale.schema import check
 
 # "gelu" is the exact one (Hendrycks & Gimpel 2016, with erf); "none" leaves a layer linear.
 Activation = Literal["relu", "relu6", "silu", "hard_swish", "gelu", "none"]
@@ -31,7 +32,7 @@ def require_kernel(kernel: int) -> None:
 
 def require_positive(name: str, value: float, most: float = math.inf) -> None:
     require(
-        math.isfinite(value) and 0 < value <= most,
+        0 < value <= most,
         f"{name} {value} is not allowed",
         hint=f"a number above 0 and at most {most}" if most < math.inf else "a number above 0",
     )
@@ -52,6 +53,7 @@ class Squeeze:
     round_to: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("squeeze ratio", self.ratio, most=1)
         require_positive("squeeze round_to", self.round_to, most=1024)
 
@@ -72,6 +74,7 @@ class MBConv:
     skip: bool = True
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("expansion", self.expansion, most=64)
 
@@ -89,6 +92,7 @@ class FusedMBConv:
     skip: bool = True
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("expansion", self.expansion, most=64)
         require(
@@ -108,6 +112,7 @@ class Separable:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 
@@ -121,6 +126,7 @@ class Basic:
     squeeze: Squeeze | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 
@@ -132,6 +138,7 @@ class Count:
     groups: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("groups", self.groups, most=4096)
 
 
@@ -143,6 +150,7 @@ class Width:
     channels: int
 
     def __post_init__(self) -> None:
+        check(self)
         require_positive("group width", self.channels, most=65536)
 
 
@@ -162,6 +170,7 @@ class Bottleneck:
     squeeze: Squeeze | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
         require_positive("ratio", self.ratio, most=16)
 
@@ -175,6 +184,7 @@ class Conv:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
+        check(self)
         require_kernel(self.kernel)
 
 

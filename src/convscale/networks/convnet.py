@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from convscale.display import Display, Displayed
 from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
-from convscale.schema import FLATTEN, from_table, to_table
+from convscale.schema import FLATTEN, check, from_table, to_table
 
 Padding = Literal["same", "symmetric"]
 
@@ -34,6 +34,7 @@ class Stem:
     fixed_width: bool = _rule(False)
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         require_kernel(self.kernel)
         _require_stride(self.stride)
@@ -47,6 +48,7 @@ class Row:
     repeats: int
 
     def __post_init__(self) -> None:
+        check(self)
         _require_repeats(self.repeats)
 
 
@@ -64,6 +66,7 @@ class Stage:
     fixed_width: bool = _rule(False)
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         _require_stride(self.stride)
         require(bool(self.rows), "a stage needs at least one row")
@@ -96,6 +99,7 @@ class ConvPool:
     shrinks: bool = _rule(True)
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
 
 
@@ -115,6 +119,7 @@ class ConvPoolHidden:
     fixed_hidden: bool = _rule(False)
 
     def __post_init__(self) -> None:
+        check(self)
         _require_channels(self.channels)
         _require_channels(self.hidden)
 
@@ -137,6 +142,7 @@ class ScalingRules:
     resolution_step: int = 1
 
     def __post_init__(self) -> None:
+        check(self)
         require(1 <= self.divisor <= 1024, f"divisor {self.divisor} is not allowed", hint="1 to 1024")
         require(0 <= self.floor <= 1, f"floor {self.floor} is not allowed", hint="0 to 1")
         require(
@@ -154,6 +160,9 @@ class Origin:
     depth: float
     width: float
     resolution: float
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -179,10 +188,7 @@ class ConvNet(Displayed):
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for key in ("resolution", "num_classes", "input_channels"):
-            value = getattr(self, key)
-            require(type(value) is int, f"{key} {value!r} is not a whole number")
-        require(self.padding in get_args(Padding), f"padding {self.padding!r} is not allowed", hint="same, symmetric")
+        check(self)
         require(bool(self.name.strip()), "name is empty")
         require(bool(self.stages), "stages: a network needs at least one stage")
         require(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from convscale.costs import COST_KEYS, Cost
 from convscale.errors import BudgetError
+from convscale.files import read_json, read_toml
+from convscale.schema import from_table
 from convscale.units import (
     format_bytes,
     format_count,
@@ -58,6 +61,12 @@ class Budget:
         """The limits that are set, in base units (counts, bytes, seconds)."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def read_budget(path: Path) -> Budget:
+    """The budget in a JSON or TOML file, a limit a key, as `to_table` writes one. Raises ConfigError, UnitError and
+    BudgetError."""
+    return from_table(Budget, read_json(path) if path.suffix == ".json" else read_toml(path), str(path))
 
 
 def _parser(key: str) -> Callable[[float | str, str], float]:

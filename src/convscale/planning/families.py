@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from convscale.costs import Cost, cost
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
+from convscale.flattening import TABLE, AsDict
 from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, scale
-from convscale.schema import to_table
 from convscale.units import format_count
 
 MAX_MEMBERS = 100
@@ -22,9 +22,11 @@ MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the ne
 class FamilyMember(Displayed):
     """A network of a family. cost_ratio: its MACs over the baseline's; ideal_ratio: what 2**phi says."""
 
+    JSON: ClassVar = ("phi", "scaling", "network", "cost", "cost_ratio", "ideal_ratio")
+
     phi: float
     scaling: Scaling
-    network: ConvNet
+    network: ConvNet = field(metadata=TABLE)
     cost: Cost
     cost_ratio: float
 
@@ -37,27 +39,20 @@ class FamilyMember(Displayed):
         """Its costs."""
         return Display(f"FamilyMember {self.network.name}", _COLUMNS, (_row(self),))
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "phi": self.phi,
-            "scaling": {
-                "depth": self.scaling.depth, "width": self.scaling.width, "resolution": self.scaling.resolution,
-            },
-            "network": to_table(self.network),
-            "cost": self.cost.as_dict(),
-            "cost_ratio": self.cost_ratio,
-            "ideal_ratio": self.ideal_ratio,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Family(Displayed):
-    """A baseline and its scaled networks, by rising phi."""
+class Family(AsDict, Displayed):
+    """A baseline and its scaled networks, by rising phi. evidence: a sentence about where the law comes from, empty
+    where nothing is known."""
+
+    JSON: ClassVar = (
+        "baseline=baseline.name", "alpha=law.depth", "beta=law.width", "gamma=law.resolution", "evidence", "members",
+    )  # fmt: skip
 
     baseline: ConvNet
     law: ScalingLaw
     members: tuple[FamilyMember, ...]
+    evidence: str = ""
 
     def _display(self) -> Display:
         """Each member with its costs."""

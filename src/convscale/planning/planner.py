@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from convscale.costs import Cost, cost
 from convscale.display import Display, Displayed
 from convscale.errors import BudgetError, ConfigError
+from convscale.flattening import TABLE, AsDict
 from convscale.networks import ConvNet
 from convscale.planning.budget import LATENCY, SPENT, Budget, format_limit
 from convscale.planning.lattice import nearest_phi
@@ -44,7 +46,7 @@ class Proposal(Displayed):
 
     phi: float
     scaling: Scaling
-    network: ConvNet
+    network: ConvNet = field(metadata=TABLE)
     cost: Cost
     used: dict[str, float]
     off_law: float  # the largest relative deviation of a dimension from the law at phi: 0.05 is 5 %
@@ -55,21 +57,24 @@ class Proposal(Displayed):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Plan(Displayed):
+class Plan(AsDict, Displayed):
     """The network that spends a budget best, and what else there was.
 
     binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
     naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
     the budget and use nearly as much of it, with fewer parameters, MACs or activations, a fuller budget, or a
-    place nearer to the law.
+    place nearer to the law. evidence: a sentence about where the law comes from, empty where nothing is known.
     """
+
+    JSON: ClassVar = ("law=law.name", "evidence", "**chosen", "binding", "naive", "alternatives")
 
     law: ScalingLaw
     budget: Budget
     chosen: Proposal
     binding: tuple[str, ...]
-    naive: Proposal | None
+    naive: Proposal | None = field(metadata={"none": {}})
     alternatives: tuple[Proposal, ...]
+    evidence: str = ""
 
     @property
     def network(self) -> ConvNet:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from convscale.errors import ConfigError
+from convscale.schema import check
 
 
 def require_between(name: str, value: float, low: float, high: float) -> None:
@@ -53,6 +54,7 @@ class Augmentation:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("shift", self.shift, 0, 0.5)
         require_between("scale_min", self.scale_min, 0.01, 1)
         require_between("randaugment_layers", self.randaugment_layers, 1, 14)
@@ -71,6 +73,7 @@ class SGD:
     nesterov: bool = True
 
     def __post_init__(self) -> None:
+        check(self)
         require_share(self, "momentum")
 
 
@@ -84,6 +87,7 @@ class RMSProp:
     eps: float = 1e-3
 
     def __post_init__(self) -> None:
+        check(self)
         require_share(self, "decay", "momentum")
         require_positive(self, "eps")
 
@@ -98,6 +102,7 @@ class AdamW:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
+        check(self)
         require_share(self, "beta1", "beta2")
         require_positive(self, "eps")
 
@@ -110,6 +115,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("final", self.final, 0, 1)
 
     def factor(self, epoch: float, warmup: float, epochs: float) -> float:
@@ -132,6 +138,7 @@ class Staircase:
     every_epochs: float = 2.4
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("factor_per_step", self.factor_per_step, 0, 1)
         require_positive(self, "every_epochs")
 
@@ -154,6 +161,7 @@ class Steps:
     factor_per_step: float = 0.1
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("factor_per_step", self.factor_per_step, 0, 1)
         for share in self.at:
             require_between("at", share, 0, 1)
@@ -191,6 +199,7 @@ class LBFGS:
     max_iterations: int = 500
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("max_iterations", self.max_iterations, 1, 1_000_000)
 
 
@@ -209,6 +218,7 @@ class SearchGrid:
     share: float = 0.2
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("share", self.share, 0.01, 0.9)
 
     def __bool__(self) -> bool:

@@ -24,7 +24,7 @@ from convscale.recipes.parts import (
     require_between,
     require_share,
 )
-from convscale.schema import from_table, to_table
+from convscale.schema import check, from_table, to_table
 
 LARGEST_PHI = 7.0
 
@@ -34,6 +34,9 @@ class NetworkValues:
     """What a recipe takes for one network in place of its general values."""
 
     dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -97,6 +100,7 @@ class Recipe(Displayed):
     networks: dict[str, NetworkValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check(self)
         require_between("epochs", self.epochs, 1, 1_000_000)
         require_between("batch", self.batch, 2, 1_000_000)  # batch norm needs two
         require_between("learning_rate", self.learning_rate, 0, 1000)

@@ -1,14 +1,20 @@
-"""Every result that is kept: frozen rows that are written to files and read back."""
+"""Every result that is kept: frozen dataclasses of plain data that are written to files and read back."""
 
-from convscale.records.coefficients import Candidate, CoefficientSearch, SearchedCandidate
+from convscale.flattening import flat
+from convscale.records.coefficients import Candidate, CoefficientSearch, SearchedCandidate, SearchTraining
 from convscale.records.evaluation import (
     CalibrationBin,
     ClassRecord,
     Evaluation,
+    Metric,
     Prediction,
+    PredictionSet,
+    Sweep,
     SweepRow,
     expected_calibration_error,
 )
+from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
+from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.studies import (
     BASELINE,
     DataChoice,
@@ -22,10 +28,12 @@ from convscale.records.studies import (
     StudySpec,
     Unreachable,
 )
-from convscale.records.training import DataRecord, EpochRecord, Metric, SearchRow, TrainRecord
+from convscale.records.training import DataRecord, EpochRecord, SearchRow, TrainedRun, TrainRecord, ValueSearch
+from convscale.records.trials import TrialRecord, TrialResult
 
 __all__ = [
     "BASELINE",
+    "RECORDS",
     "CalibrationBin",
     "Candidate",
     "ClassRecord",
@@ -35,19 +43,35 @@ __all__ = [
     "EpochRecord",
     "Evaluation",
     "FactorCurve",
+    "FitRecord",
     "LengthChange",
     "Method",
     "Metric",
     "PairedDifference",
     "Prediction",
+    "PredictionSet",
     "Reuse",
+    "ScaledNetwork",
     "SearchRow",
+    "SearchTraining",
     "SearchedCandidate",
     "StudyResult",
     "StudyRow",
     "StudySpec",
+    "Sweep",
     "SweepRow",
     "TrainRecord",
+    "TrainedFamily",
+    "TrainedMember",
+    "TrainedRun",
+    "TrialRecord",
+    "TrialResult",
     "Unreachable",
+    "ValueSearch",
     "expected_calibration_error",
+    "flat",
+    "read_as",
+    "read_record",
+    "write_family",
+    "write_record",
 ]

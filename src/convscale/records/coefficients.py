@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from convscale.display import Display, Displayed
+from convscale.flattening import AsDict
 from convscale.networks import ConvNet
-from convscale.scaling import Scaling, ScalingLaw, compound_law, shares_law
+from convscale.recipes import Recipe
+from convscale.records.studies import DataChoice
+from convscale.scaling import DIMENSIONS, Scaling, ScalingLaw, compound_law, shares_law
 from convscale.statistics import OrderChange
 
 Shares = tuple[float, float, float]
 State = Literal["finalist", "pruned", "failed"]
 
 NAMES = ("alpha", "beta", "gamma")
+SHARES = {"names": DIMENSIONS}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,8 +28,10 @@ class Candidate(Displayed):
     are. scaling: multipliers that give exactly this network. cost_ratio: its MACs over the baseline's.
     """
 
-    shares: Shares
-    actual: Shares
+    JSON: ClassVar = ("shares", "actual_shares=actual", "scaling", "network=network.name", "macs", "cost_ratio")
+
+    shares: Shares = field(metadata=SHARES)
+    actual: Shares = field(metadata=SHARES)
     scaling: Scaling
     network: ConvNet
     macs: int
@@ -50,6 +56,10 @@ class SearchedCandidate(Displayed):
     the greatest length that it was trained at, the first two 0 and None where it never finished a training.
     """
 
+    JSON: ClassVar = (
+        "**candidate", "accuracy", "interval95", "seeds", "steps", "accuracy_by_steps", "state", "failure",
+    )  # fmt: skip
+
     candidate: Candidate
     state: State
     failure: str
@@ -64,50 +74,57 @@ class SearchedCandidate(Displayed):
         found = "no accuracy" if self.accuracy is None else f"top-1 {self.accuracy:.4f} over {self.seeds} seeds"
         return Display(f"{self.candidate!r}, {self.state}, {found} after {self.steps:,} steps")
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        one = self.candidate
-        means = {str(steps): sum(by.values()) / len(by) for steps, by in sorted(self.accuracies.items()) if by}
-        return {
-            "shares": _named(one.shares),
-            "actual_shares": _named(one.actual),
-            "scaling": _named((one.scaling.depth, one.scaling.width, one.scaling.resolution)),
-            "network": one.network.name,
-            "macs": one.macs,
-            "cost_ratio": one.cost_ratio,
-            "accuracy": self.accuracy,
-            "interval95": None if self.interval95 is None else list(self.interval95),
-            "seeds": self.seeds,
-            "steps": self.steps,
-            "accuracy_by_steps": means,
-            "state": self.state,
-            "failure": self.failure,
-        }
+    @property
+    def accuracy_by_steps(self) -> dict[int, float]:
+        """The mean accuracy over the seeds after each length that it was trained at, by rising steps."""
+        return {steps: sum(by.values()) / len(by) for steps, by in sorted(self.accuracies.items()) if by}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class CoefficientSearch(Displayed):
-    """alpha, beta and gamma for a doubling of cost, with the evidence.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTraining:
+    """The trainings of a search: images, recipe, lengths in epochs, and the command that gives the search again in a
+    folder with its recipe.toml and baseline.toml."""
+
+    JSON: ClassVar = ("data=data.source", "train_images=data.train_images", "test_images=data.test_images", "epochs")
+
+    data: DataChoice
+    recipe: Recipe
+    epochs: tuple[int, ...]
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CoefficientSearch(AsDict, Displayed):
+    """alpha, beta and gamma (growth of depth, width and resolution) for a doubling of cost, with the evidence.
 
     interval95: of each coefficient, over which finalist wins when seeds are drawn again, and over those that cannot
-    be told from the best; it knows nothing of candidates that halving left out. equivalent: the finalists whose paired
-    difference from the best holds zero, the best first. trusted: the rank correlation of probed candidates between
-    each length that was looked at and the last; first_length is where halving began by it. order: how the order of
-    candidates changes between the two greatest lengths. training_macs: MACs of one image forward times steps, summed;
-    full_grid_training_macs is what every candidate at the greatest length from every final seed costs,
-    full_grid_device_seconds an estimate by proportion.
+    be told from the best; it knows nothing of candidates that halving left out. equal_best: the positions in
+    `candidates` of the finalists whose paired difference from the best holds zero, the best first. trusted: the rank
+    correlation of probed candidates between each length that was looked at and the last; first_length is where halving
+    began by it. order: how the order of candidates changes between the two greatest lengths. training_macs: MACs of one
+    image forward times steps, summed; full_grid_training_macs is what every candidate at the greatest length from every
+    final seed costs, full_grid_device_seconds an estimate by proportion. note: one sentence that says what stands
+    behind the coefficients. training: None where no network was trained, but a function asked.
     """
 
+    JSON: ClassVar = (
+        *NAMES, "interval95", "equivalent=equivalent_shares", "candidates", "device_seconds",
+        "full_grid_device_seconds", "training_macs", "full_grid_training_macs", "share_of_full_grid", "trainings",
+        "baseline", "method", "cost", "lengths", "first_length", "rank_correlation=trusted", "order", "unreachable",
+        "merged", "**training", "final_seeds=best.seeds", "note",
+    )  # fmt: skip
+
+    alpha: float
+    beta: float
+    gamma: float
+    interval95: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = field(metadata={"names": NAMES})
     baseline: str
     method: str
     cost: float
     lengths: tuple[int, ...]
-    best: SearchedCandidate
-    coefficients: tuple[float, float, float]
-    interval95: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-    equivalent: tuple[SearchedCandidate, ...]
     candidates: tuple[SearchedCandidate, ...]
-    unreachable: tuple[tuple[Shares, str], ...]
+    equal_best: tuple[int, ...]
+    unreachable: tuple[tuple[Shares, str], ...] = field(metadata={"each": {"shares": DIMENSIONS, "reason": ()}})
     merged: int
     trusted: dict[int, float | None]
     first_length: int
@@ -117,6 +134,8 @@ class CoefficientSearch(Displayed):
     training_macs: int
     full_grid_training_macs: int
     trainings: int
+    note: str = ""
+    training: SearchTraining | None = None
 
     def _display(self) -> Display:
         """The coefficients with their intervals, and the best candidate."""
@@ -131,19 +150,24 @@ class CoefficientSearch(Displayed):
         return Display(title, ("", "", "95 %"), rows, notes=(f"best: {self.best!r}",))
 
     @property
-    def alpha(self) -> float:
-        """Growth of depth for a doubling of cost."""
-        return self.coefficients[0]
+    def coefficients(self) -> tuple[float, float, float]:
+        """alpha, beta and gamma."""
+        return self.alpha, self.beta, self.gamma
 
     @property
-    def beta(self) -> float:
-        """Growth of width for a doubling of cost."""
-        return self.coefficients[1]
+    def equivalent(self) -> tuple[SearchedCandidate, ...]:
+        """The finalists that cannot be told from the best, and the best before them."""
+        return tuple(self.candidates[index] for index in self.equal_best)
 
     @property
-    def gamma(self) -> float:
-        """Growth of resolution for a doubling of cost."""
-        return self.coefficients[2]
+    def equivalent_shares(self) -> tuple[dict[str, float], ...]:
+        """What these were asked for, by dimension."""
+        return tuple(dict(zip(DIMENSIONS, one.candidate.shares, strict=True)) for one in self.equivalent)
+
+    @property
+    def best(self) -> SearchedCandidate:
+        """The candidate that the coefficients are of."""
+        return self.candidates[self.equal_best[0]]
 
     @property
     def share_of_full_grid(self) -> float:
@@ -153,31 +177,3 @@ class CoefficientSearch(Displayed):
     def law(self) -> ScalingLaw:
         """The compound law of what was found."""
         return compound_law(*self.coefficients)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: alpha, beta, gamma, interval95, equivalent, candidates, device_seconds, and the evidence."""
-        return {
-            **dict(zip(NAMES, self.coefficients, strict=True)),
-            "interval95": {name: list(ends) for name, ends in zip(NAMES, self.interval95, strict=True)},
-            "equivalent": [_named(one.candidate.shares) for one in self.equivalent],
-            "candidates": [one.as_dict() for one in self.candidates],
-            "device_seconds": self.device_seconds,
-            "full_grid_device_seconds": self.full_grid_device_seconds,
-            "training_macs": self.training_macs,
-            "full_grid_training_macs": self.full_grid_training_macs,
-            "share_of_full_grid": self.share_of_full_grid,
-            "trainings": self.trainings,
-            "baseline": self.baseline,
-            "method": self.method,
-            "cost": self.cost,
-            "lengths": list(self.lengths),
-            "first_length": self.first_length,
-            "rank_correlation": {str(steps): value for steps, value in self.trusted.items()},
-            "order": self.order.as_dict(),
-            "unreachable": [{"shares": _named(shares), "reason": reason} for shares, reason in self.unreachable],
-            "merged": self.merged,
-        }
-
-
-def _named(values: Shares) -> dict[str, float]:
-    return dict(zip(("depth", "width", "resolution"), values, strict=True))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from convscale.display import Display, Displayed
-from convscale.records.training import Metric
+from convscale.flattening import AsDict
+
+Metric = Literal["top1", "mean_per_class"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class ClassRecord:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Evaluation(Displayed):
+class Evaluation(AsDict, Displayed):
     """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
 
     mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
@@ -39,9 +41,6 @@ class Evaluation(Displayed):
     images_per_second: float | None = field(default=None, compare=False)
     top5_interval95: tuple[float, float] | None = None
     mean_per_class_interval95: tuple[float, float] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def _display(self) -> Display:
         """Each figure with its interval; of the classes, only how many there are."""
@@ -77,12 +76,18 @@ class Evaluation(Displayed):
 class SweepRow:
     """One evaluation of a sweep: on images of `resolution` pixels a side, cut from `resolution / crop`."""
 
+    JSON: ClassVar = ("resolution", "crop", "**evaluation")
+
     resolution: int
     crop: float
     evaluation: Evaluation
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"resolution": self.resolution, "crop": self.crop, **self.evaluation.as_dict()}
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One network on the same images at several resolutions and crops."""
+
+    rows: tuple[SweepRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +103,18 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The most probable classes of one image, most probable first."""
+class Prediction(AsDict):
+    """The most probable classes of one image, most probable first: pairs of name and probability."""
 
     image: str
-    classes: tuple[tuple[str, float], ...]
+    classes: tuple[tuple[str, float], ...] = field(metadata={"each": ("class", "probability")})
 
-    def as_dict(self) -> dict[str, Any]:
-        ranked = [{"class": name, "probability": probability} for name, probability in self.classes]
-        return {"image": self.image, "classes": ranked}
+
+@dataclass(frozen=True, slots=True)
+class PredictionSet:
+    """The predictions of one network for several images."""
+
+    predictions: tuple[Prediction, ...]
 
 
 def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:

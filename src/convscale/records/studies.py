@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import ClassVar
 
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
+from convscale.flattening import AsDict
 from convscale.networks import ConvNet
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
+from convscale.schema import check
 from convscale.statistics import OrderChange
 from convscale.units import format_count
 
@@ -30,6 +32,7 @@ class DataChoice:
     test_images: int | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         for name in ("train_images", "test_images"):
             value = getattr(self, name)
             if value is not None and value < 2:
@@ -47,6 +50,7 @@ class Method:
     name: str = ""
 
     def __post_init__(self) -> None:
+        check(self)
         if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
             raise ConfigError(
                 f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
@@ -85,12 +89,11 @@ class FactorCurve:
     """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
 
     name: str
-    points: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[float, float, float], ...]
 
     def __post_init__(self) -> None:
+        check(self)
         for point in self.points:
-            if len(point) != 3:
-                raise ConfigError(f"curve {self.name!r}: {point} is no point", hint="[depth, width, resolution]")
             Scaling(*point)
 
 
@@ -120,6 +123,7 @@ class StudySpec(Displayed):
     data: DataChoice | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         where = f"study {self.name!r}"
         if not self.baselines:
             raise ConfigError(f"{where} has no baselines", hint="baselines = ['small-mbconv']")
@@ -183,7 +187,7 @@ class StudyRow:
     method: str
     asked: float | None
     cost_ratio: float
-    scaling: dict[str, float]
+    scaling: Scaling
     shares: tuple[float, ...] | None
     network: str
     resolution: int
@@ -201,9 +205,9 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """a - b, two methods of one baseline at one cost and length, over their common seeds. told: "a is better", "b is
-    better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
-    it is told already, or where 1,000 would not."""
+    """a - b, two methods of one baseline at one cost and length, over their common seeds. verdict: "a is better", "b
+    is better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
+    these do already, or where 1,000 would not."""
 
     baseline: str
     asked: float | None
@@ -214,7 +218,7 @@ class PairedDifference:
     mean: float
     interval95: tuple[float, float] | None
     pairs: int
-    told: str
+    verdict: str = field(metadata={"key": "told"})
     seeds_to_tell: int | None
 
 
@@ -241,12 +245,17 @@ class Reuse:
     own_best: str
     regret: float
     interval95: tuple[float, float] | None
-    told: str
+    verdict: str = field(metadata={"key": "told"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StudyResult(Displayed):
+class StudyResult(AsDict, Displayed):
     """All that a study found."""
+
+    JSON: ClassVar = (
+        "study=spec.name", "question=spec.question", "rows", "differences", "length_changes", "reuses", "unreachable",
+        "device_seconds",
+    )  # fmt: skip
 
     spec: StudySpec
     rows: tuple[StudyRow, ...]
@@ -276,16 +285,3 @@ class StudyResult(Displayed):
     def device_seconds(self) -> float:
         """Of all trainings; a network that two methods share counts once for each."""
         return sum(row.device_seconds for row in self.rows)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "study": self.spec.name,
-            "question": self.spec.question,
-            "rows": [asdict(row) for row in self.rows],
-            "differences": [asdict(one) for one in self.differences],
-            "length_changes": [asdict(one) | {"change": one.change.as_dict()} for one in self.length_changes],
-            "reuses": [asdict(one) for one in self.reuses],
-            "unreachable": [asdict(one) for one in self.unreachable],
-            "device_seconds": self.device_seconds,
-        }

@@ -1,11 +1,11 @@
-"""Typed rows of results: what training and evaluation measured. Accuracies are fractions."""
+"""What training measured. Accuracies are fractions."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-Metric = Literal["top1", "mean_per_class"]
+from convscale.records.evaluation import Evaluation, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,6 @@ class DataRecord:
     published: str | None = None
     metric: Metric = "top1"
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
@@ -48,9 +45,6 @@ class EpochRecord:
     backward_seconds: float
     optimizer_seconds: float
     images_per_second: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +71,6 @@ class TrainRecord:
     processes: int
     state_sha256: str
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
@@ -93,5 +84,20 @@ class SearchRow:
     seconds: float
     failure: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+
+@dataclass(frozen=True, slots=True)
+class ValueSearch:
+    """What a search for learning rate and weight decay has tried so far: search.json."""
+
+    rows: tuple[SearchRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run folder, how its training ended, None where it has not, and its accuracy on the held-out images."""
+
+    JSON: ClassVar = ("run", "**result", "evaluation")
+
+    run: str
+    result: TrainRecord | None
+    evaluation: Evaluation

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from convscale.records import CoefficientSearch, SearchedCandidate
-from convscale.report.tables import Column, Table, interval, markdown, text_column
+from convscale.records.coefficients import NAMES
+from convscale.report.tables import Column, Table, as_csv, interval, markdown, text_column
 from convscale.scaling import Scaling
 from convscale.units import format_seconds
 
@@ -13,10 +15,33 @@ DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
 SHARES = "Shares of the extra cost, by the network's own MACs; = cannot be told from the best"
 
 
-def report(found: CoefficientSearch, evidence: str, command: str) -> list[str]:
-    """The result, a line each; `evidence` is the sentence that it begins with, `command` gives it again."""
-    lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{evidence[0].upper()}{evidence[1:]}.", ""]
-    lines += ["```", command, "```", ""]
+def evidence_of(found: CoefficientSearch) -> str:
+    """One sentence that says what stands behind the coefficients."""
+    others = len(found.equivalent) - 1
+    equal = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
+    intervals = ", ".join(
+        f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in zip(NAMES, found.interval95, strict=True)
+    )
+    return (
+        f"found for {found.baseline} at {found.cost:g} times its cost{_trained_on(found)}, {found.best.seeds} seeds, "
+        f"{len(found.candidates)} candidates; 95 % intervals {intervals}; {equal}"
+    )
+
+
+def _trained_on(found: CoefficientSearch) -> str:
+    steps = ", ".join(f"{one:,}" for one in found.lengths)
+    if found.training is None:
+        return f", {steps} steps"
+    data = found.training.data
+    images = "all images" if data.train_images is None else f"{data.train_images:,} images"
+    epochs = ", ".join(map(str, found.training.epochs))
+    return f" on {Path(data.source).name}, {images}, {epochs} epochs ({steps} steps)"
+
+
+def report(found: CoefficientSearch) -> list[str]:
+    """The result, a line each."""
+    lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{found.note[:1].upper()}{found.note[1:]}.", ""]
+    lines += ["```", found.training.command, "```", ""] if found.training else []
     lines += markdown(coefficient_table(found))
     lines += [
         "",
@@ -65,6 +90,19 @@ def candidate_table(candidates: Sequence[SearchedCandidate], found: CoefficientS
 
 def _factors(scaling: Scaling) -> str:
     return f"{scaling.depth:.2f} {scaling.width:.2f} {scaling.resolution:.2f}"
+
+
+def candidates_as_csv(found: CoefficientSearch) -> str:
+    """A line a candidate."""
+    headings = ("depth", "width", "resolution", "macs", "steps", "accuracy", "low", "high", "seeds", "state")
+    rows = [
+        (
+            *(f"{share:.4f}" for share in one.candidate.actual), one.candidate.macs, one.steps, one.accuracy,
+            *(one.interval95 or (None, None)), one.seeds, one.state,
+        )
+        for one in found.candidates
+    ]  # fmt: skip
+    return as_csv(Table([Column(heading) for heading in headings], rows))
 
 
 def _lengths(found: CoefficientSearch) -> list[str]:

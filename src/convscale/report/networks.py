@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from convscale.catalog import source
 from convscale.costs import Cost, stage_rows
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
-from convscale.planning import Family, Plan, format_limit
+from convscale.planning import Family, FamilyMember, Plan, format_limit
+from convscale.records import TrainedFamily
 from convscale.report.tables import Column, Table, interval, text_column
 from convscale.units import format_bytes, format_count
 
@@ -96,32 +98,27 @@ def _share(used: float) -> str:
     return f"{used:.1%}{'!' if used > 1 else ''}"
 
 
-def family_table(
-    made: Family, trained: Mapping[float, tuple[float | None, tuple[float, float] | None, int]] | None = None
-) -> Table:
-    """The networks of a family, true costs beside 2^phi. `trained`: phi -> top-1, its interval, seeds."""
+def family_table(made: Family | TrainedFamily) -> Table:
+    """The networks of a family, true costs beside 2^phi, and what they came to where they are trained."""
     columns = [
         Column("phi", "{:g}".format), Column("depth", _factor), Column("width", _factor), Column("px"),
         Column("params", format_count), Column("MACs", format_count), Column("true cost", _ratio),
         Column("2^phi", _ratio),
     ]  # fmt: skip
-    if trained:
-        columns += [Column("top-1", _accuracy), Column("95 %", interval), Column("seeds")]
-    rows = [
-        (
-            one.phi, one.scaling.depth, one.scaling.width, one.network.resolution, one.cost.params, one.cost.macs,
-            one.cost_ratio, one.ideal_ratio, *_result(trained.get(one.phi) if trained else None),
-        )[: len(columns)]
+    if isinstance(made, Family):
+        return Table(columns, [_scaled(one) for one in made.members])
+    columns += [Column("top-1", _accuracy), Column("95 %", interval), Column("seeds")]
+    trained = [
+        (*_scaled(one.member), "failed" if one.accuracy is None else one.accuracy, one.interval95, one.seeds)
         for one in made.members
-    ]  # fmt: skip
-    return Table(columns, rows)
+    ]
+    return Table(columns, trained)
 
 
-def _result(
-    found: tuple[float | None, tuple[float, float] | None, int] | None,
-) -> tuple[float | str, tuple[float, float] | None, int]:
-    accuracy, ends, seeds = found or (None, None, 0)
-    return "failed" if accuracy is None else accuracy, ends, seeds
+def _scaled(one: FamilyMember) -> tuple[Any, ...]:
+    scaling, total = one.scaling, one.cost
+    factors = (scaling.depth, scaling.width, one.network.resolution)
+    return one.phi, *factors, total.params, total.macs, one.cost_ratio, one.ideal_ratio
 
 
 def _accuracy(value: float | str) -> str:

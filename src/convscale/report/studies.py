@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convscale.records import PairedDifference, StudyResult
-from convscale.report.quoted import QUOTED
+from convscale.records.quoted import QUOTED
 from convscale.report.tables import Column, Table, as_csv, markdown, text_column
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count
@@ -22,8 +22,8 @@ def rows_as_csv(result: StudyResult) -> str:
     rows = []
     for row in result.rows:
         low, high = row.interval95 or (None, None)
-        extra = {"depth": row.scaling["depth"], "width": row.scaling["width"], "low": low, "high": high}
-        extra["resolution_factor"] = row.scaling["resolution"]
+        extra = {"depth": row.scaling.depth, "width": row.scaling.width, "low": low, "high": high}
+        extra["resolution_factor"] = row.scaling.resolution
         rows.append([extra[key] if key in extra else getattr(row, key) for key in CSV_COLUMNS])
     return as_csv(Table([Column(key) for key in CSV_COLUMNS], rows))
 
@@ -70,17 +70,15 @@ def conclusions(result: StudyResult) -> list[str]:
         if change.epochs[1] != last:
             continue
         where = change.baseline, change.asked, last
-        told = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
-        if not told:
+        compared = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
+        if not compared:
             continue  # a single network of this cost
-        sure = [_sentence(one) for one in told if one.interval95 and one.told != CANNOT_TELL]
+        sure = [_sentence(one) for one in compared if one.interval95 and one.verdict != CANNOT_TELL]
         order = change.change
         line = f"- {change.baseline} at {change.asked:g} times its MACs: "
         line += "; ".join(sure) if sure else "no difference can be told from the noise of the seeds"
-        line += (
-            f" ({len(told) - len(sure)} of {len(told)} comparisons: {CANNOT_TELL}). From {change.epochs[0]} to {last} "
-        )
-        line += f"epochs {order.swapped} of {order.pairs} pairs change their order, "
+        line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons: {CANNOT_TELL}). "
+        line += f"From {change.epochs[0]} to {last} epochs {order.swapped} of {order.pairs} pairs change their order, "
         line += f"{order.certain_swaps} of them beyond the noise; "
         lines.append(line + f"the best {'changes' if order.best_changes else 'stays'}.")
     return lines or ["- No two networks of one baseline have one cost: read the pictures and the rows."]
@@ -122,8 +120,8 @@ def difference_table(differences: Sequence[PairedDifference]) -> Table:
     )  # fmt: skip
     rows = [
         (
-            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.told,
-            (one.seeds_to_tell or "more than 1,000") if one.told == CANNOT_TELL else None,
+            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.verdict,
+            (one.seeds_to_tell or "more than 1,000") if one.verdict == CANNOT_TELL else None,
         )
         for one in differences
     ]  # fmt: skip
@@ -140,7 +138,7 @@ def reuse_table(result: StudyResult) -> Table:
     rows = [
         (
             one.baseline, one.epochs, one.found_at, one.reused, one.used_at, one.own_best, 100 * one.regret,
-            one.interval95, one.told,
+            one.interval95, one.verdict,
         )
         for one in result.reuses
     ]  # fmt: skip

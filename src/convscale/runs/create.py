@@ -12,13 +12,13 @@ from typing import Any
 
 from convscale.errors import RunError
 from convscale.files import write_json, write_text, write_toml
-from convscale.headers import FORMAT_VERSION
+from convscale.formats import FORMAT_VERSION
 from convscale.machine import environment
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import DataRecord
+from convscale.records import DataRecord, write_record
 from convscale.runs.run import Run, Settings
 from convscale.runs.story import Story
 from convscale.schema import to_table
@@ -99,17 +99,17 @@ def create_run(
     claim(path)
     _claims.discard(path.absolute())
     try:
-        write_toml(path / "network.toml", to_table(network))
-        write_toml(path / "recipe.toml", to_table(recipe))
-        write_toml(path / "preprocessing.toml", to_table(preprocessing))
-        write_json(path / "settings.json", to_table(settings))
-        write_json(path / "data.json", data.as_dict())
+        write_toml(path / "network.toml", to_table(network, complete=True))
+        write_toml(path / "recipe.toml", to_table(recipe, complete=True))
+        write_toml(path / "preprocessing.toml", to_table(preprocessing, complete=True))
+        write_json(path / "settings.json", to_table(settings, complete=True))
+        write_record(path / "data.json", data)
         if excluded:
             write_json(path / "exclude.json", excluded)
         if story is not None:
-            write_json(path / "story.json", to_table(story))
+            write_json(path / "story.json", to_table(story, complete=True))
         if plan is not None:
-            write_json(path / "plan.json", to_table(plan))
+            write_record(path / "plan.json", plan)
         write_text(path / "metrics.jsonl", "")
         # last: what has it is a run
         write_json(path / "environment.json", {"format_version": FORMAT_VERSION} | facts | environment())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,24 +13,33 @@ from typing import Any
 
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
-from convscale.files import parse_json, read_json, read_toml, write_json, write_text, write_toml
-from convscale.headers import require_version
+from convscale.files import parse_json, read_json, read_toml, write_text, write_toml
+from convscale.formats import read_kept, require_version
 from convscale.locks import LockedError, lock
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
-from convscale.recipes import recipe as read_recipe
-from convscale.records import DataRecord, EpochRecord, Evaluation, SearchRow, TrainRecord
+from convscale.records import (
+    DataRecord,
+    EpochRecord,
+    Evaluation,
+    SearchRow,
+    TrainRecord,
+    ValueSearch,
+    flat,
+    read_as,
+    write_record,
+)
 from convscale.runs.story import Story
-from convscale.schema import from_table, to_table
+from convscale.schema import check, from_table, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
-    "exclude.json", "story.json", "plan.json", "search.json", "metrics.jsonl", "events.jsonl", "progress.json",
-    "evaluation.json", "result.json", "environment.json", "lock",
+    "exclude.json", "story.json", "plan.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl",
+    "progress.json", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
@@ -57,11 +65,12 @@ class Settings:
     changed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check(self)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if not 0 <= self.checkpoint_seconds < math.inf:
+        if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
 
 
@@ -92,20 +101,21 @@ class Run:
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
         path = self.path / "data.json"
-        return from_table(DataRecord, read_json(path), str(path)) if path.exists() else None
+        return read_as(DataRecord, path) if path.exists() else None
 
     def excluded_images(self) -> dict[str, tuple[int, ...]]:
         """The positions of the images that were left out, by split; empty where none were."""
         path = self.path / "exclude.json"
-        return from_table(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
+        return read_kept(dict[str, tuple[int, ...]], read_json(path), str(path)) if path.exists() else {}
 
     def recipe(self) -> Recipe:
         """The recipe. Raises ConfigError where it is damaged."""
-        return read_recipe(self.path / "recipe.toml")
+        path = self.path / "recipe.toml"
+        return read_kept(Recipe, read_toml(path), str(path))
 
     def network(self) -> ConvNet:
         """The network. Raises ConfigError where it is damaged."""
-        return read_network(self.path / "network.toml")
+        return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
         """How its images are prepared; of a run older than the file, as was usual. Raises ConfigError where it is
@@ -114,12 +124,12 @@ class Run:
         if not file.exists():
             network = self.network()
             return default_preprocessing(network.resolution, network.input_channels)
-        return from_table(Preprocessing, read_toml(file), str(file))
+        return read_kept(Preprocessing, read_toml(file), str(file))
 
     def settings(self) -> Settings:
         """Seed, workers and the rest. Raises ConfigError where they are damaged."""
         path = self.path / "settings.json"
-        return from_table(Settings, read_json(path), str(path))
+        return read_kept(Settings, read_json(path), str(path))
 
     def story(self) -> Story | None:
         """How the run came about; None of a run older than the file. Raises ConfigError where it is damaged."""
@@ -129,7 +139,7 @@ class Run:
     def plan(self) -> Plan | None:
         """The plan that its network comes from, None where none was made. Raises ConfigError where it is damaged."""
         path = self.path / "plan.json"
-        return from_table(Plan, read_json(path), str(path)) if path.exists() else None
+        return read_as(Plan, path) if path.exists() else None
 
     def environment(self) -> dict[str, Any]:
         """What environment.json says. Raises ConfigError where it is damaged."""
@@ -139,12 +149,12 @@ class Run:
     def result(self) -> TrainRecord | None:
         """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
         path = self.path / "result.json"
-        return from_table(TrainRecord, read_json(path), str(path)) if path.exists() else None
+        return read_as(TrainRecord, path) if path.exists() else None
 
     def evaluation(self) -> Evaluation:
         """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
         path = self.path / "evaluation.json"
-        return from_table(Evaluation, read_json(path), str(path))
+        return read_as(Evaluation, path)
 
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
@@ -152,20 +162,20 @@ class Run:
         path = self.path / "metrics.jsonl"
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
-                records.append(from_table(EpochRecord, parse_json(line, str(path))))
+                records.append(read_kept(EpochRecord, parse_json(line, str(path))))
             except ConfigError:
                 break
         return records
 
     def keep_metrics(self, epochs: int) -> None:
         """Drop what metrics.jsonl says of epochs after the first `epochs`: they will be trained again."""
-        kept = [json.dumps(record.as_dict()) + "\n" for record in self.metrics() if record.epoch <= epochs]
+        kept = [json.dumps(flat(record)) + "\n" for record in self.metrics() if record.epoch <= epochs]
         write_text(self.path / "metrics.jsonl", "".join(kept))
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record.as_dict()) + "\n")
+            file.write(json.dumps(flat(record)) + "\n")
 
     def append_event(self, kind: str, **facts: Any) -> None:
         """Add a line to events.jsonl."""
@@ -202,20 +212,20 @@ class Run:
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write evaluation.json."""
-        write_json(self.path / "evaluation.json", evaluation.as_dict())
+        write_record(self.path / "evaluation.json", evaluation)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""
-        write_toml(self.path / "recipe.toml", to_table(recipe))
+        write_toml(self.path / "recipe.toml", to_table(recipe, complete=True))
 
     def searched(self) -> tuple[SearchRow, ...]:
         """What the search has found so far. Raises ConfigError where the file is damaged."""
         path = self.path / "search.json"
-        return from_table(tuple[SearchRow, ...], read_json(path), str(path)) if path.exists() else ()
+        return read_as(ValueSearch, path).rows if path.exists() else ()
 
     def write_searched(self, rows: Sequence[SearchRow]) -> None:
         """Write search.json."""
-        write_json(self.path / "search.json", [row.as_dict() for row in rows])
+        write_record(self.path / "search.json", ValueSearch(tuple(rows)))
 
     def remove_weights(self) -> None:
         """Remove the weights of a run whose accuracy alone was wanted."""
@@ -229,7 +239,7 @@ class Run:
 
     def write_result(self, record: TrainRecord) -> None:
         """Write result.json: training is done."""
-        write_json(self.path / "result.json", record.as_dict())
+        write_record(self.path / "result.json", record)
 
 
 def open_run(path: str | Path) -> Run:

@@ -10,6 +10,7 @@ from convscale.networks.rounding import (
 )
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
+    DIMENSIONS,
     LAWS,
     RELEASED,
     Scaling,
@@ -24,6 +25,7 @@ from convscale.scaling.laws import (
 from convscale.scaling.scaler import scale
 
 __all__ = [
+    "DIMENSIONS",
     "LAWS",
     "PAPER",
     "RELEASED",

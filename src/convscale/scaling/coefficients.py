@@ -8,11 +8,13 @@ from typing import Any
 
 from convscale.errors import ConfigError
 from convscale.files import read_json, read_toml
+from convscale.formats import require_version
 from convscale.scaling.laws import ALPHA, BETA, GAMMA, ScalingLaw, compound_law
-from convscale.schema import from_table
+from convscale.schema import check, from_table
 
 NAMES = ("alpha", "beta", "gamma")
 RESULT = "coefficients.json"  # in the folder of a search
+MAX_BYTES = 100_000_000  # which keeps every candidate's network
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Coefficients:
     beta: float
     gamma: float
     note: str = ""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def law(self) -> ScalingLaw:
         """The compound law. Raises ConfigError for coefficients that are none."""
@@ -44,14 +49,14 @@ def read_coefficients(source: str | Path) -> Coefficients:
     elif "," in str(source) and not path.exists():
         found = _of_text(str(source))
     else:
-        found = _of_table(read_json(path) if path.suffix == ".json" else read_toml(path), path)
+        found = _of_table(read_json(path, MAX_BYTES) if path.suffix == ".json" else read_toml(path), path)
     found.law()
     return found
 
 
 def _of_search(folder: Path) -> Coefficients:
     if (folder / RESULT).exists():
-        return _of_table(read_json(folder / RESULT), folder / RESULT)
+        return _of_table(read_json(folder / RESULT, MAX_BYTES), folder / RESULT)
     settings = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
     if isinstance(settings, dict) and settings.get("kind") == "coefficients":
         raise ConfigError(f"{folder}: its search has not ended", hint=f"convscale study resume {folder}")
@@ -60,6 +65,7 @@ def _of_search(folder: Path) -> Coefficients:
 
 def _of_table(table: Any, path: Path) -> Coefficients:
     if isinstance(table, dict) and "candidates" in table:  # what a search leaves behind has much more
+        require_version(path, table.get("format_version", 1))
         table = {key: table[key] for key in (*NAMES, "note") if key in table}
     found = from_table(Coefficients, table, str(path))
     return found if found.note else Coefficients(found.alpha, found.beta, found.gamma, f"those of {path}")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convscale.errors import ConfigError, UnknownNameError
+from convscale.flattening import AsDict
+from convscale.schema import check
 
 # Grid search of the paper for EfficientNet-B0 on ImageNet (Tan & Le 2019, section 3.3).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
@@ -19,9 +21,11 @@ ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 # The largest multiplier of one dimension that is still a network somebody could mean.
 MAX_MULTIPLIER = 1000.0
 
+DIMENSIONS = ("depth", "width", "resolution")
+
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
+class Scaling(AsDict):
     """Multipliers of a baseline's repeats, channels and input side. Raises ConfigError unless positive."""
 
     depth: float = 1.0
@@ -29,7 +33,8 @@ class Scaling:
     resolution: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("depth", "width", "resolution"):
+        check(self)
+        for name in DIMENSIONS:
             value = getattr(self, name)
             if not 0 < value <= MAX_MULTIPLIER:
                 raise ConfigError(
@@ -56,8 +61,9 @@ class ScalingLaw:
     resolution: float
 
     def __post_init__(self) -> None:
+        check(self)
         bases = (self.depth, self.width, self.resolution)
-        if not all(math.isfinite(base) and 1 <= base <= 10 for base in bases):
+        if not all(1 <= base <= 10 for base in bases):
             raise ConfigError(
                 f"law {self.name!r}: {bases} as depth, width and resolution at phi 1 is not allowed",
                 hint="each must lie between 1 (not scaled) and 10",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,30 @@ from convscale.catalog import CATALOG, write_network
 from convscale.catalog import network as find_network
 from convscale.data import fit_to_images
 from convscale.data.images import steps_per_epoch
-from convscale.errors import ConfigError, InputError, RunError
-from convscale.figures import draw_ternary
-from convscale.files import read_json, write_json, write_text, write_toml
+from convscale.errors import ConfigError, InputError
+from convscale.figures import draw_search
+from convscale.files import write_text, write_toml
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
-from convscale.records import CoefficientSearch, DataChoice
-from convscale.report.coefficients import report
+from convscale.records import CoefficientSearch, DataChoice, SearchTraining, write_record
+from convscale.report.coefficients import candidates_as_csv, evidence_of, report
 from convscale.scaling.coefficients import RESULT
-from convscale.schema import from_table, to_table
+from convscale.schema import check, default_of, to_table
 from convscale.search.coefficients import Candidates, SearchSettings, search_coefficients
 from convscale.search.coefficients.settings import chosen_settings
 from convscale.search.questions import Outcome, Question
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import StudyFolder, hold_study, require_same_settings, to_plain
+from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
 KIND = "coefficients"
 RECIPE, BASELINE = "recipe.toml", "baseline.toml"
+
+# The fields of SearchSettings that options may name, and what they are where none does.
+_OPTIONS = {one.name: default_of(one) for one in fields(SearchSettings) if one.name != "lengths"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,8 @@ class TrainingSearch:
     """What is searched, and with which trainings.
 
     epochs: the training lengths, two at least, increasing; each is a whole schedule of `recipe`. options: fields of
-    SearchSettings but `lengths`. Raises ConfigError and UnknownNameError as `search_coefficients` does.
+    SearchSettings but `lengths`, all of them once it is made. Raises ConfigError and UnknownNameError as
+    `search_coefficients` does.
     """
 
     baseline: ConvNet
@@ -49,18 +53,15 @@ class TrainingSearch:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check(self)
         if "lengths" in self.options:
             raise ConfigError("lengths are no option of a search by training", hint="`epochs` are its lengths")
-        self.settings(self.epochs)
+        settings = self.settings(self.epochs)  # which checks them
+        object.__setattr__(self, "options", {name: getattr(settings, name) for name in _OPTIONS})
 
     def settings(self, lengths: Sequence[int]) -> SearchSettings:
         """The search, over `lengths` in steps."""
         return chosen_settings(None, {"lengths": lengths} | self.options)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For settings.json."""
-        table = {"kind": KIND, "baseline": to_table(self.baseline), "data": to_table(self.data)}
-        return table | {"recipe": to_table(self.recipe), "epochs": list(self.epochs), "options": self.options}
 
 
 def search_by_training(
@@ -73,7 +74,7 @@ def search_by_training(
     """
     with hold_study(Path(folder)) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, search.as_dict())
+        require_same_settings(study.path, KIND, search)
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -92,12 +93,15 @@ def _search(
     recipe = search.recipe.for_images(len(dataset.train))
     per_epoch = steps_per_epoch(dataset.train, recipe.batch)
     trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet)
-    return search_coefficients(
+    found = search_coefficients(
         baseline,
         trials.answer,
         settings=search.settings([epochs * per_epoch for epochs in search.epochs]),
         on_progress=None if quiet else tell,
     )
+    training = SearchTraining(data=search.data, recipe=search.recipe, epochs=search.epochs, command=_command(search))
+    found = replace(found, training=training)
+    return replace(found, note=evidence_of(found))
 
 
 def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
@@ -126,12 +130,7 @@ def resume_search(
 
 def read_search(folder: str | Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    file = Path(folder) / "settings.json"
-    table = read_json(file) if file.exists() else {}
-    if table.pop("kind", None) != KIND:
-        raise RunError(f"{folder}: no search for coefficients here")
-    options = table.pop("options", {})
-    return replace(from_table(TrainingSearch, table, str(file)), options=options)
+    return read_settings(Path(folder), KIND, TrainingSearch)
 
 
 @dataclass(slots=True)
@@ -166,20 +165,7 @@ def _outcome(record: TrialRecord) -> Outcome:
     return Outcome(record.result.accuracy, record.result.device_seconds)
 
 
-def search_as_dict(search: TrainingSearch, found: CoefficientSearch) -> dict[str, Any]:
-    """The result with what it is evidence of: for JSON and coefficients.json."""
-    data = search.data
-    evidence = {
-        "data": data.source,
-        "train_images": data.train_images,
-        "test_images": data.test_images,
-        "epochs": list(search.epochs),
-        "final_seeds": found.best.seeds,
-    }
-    return found.as_dict() | evidence | {"note": evidence_of(search, found)}
-
-
-def command_of(search: TrainingSearch) -> str:
+def _command(search: TrainingSearch) -> str:
     """The command that searches this again in the study's folder, where recipe.toml and baseline.toml are."""
     net = search.baseline
     listed = net.name in CATALOG and find_network(net.name).at_resolution(net.resolution) == net
@@ -191,51 +177,16 @@ def command_of(search: TrainingSearch) -> str:
         "--test-images": search.data.test_images,
     }
     lengths = {"--resolution": net.resolution, "--lengths": ",".join(map(str, search.epochs))}
-    options = {f"--{name.replace('_', '-')}": value for name, value in search.options.items()}
+    chosen = {name: value for name, value in search.options.items() if value != _OPTIONS[name]}
+    options = {f"--{name.replace('_', '-')}": value for name, value in chosen.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
     return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 
 
-def evidence_of(search: TrainingSearch, found: CoefficientSearch) -> str:
-    """One sentence that says what stands behind the coefficients."""
-    count = search.data.train_images
-    images = "all images" if count is None else f"{count:,} images"
-    others = len(found.equivalent) - 1
-    beside = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
-    intervals = ", ".join(
-        f"{name} {low:.3f} to {high:.3f}"
-        for name, (low, high) in zip(("alpha", "beta", "gamma"), found.interval95, strict=True)
-    )
-    epochs, steps = ", ".join(map(str, search.epochs)), ", ".join(f"{one:,}" for one in found.lengths)
-    return (
-        f"found for {found.baseline} at {found.cost:g} times its cost on {Path(search.data.source).name}, {images}, "
-        f"{epochs} epochs ({steps} steps), {found.best.seeds} seeds, {len(found.candidates)} candidates; "
-        f"95 % intervals {intervals}; {beside}"
-    )
-
-
 def _write(study: StudyFolder, search: TrainingSearch, found: CoefficientSearch) -> None:
-    table = to_plain(search_as_dict(search, found))
     write_toml(study.path / RECIPE, to_table(search.recipe))
     write_network(search.baseline, study.path / BASELINE)
-    rows = ["depth,width,resolution,macs,steps,accuracy,low,high,seeds,state"]
-    for one in found.candidates:
-        low, high = one.interval95 or ("", "")
-        accuracy = "" if one.accuracy is None else one.accuracy
-        shares = ",".join(f"{share:.4f}" for share in one.candidate.actual)
-        rows.append(f"{shares},{one.candidate.macs},{one.steps},{accuracy},{low},{high},{one.seeds},{one.state}")
-    write_text(study.path / "candidates.csv", "\n".join(rows) + "\n")
-    write_text(
-        study.path / "report.md", "\n".join(report(found, evidence_of(search, found), command_of(search))) + "\n"
-    )
-    points = [
-        (one.candidate.actual, one.accuracies[found.first_length])
-        for one in found.candidates
-        if found.first_length in one.accuracies
-    ]
-    draw_ternary(
-        [(shares, sum(by.values()) / len(by)) for shares, by in points],
-        found.best.candidate.actual,
-        study.path / "pictures" / "ternary.png",
-    )
-    write_json(study.path / RESULT, table)  # last: what has it is done
+    write_text(study.path / "candidates.csv", candidates_as_csv(found))
+    write_text(study.path / "report.md", "\n".join(report(found)) + "\n")
+    draw_search(found, study.path / "pictures" / "ternary.png")
+    write_record(study.path / RESULT, found)  # last: what has it is done

@@ -60,13 +60,12 @@ def _mean(by_seed: Accuracies) -> float | None:
 def _row(point: Point, epochs: int, records: Sequence[TrialRecord], base: float | None) -> StudyRow:
     results = [record.result for record in records if record.result is not None]
     interval = mean_interval([result.accuracy for result in results]) if results else None
-    scaling = point.scaling
     return StudyRow(
         baseline=point.baseline,
         method=point.method,
         asked=point.asked,
         cost_ratio=point.cost_ratio,
-        scaling={"depth": scaling.depth, "width": scaling.width, "resolution": scaling.resolution},
+        scaling=point.scaling,
         shares=point.shares,
         network=point.network.name,
         resolution=point.network.resolution,
@@ -101,7 +100,7 @@ def _differences(
                     yield PairedDifference(
                         baseline=baseline, asked=asked, epochs=epochs, steps=steps[epochs], a=a.method, b=b.method,
                         mean=difference.mean, interval95=difference.interval95, pairs=difference.pairs,
-                        told=difference.verdict, seeds_to_tell=seeds_to_tell(difference),
+                        verdict=difference.verdict, seeds_to_tell=seeds_to_tell(difference),
                     )  # fmt: skip
 
 
@@ -156,5 +155,5 @@ def _reuses(
             yield Reuse(
                 baseline=baseline, epochs=epochs, found_at=low, used_at=high, reused=reused, own_best=best,
                 regret=regret.mean, interval95=regret.interval95,
-                told="the same" if best == reused else "worse" if regret.certain else CANNOT_TELL,
+                verdict="the same" if best == reused else "worse" if regret.certain else CANNOT_TELL,
             )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from convscale.costs import cost
 from convscale.data import fit_to_images
@@ -24,6 +25,8 @@ from convscale.trials.trial import Trial
 class Point:
     """A network of a study. asked: the cost that it was planned to, times the baseline's MACs; None for a baseline and
     for networks by explicit factors. cost_ratio: what it truly costs."""
+
+    JSON: ClassVar = ("baseline", "method", "network=network.name", "macs", "params", "cost_ratio")
 
     baseline: str
     method: str

@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from convscale.data import fit_to_images
-from convscale.errors import RunError
 from convscale.files import read_json
 from convscale.networks import ConvNet
 from convscale.planning import Family, FamilyMember, family
 from convscale.recipes import Recipe
-from convscale.records import DataChoice
+from convscale.records import DataChoice, TrainedFamily, TrainedMember, write_family
+from convscale.records.files import MAX_RECORD_BYTES
 from convscale.scaling import ScalingLaw
-from convscale.schema import from_table, to_table
+from convscale.schema import check
 from convscale.statistics import mean_interval
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import hold_study, require_same_settings, to_plain
+from convscale.trials.folders import hold_study, read_settings, require_same_settings
 from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 
-
-@dataclass(frozen=True, slots=True)
-class TrainedMember:
-    """A network of the family and its held-out accuracy over the seeds that finished, None where none did."""
-
-    member: FamilyMember
-    accuracy: float | None
-    interval95: tuple[float, float] | None
-    seeds: int
-    steps: int
-    failures: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        trained = {
-            "accuracy": self.accuracy,
-            "interval95": None if self.interval95 is None else list(self.interval95),
-            "seeds": self.seeds,
-            "steps": self.steps,
-            "failures": list(self.failures),
-        }
-        return self.member.as_dict() | trained
+KIND = "family"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +35,9 @@ class FamilyTraining:
     data: DataChoice
     recipe: Recipe
     seeds: int
-    evidence: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def family(self) -> Family:
         """The family with the data's classes and channels. Raises as `family` and `choose_images` do."""
@@ -77,34 +57,41 @@ class FamilyTraining:
 
 def read_family_training(folder: str | Path) -> FamilyTraining:
     """What the training of a family in `folder` is. Raises RunError where there is none."""
-    file = Path(folder) / "settings.json"
-    table = read_json(file) if file.exists() else {}
-    if table.pop("kind", None) != "family":
-        raise RunError(f"{folder}: no family is trained here")
-    return from_table(FamilyTraining, table, str(file))
+    return read_settings(Path(folder), KIND, FamilyTraining)
 
 
 def train_family(
-    training: FamilyTraining, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
-) -> list[TrainedMember]:
-    """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
-    the folder holds something else."""
+    training: FamilyTraining,
+    folder: str | Path,
+    executor: Executor,
+    *,
+    evidence: str = "",
+    storage: str | None = None,
+    quiet: bool = False,
+) -> TrainedFamily:
+    """Train every member from every seed in `folder`, or go on there, and write the networks and family.json.
+
+    evidence: where the law comes from; what family.json says of it where it is not given. Raises as `run_trials` does,
+    and RunError where the folder holds something else.
+    """
     with hold_study(Path(folder)) as study:
-        training = replace(training, evidence=_recorded_evidence(study.path, training.evidence))
-        require_same_settings(study.path, to_plain({"kind": "family"} | to_table(training)))
+        require_same_settings(study.path, KIND, training)
         trials = training.trials()
+        made = replace(training.family(), evidence=evidence or _kept_evidence(study.path))
+        write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
-    groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
-    members = training.family().members
-    return [_trained(member, group) for member, group in zip(members, groups, strict=True)]
+        groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
+        members = tuple(_trained(member, group) for member, group in zip(made.members, groups, strict=True))
+        trained = TrainedFamily(made.baseline, made.law, members, made.evidence)
+        write_family(trained, study.path)
+    return trained
 
 
-def _recorded_evidence(folder: Path, given: str) -> str:
-    """What settings.json says, be it nothing; `given` where there is none yet."""
-    file = folder / "settings.json"
-    table = read_json(file) if file.exists() else {"evidence": given}
-    return str(table.get("evidence", "")) if isinstance(table, dict) else given
+def _kept_evidence(folder: Path) -> str:
+    """What family.json says of the law, of any format version."""
+    table = read_json(folder / "family.json", MAX_RECORD_BYTES) if (folder / "family.json").exists() else {}
+    return str(table.get("evidence", ""))
 
 
 def _trained(member: FamilyMember, records: list[TrialRecord]) -> TrainedMember:

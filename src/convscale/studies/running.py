@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from convscale.errors import RunError
-from convscale.figures import Curve, draw_lines
-from convscale.files import read_json, write_json, write_text, write_toml
-from convscale.records import BASELINE, StudyResult, StudyRow, StudySpec
-from convscale.report.quoted import QUOTED
+from convscale.figures import draw_study
+from convscale.files import read_json, write_text, write_toml
+from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
-from convscale.schema import from_table, to_table
+from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
-from convscale.trials.folders import StudyFolder, hold_study, require_same_settings, to_plain
+from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
 
 KIND = "study"
 RESULT = "results.json"
@@ -34,7 +32,7 @@ def run_study(
     spec = settled(spec)
     with hold_study(Path(folder)) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
-        require_same_settings(study.path, to_plain({"kind": KIND} | to_table(spec)))
+        require_same_settings(study.path, KIND, spec)
         trials = designed.trials()
         records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
         result = collect(designed, dict(zip(trials, records, strict=True)))
@@ -62,58 +60,12 @@ def read_spec(folder: str | Path) -> StudySpec:
     """The study that `folder` holds. Raises RunError where it holds none."""
     if kind_of(folder) != KIND:
         raise RunError(f"{folder} holds no study but a {kind_of(folder)} search or training")
-    table = read_json(Path(folder) / "settings.json")
-    return from_table(StudySpec, {key: value for key, value in table.items() if key != "kind"}, str(folder))
+    return read_settings(Path(folder), KIND, StudySpec)
 
 
 def _write(study: StudyFolder, result: StudyResult) -> None:
     write_toml(study.path / "study.toml", to_table(result.spec))
     write_text(study.path / "rows.csv", rows_as_csv(result))
     write_text(study.path / "report.md", "\n".join(report(result)) + "\n")
-    draw(result, study.path / "pictures")
-    write_json(study.path / RESULT, to_plain(result.as_dict()))  # last: what has it is done
-
-
-def draw(result: StudyResult, folder: Path) -> None:
-    """accuracy.png: accuracy against MACs and against parameters after the longest training, a line a method; a file a
-    baseline where methods are compared, one for all baselines where there is one method."""
-    last = [row for row in result.rows if row.epochs == result.spec.lengths[-1] and row.accuracy is not None]
-    baselines = list(dict.fromkeys(row.baseline for row in last))
-    if len({row.method for row in last} - {BASELINE}) == 1:
-        families = [_curve(name, [row for row in last if row.baseline == name]) for name in baselines]
-        _draw({"families": families}, result, folder)
-    else:
-        _draw({name: _methods([row for row in last if row.baseline == name]) for name in baselines}, result, folder)
-
-
-def _draw(pictures: dict[str, list[dict[str, Curve]]], result: StudyResult, folder: Path) -> None:
-    for name, curves in pictures.items():
-        panels: list[tuple[str, str, list[Curve]]] = [
-            (f"{name}, {result.spec.lengths[-1]} epochs", "MACs, millions", [one["macs"] for one in curves]),
-            ("measured here, over the seeds", "parameters, millions", [one["params"] for one in curves]),
-        ]
-        if result.spec.quoted:
-            panels.append(("the paper's, on ImageNet", "MACs, millions", _quoted()))
-        draw_lines(panels, folder / f"{name}.png")
-
-
-def _methods(rows: list[StudyRow]) -> list[dict[str, Curve]]:
-    """A line a method, each from the baseline where costs are equal; lines by factors stand for themselves."""
-    base = [row for row in rows if row.method == BASELINE]
-    methods = dict.fromkeys(row.method for row in rows if row.method != BASELINE)
-    by_method = {method: [row for row in rows if row.method == method] for method in methods}
-    return [_curve(method, (base if own[0].asked else []) + own) for method, own in by_method.items()]
-
-
-def _curve(label: str, rows: list[StudyRow]) -> dict[str, Curve]:
-    def points(key: str) -> tuple[Any, ...]:
-        return tuple((getattr(row, key) / 1e6, row.accuracy, *(row.interval95 or (None, None))) for row in rows)
-
-    return {key: Curve(label, points(key)) for key in ("macs", "params")}
-
-
-def _quoted() -> list[Curve]:
-    return [
-        Curve(name, tuple((macs / 1e6, top1, None, None) for _, macs, top1 in family.values()), quoted=True)
-        for name, family in QUOTED.items()
-    ]
+    draw_study(result, study.path / "pictures")
+    write_record(study.path / RESULT, result)  # last: what has it is done

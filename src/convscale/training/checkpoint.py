@@ -25,7 +25,7 @@ from torch import Tensor
 
 from convscale.errors import ConfigError, RunError, TrainingError
 from convscale.files import flush_folder, parse_json
-from convscale.headers import FORMAT_VERSION, require_version
+from convscale.formats import FORMAT_VERSION, require_version
 from convscale.units import format_bytes
 
 KEPT = 2

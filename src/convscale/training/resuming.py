@@ -8,13 +8,13 @@ import torch
 
 from convscale.data import Dataset, open_dataset
 from convscale.errors import ConfigError, DataError, RunError
+from convscale.formats import read_kept
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
 from convscale.progress import tell
 from convscale.recipes import Recipe
 from convscale.runs import Run
-from convscale.schema import from_table
 from convscale.training.checkpoint import Checkpoint
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
@@ -56,8 +56,8 @@ def changes_since(job: Job, found: Checkpoint | None) -> list[str]:
         if job.run.metrics():
             raise RunError(f"{job.run.checkpoints}: no checkpoint, though epochs were trained", hint="train anew")
         return []
-    before = from_table(Recipe, found.state["recipe"], str(found.path))
-    if from_table(ConvNet, found.state["network"], str(found.path)) != job.network:
+    before = read_kept(Recipe, found.state["recipe"], str(found.path))
+    if read_kept(ConvNet, found.state["network"], str(found.path)) != job.network:
         raise RunError(f"{job.run.path}: network.toml is not the network that was trained", hint="restore it")
     kept = {
         "batch": (before.batch, job.recipe.batch),

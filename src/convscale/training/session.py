@@ -88,8 +88,8 @@ class Session:
             job = self.job
             state = {
                 "position": self.state.table(),
-                "recipe": to_table(job.recipe),
-                "network": to_table(job.network),
+                "recipe": to_table(job.recipe, complete=True),
+                "network": to_table(job.network, complete=True),
             }
             save_checkpoint(job.run.checkpoints, name, self.state.tensors(), state)
 

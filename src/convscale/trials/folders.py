@@ -20,13 +20,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convscale.errors import ConfigError, RunError
 from convscale.files import read_json, read_toml, write_json, write_text, write_toml
+from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.locks import LockedError, is_locked, lock
-from convscale.schema import from_table, to_table
+from convscale.records import read_as, write_record
+from convscale.schema import to_table
 from convscale.trials.trial import Trial, TrialRecord
+
+T = TypeVar("T")
+
+_KINDS = {"study": "study", "coefficients": "search for coefficients", "family": "training of a family"}
 
 _held: dict[Path, int] = {}
 
@@ -45,7 +51,7 @@ class TrialFolder:
     def read(self) -> Trial:
         """What is trained. Raises ConfigError where trial.toml is damaged."""
         file = self.path / "trial.toml"
-        return from_table(Trial, read_toml(file), str(file))
+        return read_kept(Trial, read_toml(file), str(file))
 
     def record(self) -> TrialRecord | None:
         """How the trial ended, None where it has not, or where the file is damaged: then it is moved aside, and the
@@ -54,14 +60,14 @@ class TrialFolder:
         if not file.exists():
             return None
         try:
-            return from_table(TrialRecord, read_json(file), str(file))
+            return read_as(TrialRecord, file)
         except ConfigError:
             move_aside(file)
             return None
 
     def write_record(self, record: TrialRecord) -> None:
         """Write record.json and forget the attempts that it did not come from."""
-        write_json(self.path / "record.json", to_table(record))
+        write_record(self.path / "record.json", record)
         for number in self.attempts():
             shutil.rmtree(self.path / f"attempt-{number}.copy", ignore_errors=True)
             if f"attempt-{number}" != Path(record.run).name:
@@ -140,7 +146,7 @@ class StudyFolder:
         number = max((int(name) for name in names if name.isdigit()), default=-1) + 1
         folder = self.trial(number)
         folder.path.mkdir(parents=True)
-        write_toml(folder.path / "trial.toml", to_table(trial))
+        write_toml(folder.path / "trial.toml", to_table(trial, complete=True))
         return folder
 
 
@@ -176,22 +182,40 @@ def is_held(folder: Path) -> bool:
     return bool(_held.get(path)) or is_locked(path / "lock")
 
 
-def require_same_settings(folder: Path, settings: dict[str, Any]) -> None:
+def read_settings(folder: Path, kind: str, form: type[T]) -> T:
+    """What the study of this `kind` in `folder` is asked. Raises RunError where there is none, ConfigError where
+    settings.json is damaged."""
+    file = folder / "settings.json"
+    table = read_json(file) if file.exists() else {}
+    if not isinstance(table, dict) or table.pop("kind", None) != kind:
+        raise RunError(f"{folder}: no {_KINDS[kind]} here")
+    require_version(file, table.pop("format_version", 1))
+    return read_kept(form, table, str(file))
+
+
+def require_same_settings(folder: Path, kind: str, settings: object) -> None:
     """Write settings.json the first time; later refuse other settings. Raises RunError with what differs."""
     file = folder / "settings.json"
+    asked = _settings_table(kind, settings)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, settings)
+        write_json(file, asked)
         return
     before = read_json(file)
     if not isinstance(before, dict):
         raise RunError(f"{file}: not the settings of a study", hint="choose another folder with -o")
-    asked = to_plain(settings)
+    if before.get("kind") == kind:
+        before = _settings_table(kind, read_settings(folder, kind, type(settings)))  # of any format version
     if differing := list(_differences(before, asked)):
         raise RunError(
             f"{folder} holds a study with other settings: {'; '.join(differing[:8])}",
             hint=f"choose another folder with -o, or go on with: convscale study resume {folder}",
         )
+
+
+def _settings_table(kind: str, settings: object) -> dict[str, Any]:
+    table: dict[str, Any] = to_table(settings, complete=True)
+    return {"kind": kind, "format_version": FORMAT_VERSION} | table
 
 
 def to_plain(value: Any) -> Any:

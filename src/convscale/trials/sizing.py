@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from convscale.costs import cost
 from convscale.trials.training_work import choose_images
@@ -24,10 +23,6 @@ class Size:
     slots: int
     memory_bytes: int
     disk_bytes: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For a person."""

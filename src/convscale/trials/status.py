@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from convscale.errors import RunError
-from convscale.files import read_json
+from convscale.records import read_as
 from convscale.runs import Run, read_progress
-from convscale.schema import from_table
 from convscale.trials.folders import StudyFolder, TrialFolder, is_held
 from convscale.trials.trial import TrialRecord
 
@@ -33,10 +32,6 @@ class TrialState:
     reason: str
     seconds_left: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 def study_status(folder: str | Path) -> list[TrialState]:
     """How far each trial of a study is; reads only. Raises RunError where there is no study."""
@@ -50,7 +45,7 @@ def study_status(folder: str | Path) -> list[TrialState]:
 
 def _state(folder: TrialFolder, alive: bool) -> TrialState:
     trial, file = folder.read(), folder.path / "record.json"
-    record = from_table(TrialRecord, read_json(file), str(file)) if file.exists() else None
+    record = read_as(TrialRecord, file) if file.exists() else None
     attempts = folder.attempts()
     newest = folder.newest_run()
     epochs = [] if newest is None else Run(newest).metrics()

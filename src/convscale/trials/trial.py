@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
 from convscale.recipes import Recipe
-from convscale.records import DataChoice
-from convscale.schema import to_table
+from convscale.records import DataChoice, TrialRecord, TrialResult
+from convscale.schema import check, to_table
 
 
 def data_choice(
@@ -40,6 +39,9 @@ class Trial(Displayed):
     data: DataChoice
     seed: int
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def _display(self) -> Display:
         """In one line."""
         return Display(f"Trial {self.key}: {self.network.name} on {self.data.source}, seed {self.seed}")
@@ -47,42 +49,14 @@ class Trial(Displayed):
     @property
     def key(self) -> str:
         """16 hexadecimal digits of network, recipe, data and seed; the same on every machine."""
-        table = to_table(self)
-        table["network"].pop("name", None)
+        table = to_table(self, complete=True)
+        table["network"].pop("name")
         table["network"].pop("origin", None)
-        table["recipe"].pop("note", None)
+        table["recipe"].pop("note")
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialResult:
-    """What one attempt at a trial gave back: the held-out accuracy, a fraction, after `steps` steps of training.
-
-    device_seconds: of training and evaluation, interruptions left out.
-    """
-
-    accuracy: float
-    interval95: tuple[float, float]
-    steps: int
-    device_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRecord:
-    """How a trial ended: finished with a result, or failed with a reason. `attempts` counts those that were begun,
-    `run` is the folder of the last, seen from the study's."""
-
-    key: str
-    number: int
-    result: TrialResult | None = None
-    failure: str = ""
-    attempts: int
-    run: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
+__all__ = ["Trial", "TrialRecord", "TrialResult", "Work", "data_choice"]
 
 # Carries one attempt out in the run folder given, going on with what is there: what executors run in workers. It
 # must be a function of a module, so that it can be sent to another process.

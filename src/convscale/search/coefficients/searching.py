@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from convscale.errors import BudgetError, TrainingError
@@ -18,6 +18,7 @@ from convscale.networks import ConvNet
 from convscale.openers import opens_network
 from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
+from convscale.report.coefficients import evidence_of
 from convscale.search.coefficients.candidates import Candidates
 from convscale.search.coefficients.halving import best_of, survivors
 from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
@@ -234,21 +235,23 @@ class _Search:
             {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
             {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
         )
-        equivalent = (best, *(one for one in finalists if one is not best and not apart(one)))
+        equal = (best, *(one for one in finalists if one is not best and not apart(one)))
+        alpha, beta, gamma = coefficients_of(best.candidate, method)
         share = self.full_grid / self.ledger.training_macs
-        return CoefficientSearch(
+        found = CoefficientSearch(
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
             baseline=self.baseline.name,
             method=method,
             cost=self.settings.cost,
             lengths=self.lengths,
-            best=best,
-            coefficients=coefficients_of(best.candidate, method),
             interval95=intervals(
                 bootstrap(evidence, finalists.index(best), self.settings.seed),
-                [coefficients_of(one.candidate, method) for one in equivalent],
+                [coefficients_of(one.candidate, method) for one in equal],
             ),
-            equivalent=equivalent,
             candidates=tuple(candidates),
+            equal_best=tuple(candidates.index(one) for one in equal),
             unreachable=self.candidates.unreachable,
             merged=self.candidates.merged,
             trusted=self.trusted,
@@ -260,3 +263,4 @@ class _Search:
             full_grid_training_macs=self.full_grid,
             trainings=len(self.ledger.answers),
         )
+        return replace(found, note=evidence_of(found))

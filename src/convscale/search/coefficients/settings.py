@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from convscale.errors import ConfigError, UnknownNameError
 from convscale.networks import ConvNet
+from convscale.schema import check
 from convscale.search.coefficients.candidates import Candidates, candidates_at_cost, grid_candidates
 
 Method = Literal["shares", "grid"]
@@ -46,15 +46,9 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("cost", "share_step", "cost_tolerance", "step", "tolerance"):
-            if not math.isfinite(getattr(self, name)):
-                raise ConfigError(f"{name} {getattr(self, name)} is not allowed", hint="a finite number")
-        lengths = tuple(self.lengths)
-        rising = all(a < b for a, b in pairwise(lengths))
-        if len(lengths) < 2 or not rising or not all(type(one) is int and one > 0 for one in lengths):
-            raise ConfigError(f"lengths {lengths} are not allowed", hint="two or more, in steps, increasing")
-        if self.method not in ("shares", "grid"):
-            raise ConfigError(f"method {self.method!r} is not allowed", hint="allowed: shares, grid")
+        check(self)
+        if len(self.lengths) < 2 or any(a >= b for a, b in pairwise((0, *self.lengths))):
+            raise ConfigError(f"lengths {self.lengths} are not allowed", hint="two or more, in steps, increasing")
         if not 1 <= self.seeds <= self.final_seeds or self.final_seeds < 2:
             raise ConfigError(
                 f"seeds {self.seeds} and final_seeds {self.final_seeds} are not allowed",
@@ -65,7 +59,7 @@ class SearchSettings:
                 f"reduction {self.reduction}, keep {self.keep}, probe {self.probe} are not allowed",
                 hint="2 or more, 2 or more, 3 or more",
             )
-        if not (-1 <= self.trust <= 1 and self.budget > 0 and math.isfinite(self.budget)):
+        if not (-1 <= self.trust <= 1 and self.budget > 0):
             raise ConfigError(
                 f"trust {self.trust} and budget {self.budget} are not allowed",
                 hint="a rank correlation from -1 to 1, a share of the full grid above 0",

@@ -86,7 +86,7 @@ def train_family(
     """Train every member from every seed in `folder`, or go on there. Raises as `run_trials` does, and RunError where
     the folder holds something else."""
     with Holding(folder) as study:
-        require_same_settings(study.path, KIND, training)
+        require_same_settings(study.path, KIND, training, read_family_training)
         trials = training.trials()
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)

@@ -14,6 +14,7 @@ from convscale.data.loader import steps_per_epoch
 from convscale.errors import ConfigError, InputError, suggestion
 from convscale.figures import draw_ternary
 from convscale.files import write_json, write_text, write_toml
+from convscale.formats import UNNAMED
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
@@ -71,7 +72,7 @@ def search_by_training(
     """
     with Holding(folder) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, KIND, search)
+        require_same_settings(study.path, KIND, search, read_search)
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -126,7 +127,7 @@ def resume_search(
 
 def read_search(folder: Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    return read_settings(folder, KIND, TrainingSearch)
+    return read_settings(folder, KIND, TrainingSearch, options=UNNAMED["SearchSettings"])
 
 
 @dataclass(slots=True)

@@ -220,8 +220,9 @@ def test_complete_networks_and_recipes_read_back_from_toml(name: str) -> None:
         text = files.format_toml(to_table(value, complete=True))
         again = from_table(kind, files.read_toml_text(text, name))
         assert again == value and to_table(again, complete=True) == to_table(value, complete=True)
-    assert to_table(cs.network(name), complete=True)["stem"]["pool"] is False
-    assert "pool" not in cs.network(name).as_dict()["stem"]
+    whole, short = to_table(cs.network(name), complete=True), cs.network(name).as_dict()
+    assert whole.keys() | {"origin"} == {one.name for one in dataclasses.fields(ConvNet)}
+    assert len(short) < len(whole) and len(short["stem"]) < len(whole["stem"]) == len(dataclasses.fields(Stem))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ the nearest known one), wrong types and non-finite numbers, and says where: `sta
 leaves out fields that hold their default, so that a person's file shows only what was decided; `complete` tables, for
 files that machines keep, name every value. None is never written: a field that may be None and is not there is None.
 
-A union of dataclasses is told apart by the key `type`, each class naming its `TYPE`; a field marked `flatten` is
-written into its owner's own table. Keys of dicts and paths are strings in tables.
+A union of dataclasses is known by the key `type`, each class naming its `TYPE`; a field marked `flatten` is written into
+its owner's own table. Keys of dicts and paths are strings in tables.
 """
 
 from __future__ import annotations

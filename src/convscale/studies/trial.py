@@ -17,16 +17,18 @@ from convscale.schema import check, to_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChoice:
-    """Images, and how many of them: train_images and test_images are drawn by `seed` where they are given.
-
-    Raises ConfigError for counts below 2.
-    """
+    """Images, and how many of them. Raises ConfigError for counts below 2."""
 
     source: str
+    """As `open_dataset` takes it."""
     label_column: str = "label"
+    """Of a CSV or parquet file."""
     seed: int = 0
+    """Of the draw of both counts, and of a split."""
     train_images: int | None = None
+    """So many are drawn; None for all."""
     test_images: int | None = None
+    """So many held-out images are drawn; None for all."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -41,8 +41,8 @@ UNNAMED: Defaults = {
     "Bottleneck": {"kernel": 3, "ratio": 0.25, "groups": {"type": "count"}, "activation": "relu", "squeeze": None},
     "Count": {"groups": 1},
     "Conv": {"kernel": 3, "activation": "relu"},
-    "ConvPool": {"activation": "silu", "fixed_width": False},
-    "ConvPoolHidden": {"activation": "hard_swish", "fixed_width": False},
+    "ConvPool": {"activation": "silu", "fixed_width": False, "shrinks": True},
+    "ConvPoolHidden": {"activation": "hard_swish", "fixed_width": False, "fixed_hidden": False},
     "ScalingRules": {"divisor": 8, "floor": 0.9, "repeats": "ceil", "resolution_step": 1},
     "Recipe": {
         "warmup_epochs": 0,
@@ -91,7 +91,7 @@ UNNAMED: Defaults = {
         "mixup": 0,
         "cutmix": 0,
     },
-    "Search": {"learning_rates": [], "weight_decays": [], "decay_over_rate": False, "share": 0.2},
+    "SearchGrid": {"learning_rates": [], "weight_decays": [], "decay_over_rate": False, "share": 0.2},
     "NetworkValues": {"dropout": None},
     "Preprocessing": {
         "mean": [0.485, 0.456, 0.406],

@@ -18,18 +18,23 @@ MIN_CROP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the shorter side to size / crop, cut the central size x size pixels, scale values from 0..255 to
-    `value_range`, subtract `mean`, divide by `std`. One mean and std a channel: one channel is grey, three are RGB.
+    """How an image is prepared: resize, cut, scale to `value_range`, subtract `mean`, divide by `std`.
 
     Raises ConfigError for values that make no sense.
     """
 
     size: int
+    """Pixels a side of the central square that is cut out."""
     mean: tuple[float, ...] = IMAGENET_MEAN
+    """One value a channel: one channel is grey, three are RGB."""
     std: tuple[float, ...] = IMAGENET_STD
+    """One value a channel."""
     crop: float = 1.0
+    """The shorter side is resized to size / crop before the cut."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    """Of the resizing."""
     value_range: tuple[float, float] = (0.0, 1.0)
+    """What 0 and 255 become before the mean is subtracted."""
 
     def __post_init__(self) -> None:
         check(self)

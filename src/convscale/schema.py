@@ -5,14 +5,14 @@ the nearest known one), wrong types and non-finite numbers, and says where: `sta
 leaves out fields that hold their default, so that a person's file shows only what was decided; `complete` tables, for
 files that machines keep, name every value. None is never written: a field that may be None and is not there is None.
 
-A union of dataclasses is told apart by the key `type`, each class naming its `TYPE`; a field marked `flatten` is
-written into its owner's own table. Keys of dicts and paths are strings in tables.
+A union of dataclasses is known by the key `type`, each class naming its `TYPE`; a field marked `flatten` is written
+into its owner's own table. Keys of dicts and paths are strings in tables.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -182,10 +182,12 @@ class _Reader:
             if field.name in left or field.name in known:
                 item = left.pop(field.name) if field.name in left else known[field.name]
                 arguments[field.name] = self.read(hints[field.name], item, _at(where, field.name))
-            elif not has_default(field):
-                if type(None) not in typing.get_args(hints[field.name]):
-                    raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
+            elif has_default(field):
+                continue
+            elif type(None) in typing.get_args(hints[field.name]):
                 arguments[field.name] = None
+            else:
+                raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
         if flat is not None:
             tag = {TAG: value[TAG]} if TAG in value else {}
             arguments[flat.name] = self.read(hints[flat.name], tag | left, where)
@@ -214,9 +216,13 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is int and number and isinstance(value, int | Integral):
         return int(value)
     if kind is float and number:
-        if not -sys.float_info.max <= value <= sys.float_info.max:
+        try:
+            found = float(value)
+        except OverflowError:  # a whole number that no float can hold
+            found = math.inf
+        if not math.isfinite(found):
             raise _at_error(ConfigError(f"{shown(value)} is not a finite number"), where)
-        return float(value)
+        return found
     raise _mismatch(where, _expected(kind), value)
 
 
@@ -260,9 +266,8 @@ def _right(kind: Any) -> frozenset[type]:
 def _fits(kind: Any) -> Callable[[Any], bool]:
     """A quick look that is right about what it takes; `_Reader` looks closely at what it does not."""
     origin, arms = typing.get_origin(kind), typing.get_args(kind)
-    least, most = -sys.float_info.max, sys.float_info.max
     if kind is float:
-        return lambda value: type(value) is float and least <= value <= most
+        return lambda value: type(value) is float and math.isfinite(value)
     if origin is typing.Literal and all(type(word) is str for word in arms):
         return lambda value: type(value) is str and value in arms
     if origin is tuple and arms[-1] is Ellipsis:

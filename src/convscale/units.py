@@ -17,7 +17,7 @@ BYTES = {"": 1, "b": 1} | {
 }
 SECONDS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
-_CLOCK = re.compile(r"\s*(?:([0-9]{1,9})h)?\s*([0-9]{1,9})m\s*(?:([0-9]{1,9})s)?\s*", re.IGNORECASE)
+_CLOCK = re.compile(r"\s*(?:([0-9]{1,15})h)?\s*([0-9]{1,9})m\s*(?:([0-9]{1,9})s)?\s*", re.IGNORECASE)
 _QUANTITY = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 

@@ -34,7 +34,8 @@ def _print(rows: list[RunRow]) -> None:
     columns = (
         text_column("run", wrap=True), text_column("data", wrap=True), text_column("network", wrap=True),
         text_column("budget", detail=1, wrap=True), Column("MACs", format_count),
-        Column("params", format_count, detail=1), Column("top-1", "{:.4f}".format), Column("95 %", interval, detail=1), text_column("state"),
+        Column("params", format_count, detail=1), Column("top-1", "{:.4f}".format),
+        Column("95 %", interval, detail=1), text_column("state"),
         text_column("started", local_time, detail=2), Column("time", format_seconds, detail=2),
     )  # fmt: skip
     cells = [

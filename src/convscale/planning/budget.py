@@ -36,18 +36,26 @@ SPENT = dict.fromkeys(COST_KEYS, 0.99) | {
 class Budget:
     """Limits that a network must keep, each under the name of its cost key; None is no limit.
 
-    Values are numbers or strings with a unit: counts "600M", bytes "64MB" or "64MiB", durations "15ms".
-    Raises UnitError for what does not parse, NaN, zero and negatives, and BudgetError for no limit at all.
+    Values are numbers or strings with a unit: counts "600M", bytes "64MB" or "64MiB", durations "15ms". They are kept
+    as numbers. Raises UnitError for what does not parse, NaN, zero and negatives, and BudgetError for no limit at all.
     """
 
     macs: float | str | None = None
+    """Multiply-adds for one image."""
     params: float | str | None = None
+    """Parameters."""
     activations: float | str | None = None
+    """Values that convolutions put out for one image."""
     file_bytes: float | str | None = None
+    """Size of the weights file."""
     inference_memory_bytes: float | str | None = None
+    """Memory at batch 1: fp32 weights and the peak of live tensors."""
     training_memory_bytes_fixed: float | str | None = None
+    """Training memory whatever the batch."""
     training_memory_bytes_per_image: float | str | None = None
+    """Training memory for each image of a batch."""
     latency_seconds: float | str | None = None
+    """Of one image, where a latency can be predicted."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

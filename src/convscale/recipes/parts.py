@@ -31,27 +31,30 @@ def require_positive(owner: object, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What training does to an image before normalisation, in this order: crop, flip, policy, erasing; then mixup
-    or cutmix on the batch.
-
-    crop: "none" resizes as evaluation does; "shift" then moves it by up to `shift` of its side, filling with
-    the edge; "resized" cuts a random part of `scale_min` to 1 of the area and resizes that (Szegedy et al.
-    2015). flip: mirror half of the images; wrong for digits and text. policy: AutoAugment's ImageNet policy (Cubuk
-    et al. 2018) or RandAugment (2019) with `randaugment_layers` operations at `randaugment_magnitude` of 10, up to
-    30. erasing: the probability of a box of noise (Zhong et al. 2017). mixup, cutmix: alpha of the Beta
-    distribution, 0 for none; with both, each batch takes one of them by an even chance.
-    """
+    """What training does to an image before normalisation, in this order: crop, flip, policy, erasing; then mixup or
+    cutmix on the batch; with both, each batch takes one of them by an even chance."""
 
     crop: Literal["none", "shift", "resized"] = "none"
+    """"none" resizes as evaluation does, "shift" then moves it, "resized" cuts a random part and resizes that
+    (Szegedy et al. 2015)."""
     shift: float = 0.125
+    """The most that "shift" moves, of the side; the edge fills what is left."""
     scale_min: float = 0.35
+    """The least part of the area that "resized" cuts; all of it is the most."""
     flip: bool = False
+    """Mirror half of the images; wrong for digits and text."""
     policy: Literal["none", "autoaugment", "randaugment"] = "none"
+    """AutoAugment's ImageNet policy (Cubuk et al. 2018), or RandAugment (Cubuk et al. 2019)."""
     randaugment_layers: int = 2
+    """Operations that RandAugment does, one after the other."""
     randaugment_magnitude: float = 10.0
+    """How strong they are, of 10, up to 30."""
     erasing: float = 0.0
+    """The probability of a box of noise (Zhong et al. 2017)."""
     mixup: float = 0.0
+    """Alpha of the Beta distribution, 0 for none."""
     cutmix: float = 0.0
+    """Alpha of the Beta distribution, 0 for none."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -66,11 +69,13 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class SGD:
-    """Stochastic gradient descent with momentum, Nesterov's by default."""
+    """Stochastic gradient descent."""
 
     TYPE: ClassVar[str] = "sgd"
     momentum: float = 0.9
+    """The share of the step before that goes on."""
     nesterov: bool = True
+    """Whether the momentum is Nesterov's."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -83,8 +88,11 @@ class RMSProp:
 
     TYPE: ClassVar[str] = "rmsprop"
     decay: float = 0.9
+    """Of the mean of squared gradients."""
     momentum: float = 0.9
+    """The share of the step before that goes on."""
     eps: float = 1e-3
+    """Added to the mean of squares, inside the root."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -98,8 +106,11 @@ class AdamW:
 
     TYPE: ClassVar[str] = "adamw"
     beta1: float = 0.9
+    """Decay of the mean of gradients."""
     beta2: float = 0.999
+    """Decay of the mean of squared gradients."""
     eps: float = 1e-8
+    """Added to the root of the mean of squares."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -109,10 +120,11 @@ class AdamW:
 
 @dataclass(frozen=True, slots=True)
 class Cosine:
-    """From the full rate down to `final` of it, along half a cosine after the warm-up."""
+    """Down from the full rate along half a cosine after the warm-up."""
 
     TYPE: ClassVar[str] = "cosine"
     final: float = 0.0
+    """The share of the full rate that is left at the end."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -130,12 +142,14 @@ class Cosine:
 
 @dataclass(frozen=True, slots=True)
 class Staircase:
-    """Times `factor_per_step` every `every_epochs`, counted from the very first step, warm-up included: after the
-    paper's 5 epochs of warm-up two steps have been taken already (main.py, utils.py of the reference)."""
+    """Down by steps counted from the very first one, warm-up included: after the paper's 5 epochs of warm-up two have
+    been taken already (main.py, utils.py of the reference)."""
 
     TYPE: ClassVar[str] = "staircase"
     factor_per_step: float = 0.97
+    """What the learning rate is multiplied with at each step."""
     every_epochs: float = 2.4
+    """How far the steps are apart."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -154,11 +168,13 @@ class Staircase:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Times `factor_per_step` at each of `at`, shares of all epochs."""
+    """Down by steps at chosen places."""
 
     TYPE: ClassVar[str] = "steps"
     at: tuple[float, ...] = (0.3, 0.6, 0.9)
+    """Where, in shares of all epochs."""
     factor_per_step: float = 0.1
+    """What the learning rate is multiplied with at each."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -192,11 +208,12 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class LBFGS:
-    """L-BFGS (Liu & Nocedal 1989) on all images at once: a logistic regression on features that are computed once,
-    for the classifier alone. `max_iterations` of them at most."""
+    """L-BFGS (Liu & Nocedal 1989) on all images at once: a logistic regression on features that are computed once, for
+    the classifier alone."""
 
     TYPE: ClassVar[str] = "lbfgs"
     max_iterations: int = 500
+    """At most so many of them."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -205,17 +222,17 @@ class LBFGS:
 
 @dataclass(frozen=True, slots=True)
 class SearchGrid:
-    """Values to choose from by trainings on all but `share` of the training images and the accuracy on that share;
-    then all of them are trained on. Of two that are equally good the earlier one is taken.
-
-    learning_rates, weight_decays: every pair is tried; where one is empty, the recipe's own value. decay_over_rate:
-    the weight decays are divided by the learning rate that they are tried with, as Kornblith et al. (2019) do.
-    """
+    """Values to choose from by trainings on a part of the training images and the accuracy on the rest; then all of
+    them are trained on. Of two that are equally good the earlier one is taken."""
 
     learning_rates: tuple[float, ...] = ()
+    """Every pair with a weight decay is tried; where there are none, the recipe's own."""
     weight_decays: tuple[float, ...] = ()
+    """Every pair with a learning rate is tried; where there are none, the recipe's own."""
     decay_over_rate: bool = False
+    """Weight decays are divided by the learning rate that they are tried with (Kornblith et al. 2019)."""
     share: float = 0.2
+    """Of the training images, held out to judge."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -34,6 +34,7 @@ class NetworkValues:
     """What a recipe takes for one network in place of its general values."""
 
     dropout: float | None = None
+    """None leaves it as the recipe says."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -41,63 +42,69 @@ class NetworkValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Recipe(Displayed):
-    """How to train.
-
-    learning_rate: for `batch` images a step, after `warmup_epochs` of a linear rise; `schedule` is its course.
-    weight_decay: on every parameter but those of batch norm; added to the gradient as L2 (AdamW: decoupled).
-    gradient_clip: the largest norm of all gradients together, 0 for none. accumulation: a step's batch is computed
-    in so many parts, one after the other. ema_decay: of the moving average of weights and BN statistics that is
-    evaluated and kept, 0 for none. dropout: before the classifier; with `dropout_phi7` it rises to that along
-    phi = log2(MACs / MACs of EfficientNet-B0), 0 to 7, and `networks` names exceptions. drop_path: the rate that
-    the last block nears. precision: "auto" is bf16 on GPUs that
-    have it, else fp32. max_unreadable: the share of training images that may turn out unreadable; they are skipped
-    and listed. on_nonfinite: what a loss or gradient that is NaN or infinite leads to: "stop", "skip" the step, or
-    "rollback" to the last checkpoint, at most three times.
-
-    norm_momentum: the share of a new batch in the running statistics of batch norm; at most `norm_momentum_per_epoch`
-    over an epoch's steps where that is given. norm_statistics: "frozen" normalises with the statistics that the
-    weights came with, as evaluation does, and leaves them as they are.
-
-    trainable: "head" leaves everything before the classifier as it is. head_epochs: so many epochs at first do, at
-    the full learning rate; what `schedule` and `warmup_epochs` say begins after them. layer_decay: the learning rate
-    of each stage is that of the next one times this; the stem's is the smallest, the head has all of it. steps: as
-    many epochs as come nearest to it, in place of `epochs`. patience: stop after so many epochs without a better
-    accuracy and keep the best epoch's weights, by images that are held out for it: `validation_share` of the training
-    images. search: learning rates and weight decays to choose from.
-
-    Raises ConfigError for values that are out of range or do not go together.
-    """
+    """How to train. Raises ConfigError for values that are out of range or do not go together."""
 
     note: str
+    """What the recipe is for, and where it comes from."""
     epochs: int
+    """Passes over the training images."""
     batch: int
+    """Images a step, of all processes together; two at least, for batch norm."""
     learning_rate: float
+    """For `batch` images a step, after the warm-up; `schedule` is its course."""
     warmup_epochs: float = 0.0
+    """Of a linear rise to the learning rate."""
     weight_decay: float = 0.0
+    """On every parameter but those of batch norm; added to the gradient as L2 (AdamW: decoupled)."""
     label_smoothing: float = 0.0
+    """The share of a label that is spread over all classes."""
     gradient_clip: float = 0.0
+    """The largest norm of all gradients together, 0 for none."""
     accumulation: int = 1
+    """A step's batch is computed in so many parts, one after the other."""
     ema_decay: float = 0.0
+    """Of the moving average of weights and BN statistics that is evaluated and kept, 0 for none."""
     dropout: float = 0.0
+    """The probability before the classifier."""
     dropout_phi7: float | None = None
+    """Dropout rises to that along phi = log2(MACs / MACs of EfficientNet-B0), 0 to 7; `networks` names exceptions."""
     drop_path: float = 0.0
+    """The rate of stochastic depth that the last block nears."""
     norm_momentum: float = 0.1
+    """The share of a new batch in the running statistics of batch norm."""
     norm_momentum_per_epoch: float | None = None
+    """The most that `norm_momentum` may be over an epoch's steps together."""
     norm_statistics: Literal["batch", "frozen"] = "batch"
+    """"frozen" normalises with the statistics that the weights came with, as evaluation does, and keeps them."""
     trainable: Literal["all", "head"] = "all"
+    """"head" leaves everything before the classifier as it is."""
     head_epochs: int = 0
+    """So many epochs at first train the head alone, at the full rate; schedule and warm-up begin after them."""
     layer_decay: float = 1.0
+    """The learning rate of each stage is the next one's times this; the stem's is the smallest, the head has all."""
     steps: int | None = None
+    """As many epochs as come nearest to it, in place of `epochs`."""
     patience: int = 0
+    """Stop after so many epochs without a better accuracy and keep the best epoch's weights, 0 for never."""
     validation_share: float = 0.1
+    """Of the training images, held out to judge that."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """"auto" is bf16 on GPUs that have it, else fp32."""
     max_unreadable: float = 0.05
+    """The share of training images that may turn out unreadable; they are skipped and listed."""
     on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """What a loss or gradient that is NaN or infinite leads to: "stop", "skip" the step, or "rollback" to the last
+    checkpoint, at most three times."""
     optimizer: Optimizer = field(default_factory=SGD)
+    """With its own values."""
     schedule: Schedule = field(default_factory=Cosine)
+    """The course of the learning rate after the warm-up."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    """What training does to images."""
     search: SearchGrid = field(default_factory=SearchGrid)
+    """Learning rates and weight decays to choose from."""
     networks: dict[str, NetworkValues] = field(default_factory=dict)
+    """Values for single networks, by their name in the catalog."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -20,16 +20,18 @@ BASELINE = "baseline"  # the method of a baseline as it is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChoice:
-    """Images, and how many of them: train_images and test_images are drawn by `seed` where they are given.
-
-    Raises ConfigError for counts below 2.
-    """
+    """Images, and how many of them. Raises ConfigError for counts below 2."""
 
     source: str
+    """As `open_dataset` takes it."""
     label_column: str = "label"
+    """Of a CSV or parquet file."""
     seed: int = 0
+    """Of the draw of both counts, and of a split."""
     train_images: int | None = None
+    """So many are drawn; None for all."""
     test_images: int | None = None
+    """So many held-out images are drawn; None for all."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -41,13 +43,16 @@ class DataChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One way to spend a cost: a `law` by name, `coefficients` (text as 1.2,1.1,1.15, a file, a search's folder), or
-    `shares` of the extra cost for depth, width and resolution. Raises ConfigError unless exactly one is given."""
+    """One way to spend a cost. Raises ConfigError unless exactly one of law, coefficients and shares is given."""
 
     law: str = ""
+    """A scaling law by name."""
     coefficients: str = ""
+    """Text as 1.2,1.1,1.15, a file, or a search's folder."""
     shares: tuple[float, ...] = ()
+    """Of the extra cost, for depth, width and resolution."""
     name: str = ""
+    """What rows call it, where not by one of these."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -86,10 +91,12 @@ class Method:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorCurve:
-    """Networks by explicit factors: `points` are (depth, width, resolution) multipliers of the baseline."""
+    """Networks by explicit factors."""
 
     name: str
+    """What rows call it."""
     points: tuple[tuple[float, float, float], ...]
+    """Multipliers (depth, width, resolution) of the baseline."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -99,28 +106,34 @@ class FactorCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StudySpec(Displayed):
-    """A study.
-
-    baselines: names, TOML files, runs, weights files or networks, all at `resolution` where it is given. methods and
-    costs (times the baseline's MACs): each method at each true cost. curves: networks by explicit factors instead,
-    whatever they cost. lengths: training lengths in epochs, two at least, each a whole schedule of `recipe` with
-    `settings` changed. seeds: 0 to seeds - 1, two at least. quoted: also draw the paper's figures. Raises
-    ConfigError for a study that compares nothing or cannot conclude.
-    """
+    """A study. Raises ConfigError for one that compares nothing or cannot conclude."""
 
     name: str
+    """What reports call it."""
     question: str = ""
+    """What it asks, in a sentence."""
     baselines: tuple[str | ConvNet, ...]
+    """Names, TOML files, runs, weights files or networks."""
     resolution: int | None = None
+    """Pixels a side that the baselines are taken at; their own without it."""
     methods: tuple[Method, ...] = ()
+    """Ways to spend a cost; each is taken at each cost."""
     costs: tuple[float, ...] = ()
+    """True costs, times the baseline's MACs, above 1."""
     curves: tuple[FactorCurve, ...] = ()
+    """Networks by explicit factors instead, whatever they cost."""
     lengths: tuple[int, ...]
+    """Training lengths in epochs, two at least, each a whole schedule of the recipe."""
     seeds: int = 3
+    """Trainings of each network, from 0 to seeds - 1; two at least."""
     recipe: str = "small-images"
+    """A name or a file."""
     settings: tuple[str, ...] = ()
+    """Values of the recipe that are changed, KEY=VALUE."""
     quoted: bool = False
+    """Also draw the paper's figures."""
     data: DataChoice | None = None
+    """The images; None where the command names them."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -46,23 +46,28 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights` and `exclude`.
-
-    workers: processes that load images. checkpoint_seconds: the time between checkpoints, which every epoch ends
-    with too. compile: through torch.compile. weights: a file to start from, weights_sha256: what it was then.
-    exclude: a list of images to leave out. changed: what differs from the recipe that it was made from.
-    """
+    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights` and `exclude`."""
 
     seed: int = 0
+    """Of weights, order of images and augmentation; from 0."""
     workers: int = 0
+    """Processes that load images, 0 for the training itself."""
     checkpoint_seconds: float = 300.0
+    """The time between checkpoints, which every epoch ends with too."""
     compile: bool = False
+    """Through torch.compile."""
     step_times: bool = False
+    """Show the time of each part of a step."""
     tensorboard: bool = False
+    """Write event files beside metrics.jsonl."""
     weights: str | None = None
+    """A file to start from."""
     weights_sha256: str = ""
+    """What that file was when the run began."""
     exclude: str | None = None
+    """A list of images to leave out."""
     changed: tuple[str, ...] = ()
+    """What differs from the recipe that it was made from."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -14,6 +14,7 @@ from convscale.data.images import steps_per_epoch
 from convscale.errors import ConfigError, InputError
 from convscale.figures import draw_search
 from convscale.files import write_text, write_toml
+from convscale.formats import UNNAMED
 from convscale.networks import ConvNet
 from convscale.progress import tell
 from convscale.recipes import Recipe
@@ -74,7 +75,7 @@ def search_by_training(
     """
     with hold_study(Path(folder)) as study:
         begun = (study.path / "settings.json").exists()
-        require_same_settings(study.path, KIND, search)
+        require_same_settings(study.path, KIND, search, read_search)
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
@@ -130,7 +131,7 @@ def resume_search(
 
 def read_search(folder: str | Path) -> TrainingSearch:
     """What the search in `folder` is asked. Raises RunError where there is none."""
-    return read_settings(Path(folder), KIND, TrainingSearch)
+    return read_settings(Path(folder), KIND, TrainingSearch, options=UNNAMED["SearchSettings"])
 
 
 @dataclass(slots=True)

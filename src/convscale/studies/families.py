@@ -75,7 +75,7 @@ def train_family(
     and RunError where the folder holds something else.
     """
     with hold_study(Path(folder)) as study:
-        require_same_settings(study.path, KIND, training)
+        require_same_settings(study.path, KIND, training, read_family_training)
         trials = training.trials()
         made = replace(training.family(), evidence=evidence or _kept_evidence(study.path))
         write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies

@@ -32,7 +32,7 @@ def run_study(
     spec = settled(spec)
     with hold_study(Path(folder)) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
-        require_same_settings(study.path, KIND, spec)
+        require_same_settings(study.path, KIND, spec, read_spec)
         trials = designed.trials()
         records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
         result = collect(designed, dict(zip(trials, records, strict=True)))

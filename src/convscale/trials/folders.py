@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,19 +182,22 @@ def is_held(folder: Path) -> bool:
     return bool(_held.get(path)) or is_locked(path / "lock")
 
 
-def read_settings(folder: Path, kind: str, form: type[T]) -> T:
-    """What the study of this `kind` in `folder` is asked. Raises RunError where there is none, ConfigError where
-    settings.json is damaged."""
+def read_settings(folder: Path, kind: str, form: type[T], options: Mapping[str, Any] | None = None) -> T:
+    """What the study of this `kind` in `folder` is asked; `options` are what its table of this name does not name.
+    Raises RunError where there is none, ConfigError where settings.json is damaged."""
     file = folder / "settings.json"
     table = read_json(file) if file.exists() else {}
     if not isinstance(table, dict) or table.pop("kind", None) != kind:
         raise RunError(f"{folder}: no {_KINDS[kind]} here")
     require_version(file, table.pop("format_version", 1))
+    if options is not None and isinstance(given := table.get("options", {}), dict):
+        table["options"] = dict(options) | given
     return read_kept(form, table, str(file))
 
 
-def require_same_settings(folder: Path, kind: str, settings: object) -> None:
-    """Write settings.json the first time; later refuse other settings. Raises RunError with what differs."""
+def require_same_settings(folder: Path, kind: str, settings: T, read: Callable[[Path], T]) -> None:
+    """Write settings.json the first time; later refuse other settings than those that `read` finds in the folder.
+    Raises RunError with what differs."""
     file = folder / "settings.json"
     asked = _settings_table(kind, settings)
     if not file.exists():
@@ -205,7 +208,7 @@ def require_same_settings(folder: Path, kind: str, settings: object) -> None:
     if not isinstance(before, dict):
         raise RunError(f"{file}: not the settings of a study", hint="choose another folder with -o")
     if before.get("kind") == kind:
-        before = _settings_table(kind, read_settings(folder, kind, type(settings)))  # of any format version
+        before = _settings_table(kind, read(folder))  # of any format version
     if differing := list(_differences(before, asked)):
         raise RunError(
             f"{folder} holds a study with other settings: {'; '.join(differing[:8])}",

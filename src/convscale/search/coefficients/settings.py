@@ -17,33 +17,39 @@ Method = Literal["shares", "grid"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """What is searched, and how hard. Raises ConfigError for values that contradict themselves.
-
-    lengths: two training lengths at least, in steps, increasing. cost: times the baseline's MACs; the grid's target.
-    method: "shares" (a grid of shares, `share_step` apart, all of one true cost within `cost_tolerance`) or "grid" (the
-    paper's, of `step`, within `tolerance`). seeds: paired seeds in a rung, at most; final_seeds: of finalists.
-    reduction, keep: the best 1/reduction of a rung go on, `keep` at least. probe: candidates on which the first rung is
-    checked, down to four where more would take too much of the budget; trust: the rank correlation that it needs (-1
-    trusts it whatever comes). budget: the share of the full grid's training cost that the search may take; seeds, cut
-    and finalists give way to it, and it to a start at the last length, where no shorter one can be trusted. seed: the
-    first seed, and of every draw.
-    """
+    """What is searched, and how hard. Raises ConfigError for values that contradict themselves."""
 
     lengths: Sequence[int]
+    """Training lengths in steps, two at least, increasing."""
     cost: float = 2.0
+    """Of the candidates, times the baseline's MACs; the grid's target."""
     method: Method = "shares"
+    """"shares" is a grid of shares of one true cost, "grid" the paper's."""
     seeds: int = 3
+    """Paired seeds in a rung, at most."""
     final_seeds: int = 5
+    """Seeds of finalists."""
     share_step: float = 1 / 6
+    """How far shares are apart."""
     cost_tolerance: float = 0.02
+    """How far the true cost of a candidate of shares may be from `cost`, as a fraction."""
     step: float = 0.05
+    """How far the grid's points are apart."""
     tolerance: float = 0.1
+    """How far alpha beta^2 gamma^2 of a point of the grid may be from `cost`."""
     reduction: int = 3
+    """The best 1/reduction of a rung go on."""
     keep: int = 3
+    """At least so many go on."""
     probe: int = 5
+    """Candidates on which the first rung is checked, down to four where more would take too much of the budget."""
     trust: float = 0.7
+    """The rank correlation that the check needs; -1 trusts the rung whatever comes."""
     budget: float = 0.25
+    """The share of the full grid's training cost that the search may take. Seeds, cut and finalists give way to it, and
+    it to a start at the last length, where no shorter one can be trusted."""
     seed: int = 0
+    """The first seed, and of every draw."""
 
     def __post_init__(self) -> None:
         check(self)

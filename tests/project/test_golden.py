@@ -1,4 +1,4 @@
-"""Files of each format version that there was: they load, and mean what they meant (tests/data/golden/make.py)."""
+"""Files of each format version that there was: they load, and mean what they meant (tests/fixtures/golden/make.py)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 
 import convscale as cs
 from convscale.catalog import read_network
-from convscale.errors import ConfigError
-from convscale.files import read_json
-from convscale.formats import FORMAT_VERSION, UNNAMED
-from convscale.headers import Provenance, read_header
-from convscale.networks import ConvNet, MBConv, Squeeze
+from convscale.errors import ConfigError, InputError
+from convscale.files import read_json, read_toml
+from convscale.formats import FORMAT_VERSION, UNNAMED, read_kept
+from convscale.headers import Provenance, WeightsHeader, read_header
+from convscale.networks import ConvNet
 from convscale.planning import read_budget
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import RECORDS, StudySpec, read_record
-from convscale.runs import Settings, open_run, open_unfinished_run
+from convscale.records import RECORDS, DataChoice, DataRecord, StudySpec, read_record
+from convscale.runs import Settings, create_run, open_run, open_unfinished_run
 from convscale.scaling import read_coefficients
-from convscale.schema import default_of, has_default
+from convscale.schema import default_of, has_default, to_table
 from convscale.search.coefficients import SearchSettings
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
 from convscale.studies.families import FamilyTraining, read_family_training, train_family
@@ -33,9 +33,9 @@ from convscale.trials.executor import Attempt, Ended
 from convscale.trials.folders import StudyFolder
 from convscale.trials.status import study_status
 from convscale.trials.trial import Trial, TrialRecord
-from tests.data.golden.make import logits
+from tests.fixtures.golden.make import logits
 
-GOLDEN = Path(__file__).parent / "data" / "golden"
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.name.startswith("v"))
 KEPT = (
     ConvNet, Recipe, Preprocessing, Settings, Provenance, Trial, TrialRecord, StudySpec, TrainingSearch, SearchSettings,
@@ -67,7 +67,7 @@ class Idle:
     def wait(self, timeout_seconds: float) -> list[Ended]:
         return []
 
-    def close(self) -> None:
+    def close(self, *, grace_seconds: float = 5.0) -> None:
         return None
 
 
@@ -215,16 +215,68 @@ def other(value: Any) -> Any:
     return OTHER.get(value, value) if isinstance(value, str) else value
 
 
-@pytest.fixture
-def changed_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of a later version, which has other defaults."""
-    for kind in (ConvNet, MBConv, Squeeze, Recipe, Preprocessing, type(Recipe.optimizer_default())):
-        del kind
+def change_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a later version would have it, which has other defaults wherever it can."""
     for kind in CLASSES:
         init: Any = kind.__init__  # type: ignore[misc]
-        for name in ("__defaults__", "__kwdefaults__"):
-            before = getattr(init, name)
-            if isinstance(before, tuple):
-                monkeypatch.setattr(init, name, tuple(map(other, before)))
-            elif before:
-                monkeypatch.setattr(init, name, {key: other(value) for key, value in before.items()})
+        if init.__defaults__:
+            monkeypatch.setattr(init, "__defaults__", tuple(map(other, init.__defaults__)))
+        if init.__kwdefaults__:
+            changed = {key: other(value) for key, value in init.__kwdefaults__.items()}
+            monkeypatch.setattr(init, "__kwdefaults__", changed)
+
+
+def meaning(golden: Path) -> dict[str, Any]:
+    """What all the kept files say, as complete tables, and the logits of the weights."""
+    runs = [open_run(golden / "run"), open_unfinished_run(golden / "unfinished")]
+    parts: list[Any] = [read_header(runs[0].weights)]
+    parts += [part for run in runs for part in (run.network(), run.recipe(), run.preprocessing(), run.settings())]
+    folders = [golden / "study", golden / "coefficients", golden / "family"]
+    parts += [
+        read(folder) for read, folder in zip((read_spec, read_search, read_family_training), folders, strict=True)
+    ]
+    trials = [trial for folder in folders for trial in StudyFolder(folder).trials()]
+    parts += [part for trial in trials for part in (trial.read(), trial.record())]
+    keys = [trial.read().key for trial in trials]
+    return {"parts": to_table(parts, complete=True), "keys": keys, "logits": logits(cs.load(runs[0].weights))}
+
+
+def test_a_default_that_changes_changes_no_kept_file(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, written = meaning(golden), read_network(golden / "network.toml")
+    change_defaults(monkeypatch)
+    assert meaning(golden) == before
+    now = read_network(golden / "network.toml")  # what a person writes takes the defaults of the day
+    assert now != written and now.norm_eps == written.norm_eps / 2
+    assert read_kept(ConvNet, read_toml(golden / "network.toml")) == written
+
+
+def test_without_what_is_written_down_a_changed_default_would_show(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the check: version 1 files need UNNAMED."""
+    before = meaning(golden)
+    monkeypatch.setattr("convscale.formats.UNNAMED", {})
+    change_defaults(monkeypatch)
+    short = golden.name == "v1"
+    try:
+        assert (meaning(golden) != before) == short
+    except InputError:
+        assert short  # the other defaults do not go together
+
+
+def test_files_of_today_need_nothing_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, recipe = cs.network("small-mbconv"), cs.recipe("digits")
+    preprocessing = Preprocessing(32)
+    header = WeightsHeader(network, preprocessing, tuple("abcdefghij"))
+    cs.save_weights(tmp_path / "w.safetensors", cs.build(network, seed=0), header)
+    data = DataRecord("digits", "stratified", 0, "label", 100, 100)
+    run = create_run(tmp_path / "run", network, recipe, data, Settings(), {}, {}, preprocessing)
+    trial = Trial(network=network, recipe=recipe, data=DataChoice(source="digits"), seed=0)
+    folder = StudyFolder(tmp_path).add(trial)
+    monkeypatch.setattr("convscale.formats.UNNAMED", {})
+    change_defaults(monkeypatch)
+    read = read_header(tmp_path / "w.safetensors")
+    assert (read.network, read.preprocessing, read.format_version) == (network, preprocessing, FORMAT_VERSION)
+    assert to_table(read.network, complete=True) == to_table(network, complete=True)
+    assert (run.network(), run.recipe(), run.preprocessing()) == (network, recipe, preprocessing)
+    assert folder.read() == trial and folder.read().key == trial.key

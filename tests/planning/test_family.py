@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from convscale.errors import ConfigError, RunError
 from convscale.planning import family
 from convscale.records import DataChoice, flat, read_record
 from convscale.scaling import PAPER, compound_law, read_coefficients
+from convscale.search.coefficients import SearchSettings
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
 from convscale.studies.families import FamilyTraining, train_family
 from convscale.trials.trial import Trial, TrialResult
@@ -342,6 +343,12 @@ def test_a_dry_run_trains_nothing(baseline: Path, tmp_path: Path, monkeypatch: p
     told = json_of(coefficients_command, baseline, *SEARCH, "--dry-run")
     assert told["candidates"] == 3 and told["full_grid"]["trials"] == 6 and told["full_grid"]["seconds"] > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_commands_options_are_the_settings_of_a_search() -> None:
+    defaults = {field.name: field.default for field in fields(SearchSettings) if field.name != "lengths"}
+    options = {option.name: option.default for option in coefficients_command.params if option.name in defaults}
+    assert options == {name: value for name, value in defaults.items() if name != "cost_tolerance"}
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,14 @@ def test_a_killed_coordinator_leaves_nothing_running_on_the_cluster(cluster: Any
     assert first.attempts == 2 and first.result is not None and first.result.steps < works.TICKS  # it went on
 
 
+def test_the_process_that_supervises_a_cluster_loads_no_pytorch(cluster: Any, tmp_path: Path) -> None:
+    code = COORDINATOR.replace("ticking", "quick") + 'assert "torch" not in sys.modules\n'
+    words = [sys.executable, "-W", "ignore", "-c", code, cluster.address, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(records_of(tmp_path)) == 3
+
+
 def test_a_node_that_cannot_see_the_folder_ends_the_study(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from convscale.cli.family import PHIS
 from convscale.cli.family import command as family_command
 from convscale.errors import ConfigError, InputError
 from convscale.planning import family
-from convscale.records import DataChoice
+from convscale.records import DataChoice, flat, read_record
 from convscale.scaling import PAPER
 from convscale.search.coefficients import SearchSettings
 from convscale.statistics import order_changes
@@ -78,7 +77,7 @@ def test_a_tie_for_the_best_is_no_change_of_the_best() -> None:
 
 def test_the_evidence_tells_lengths_seeds_and_intervals(tmp_path: Path) -> None:
     search_by_training(search(), tmp_path / "s", Inline(), quiet=True)
-    told = json.loads((tmp_path / "s" / "coefficients.json").read_text())
+    told = flat(read_record(tmp_path / "s"))
     low, high = told["interval95"]["alpha"]
     assert f"alpha {low:.3f} to {high:.3f}" in told["note"] and "1, 2 epochs" in told["note"]
     for steps in told["lengths"]:

@@ -21,6 +21,7 @@ from convscale.scaling import (
     round_channels,
     round_group_width,
     round_repeats,
+    scale,
     width_edge,
 )
 from tests.networks.test_networks import networks
@@ -218,9 +219,12 @@ def test_depth_extends_and_shortens_the_last_row() -> None:
 
 def test_what_is_no_network_is_not_scaled() -> None:
     with pytest.raises(ConfigError, match="takes a ConvNet, not str"):
-        cs.scale("efficientnet-b0", cs.Scaling(width=2))  # type: ignore[arg-type]
+        scale("efficientnet-b0", cs.Scaling(width=2))  # type: ignore[arg-type]
+    assert cs.scale("efficientnet-b0", cs.Scaling(width=2)) == scale(cs.network("efficientnet-b0"), cs.Scaling(width=2))
+    with pytest.raises(UnknownNameError, match="efficientnet-b9"):
+        cs.scale("efficientnet-b9", cs.Scaling(width=2))
     with pytest.raises(ConfigError, match="takes a Scaling, not float"):
-        cs.scale(cs.network("efficientnet-b0"), 2.0)  # type: ignore[arg-type]
+        cs.scale("efficientnet-b0", 2.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ def test_progress_that_cannot_be_written_stops_nothing(
     def full(path: Path, value: Any, **named: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("convscale.runs.progress.write_json", full)
+    monkeypatch.setattr("convscale.runs.progress.write_record", full)
     run, evaluation = cs.train(TINY, "digits", QUICK, tmp_path / "run")
     assert run.result() is not None and evaluation.n == 359 and len(failed) > 40
     events = [json.loads(line)["event"] for line in (run.path / "events.jsonl").read_text().splitlines()]

@@ -23,7 +23,7 @@ def command(folder: Path, attempts: bool, as_json: bool) -> None:
     """The runs in DIR (runs) and below: what they are, how they stand, how good they came out."""
     rows = [] if str(folder) == FOLDER and not folder.exists() else list_runs(folder, attempts=attempts)
     if as_json:
-        print_json({"runs": [row.as_dict() for row in rows]})
+        print_json(runs=rows)
     elif rows:
         _print(rows)
     else:

@@ -13,7 +13,7 @@ from convscale.costs import CostRow, stage_rows
 from convscale.files import format_toml
 from convscale.headers import WeightsHeader, read_header
 from convscale.report.networks import operators, stage_table
-from convscale.report.runs import describe_run, run_as_dict
+from convscale.report.runs import describe_run, run_story
 from convscale.runs import Run, open_unfinished_run
 from convscale.schema import to_table
 from convscale.units import printable
@@ -68,7 +68,7 @@ def command(network: str, classes: int | None, resolution: int | None, as_toml: 
     if as_json:
         stages = [ShownStage(*pair) for pair in zip(operators(net), stage_rows(net), strict=True)]
         weights = {} if header is None else {"weights": header}
-        story = {} if run is None else {"run": run_as_dict(run)}
+        story = {} if run is None else {"run": run_story(run)}
         print_json(ShownNetwork(net.name, net.resolution, tuple(stages)), **weights, **story)
         return
     print_table(stage_table(net))

@@ -15,6 +15,7 @@ from convscale.records.evaluation import (
 )
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
+from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
 from convscale.records.studies import (
     BASELINE,
     DataChoice,
@@ -40,6 +41,8 @@ __all__ = [
     "CoefficientSearch",
     "DataChoice",
     "DataRecord",
+    "Decision",
+    "Doing",
     "EpochRecord",
     "Evaluation",
     "FactorCurve",
@@ -50,11 +53,16 @@ __all__ = [
     "PairedDifference",
     "Prediction",
     "PredictionSet",
+    "ProgressRecord",
     "Reuse",
+    "RunRow",
+    "RunState",
+    "RunStory",
     "ScaledNetwork",
     "SearchRow",
     "SearchTraining",
     "SearchedCandidate",
+    "Story",
     "StudyResult",
     "StudyRow",
     "StudySpec",

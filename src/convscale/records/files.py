@@ -18,6 +18,7 @@ from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
+from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
 from convscale.records.studies import StudyResult
 from convscale.records.training import DataRecord, TrainedRun, TrainRecord, ValueSearch
 from convscale.records.trials import TrialRecord
@@ -37,6 +38,10 @@ RECORDS: dict[str, type[Any]] = {
     "training": TrainRecord,
     "trained run": TrainedRun,
     "value search": ValueSearch,
+    "story": Story,
+    "progress": ProgressRecord,
+    "run": RunRow,
+    "run story": RunStory,
     "evaluation": Evaluation,
     "sweep": Sweep,
     "predictions": PredictionSet,
@@ -55,15 +60,20 @@ _OF_FOLDERS = {
     "evaluation.json": "evaluation",
     "record.json": "trial",
 }
-_OF_FILES = _OF_FOLDERS | {"result.json": "training", "search.json": "value search", "data.json": "data"}
+_OF_FILES = _OF_FOLDERS | {
+    "result.json": "training",
+    "search.json": "value search",
+    "data.json": "data",
+    "story.json": "story",
+}
 
 MAX_RECORD_BYTES = 100_000_000  # a search keeps every candidate's network
 
 
-def write_record(path: Path, record: Any) -> None:
-    """Write a record of one of RECORDS as JSON, whole or not at all."""
+def write_record(path: Path, record: Any, *, durable: bool = True) -> None:
+    """Write a record of one of RECORDS as JSON, whole or not at all; not `durable`, a crash may lose it."""
     head = {"kind": _KINDS[type(record)], "format_version": FORMAT_VERSION, "convscale": __version__}
-    write_json(path, head | to_table(record, complete=True, nulls=True))
+    write_json(path, head | to_table(record, complete=True, nulls=True), durable=durable)
 
 
 def write_family(family: Family | TrainedFamily, folder: Path) -> None:

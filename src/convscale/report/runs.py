@@ -6,15 +6,13 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from convscale.costs import cost
 from convscale.headers import read_header
 from convscale.networks import ConvNet
 from convscale.planning import Plan, format_limit
-from convscale.records import DataRecord
-from convscale.runs import Run, RunRow, RunState, Story, read_progress, read_row
-from convscale.schema import to_table
+from convscale.records import DataRecord, RunRow, RunState, RunStory, Story
+from convscale.runs import Run, read_progress, read_row
 from convscale.units import format_count, format_seconds, printable
 
 WIDTH = 80
@@ -47,25 +45,21 @@ def describe_run(run: Run) -> list[str]:
     return _wrapped(told)
 
 
-def run_as_dict(run: Run) -> dict[str, Any]:
-    """For JSON: the run's row in a list, and its story. Raises ConfigError where a file of it is damaged."""
-    progress, story, data, plan = read_progress(run), run.story() or Story(), run.data(), run.plan()
-    row = read_row(run.path)
-    result = run.result()
-    return row.as_dict() | {
-        "reason": row.reason,
-        "law": None if plan is None else plan.law.name,
-        "phi": None if plan is None else plan.chosen.phi,
-        "used": None if plan is None else plan.chosen.used,
-        "held_out": None if data is None else data.held_out,
-        "train_images": None if data is None else data.train_images,
-        "test_images": None if data is None else data.test_images,
-        "command": story.command,
-        "decisions": [{"what": one.what, "choice": one.choice, "why": one.why} for one in story.decisions],
-        "notes": list(story.notes),
-        "epochs": result.epochs if result is not None else len(run.metrics()),
-        "progress": None if progress is None else to_table(progress),
-    }
+def run_story(run: Run) -> RunStory:
+    """The run's row in a list, and its story. Raises ConfigError where a file of it is damaged."""
+    plan, data, result = run.plan(), run.data(), run.result()
+    return RunStory(
+        row=read_row(run.path),
+        story=run.story() or Story(),
+        law=None if plan is None else plan.law.name,
+        phi=None if plan is None else plan.chosen.phi,
+        used=None if plan is None else plan.chosen.used,
+        held_out=None if data is None else data.held_out,
+        train_images=None if data is None else data.train_images,
+        test_images=None if data is None else data.test_images,
+        epochs=result.epochs if result is not None else len(run.metrics()),
+        progress=read_progress(run),
+    )
 
 
 def local_time(moment: str | None) -> str:

@@ -27,6 +27,7 @@ tensorboard/          what TensorBoard shows, where it was asked for
 Runs of before lack some of these: readers give None, or nothing, for what is not there.
 """
 
+from convscale.records import Decision, ProgressRecord, RunRow, RunState, Story
 from convscale.runs.create import (
     claim,
     claim_next,
@@ -36,8 +37,8 @@ from convscale.runs.create import (
     require_free,
     require_writable,
 )
-from convscale.runs.listing import RunRow, RunState, list_runs, read_row, run_state
-from convscale.runs.progress import ProgressFile, ProgressRecord, read_progress
+from convscale.runs.listing import list_runs, read_row, run_state
+from convscale.runs.progress import ProgressFile, read_progress
 from convscale.runs.run import (
     BEST_WEIGHTS,
     WEIGHTS,
@@ -47,7 +48,7 @@ from convscale.runs.run import (
     open_unfinished_run,
     weights_file,
 )
-from convscale.runs.story import Decision, Story, format_call
+from convscale.runs.story import format_call
 
 __all__ = [
     "BEST_WEIGHTS",

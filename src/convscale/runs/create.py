@@ -18,9 +18,8 @@ from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import DataRecord, write_record
+from convscale.records import DataRecord, Story, write_record
 from convscale.runs.run import Run, Settings
-from convscale.runs.story import Story
 from convscale.schema import to_table
 
 _LOCK = "lock"
@@ -107,7 +106,7 @@ def create_run(
         if excluded:
             write_json(path / "exclude.json", excluded)
         if story is not None:
-            write_json(path / "story.json", to_table(story, complete=True))
+            write_record(path / "story.json", story)
         if plan is not None:
             write_record(path / "plan.json", plan)
         write_text(path / "metrics.jsonl", "")

@@ -5,44 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from convscale.costs import cost
 from convscale.errors import RunError
 from convscale.locks import is_locked
+from convscale.records import RunRow, RunState
 from convscale.runs.progress import read_progress
 from convscale.runs.run import Run, open_unfinished_run
 
-RunState = Literal["running", "interrupted", "finished", "failed", "damaged"]
-
 _ATTEMPT = re.compile(r"attempt-\d+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """A run in a list. data: where from. budget: limits by cost key, None where nothing was planned. top1: of the
-    finished run with its interval, else of the last epoch without one. started: ISO 8601 in UTC. seconds: of training
-    and evaluation; so far of training alone where it is not finished. reason: why it failed or cannot be read."""
-
-    path: str
-    data: str | None = None
-    network: str | None = None
-    budget: dict[str, float] | None = None
-    macs: int | None = None
-    params: int | None = None
-    top1: float | None = None
-    interval95: tuple[float, float] | None = None
-    state: RunState
-    started: str | None = None
-    seconds: float | None = None
-    reason: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; without the reason, which is for people."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "reason"}
 
 
 def list_runs(folder: Path | str = "runs", *, attempts: bool = False) -> list[RunRow]:

@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from convscale.errors import ConfigError
-from convscale.files import read_json, write_json
+from convscale.errors import ConfigError, RunError
+from convscale.records import ProgressRecord, read_as, write_record
 from convscale.runs.run import Run
-from convscale.schema import from_table, to_table
 
 PROGRESS = "progress.json"
 SECONDS_BETWEEN_WRITES = 1.0
-
-Doing = Literal["training", "evaluating", "features", "searching", "interrupted", "failed", "finished"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressRecord:
-    """How far a run is. step, total_steps: of the whole training; images while features are computed. epoch: the one
-    that is trained or evaluated, from 1, of `epochs`. seconds_left: by the pace so far, None before there is one.
-    images_per_second: of training, in this epoch. updated: seconds since 1970. pid: of the process that writes.
-    state: what it does, or how it was left; a process that was killed leaves what it did. reason: of a failure."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    seconds_left: float | None = None
-    images_per_second: float | None = None
-    updated: float
-    pid: int
-    state: Doing
-    reason: str = ""
 
 
 def read_progress(run: Run | Path | str) -> ProgressRecord | None:
     """What a run's progress.json says, None where there is none or it is damaged: it is rewritten every second."""
     file = (run.path if isinstance(run, Run) else Path(run)) / PROGRESS
     try:
-        return from_table(ProgressRecord, read_json(file), str(file))
-    except ConfigError:
+        return read_as(ProgressRecord, file)
+    except (ConfigError, RunError):
         return None
 
 
@@ -68,7 +44,7 @@ class ProgressFile:
         """Write it now, due or not."""
         self._next = time.monotonic() + SECONDS_BETWEEN_WRITES
         try:
-            write_json(self._file, to_table(record), durable=False)
+            write_record(self._file, record, durable=False)
         except (OSError, ValueError) as error:
             if not self._failed:
                 self._failed = True

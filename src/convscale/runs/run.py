@@ -25,14 +25,14 @@ from convscale.records import (
     EpochRecord,
     Evaluation,
     SearchRow,
+    Story,
     TrainRecord,
     ValueSearch,
     flat,
     read_as,
     write_record,
 )
-from convscale.runs.story import Story
-from convscale.schema import check, from_table, to_table
+from convscale.schema import check, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
@@ -139,7 +139,7 @@ class Run:
     def story(self) -> Story | None:
         """How the run came about; None of a run older than the file. Raises ConfigError where it is damaged."""
         path = self.path / "story.json"
-        return from_table(Story, read_json(path), str(path)) if path.exists() else None
+        return read_as(Story, path) if path.exists() else None
 
     def plan(self) -> Plan | None:
         """The plan that its network comes from, None where none was made. Raises ConfigError where it is damaged."""

@@ -1,38 +1,12 @@
-"""How a run came about: the command that was typed or the call that was made, and what was decided, and why."""
+"""What a story is told with: the time, and a call as it would be typed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from convscale.planning import Budget
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Something that was chosen for a run. what: baseline, recipe, resolution, batch, ... why: in words, empty where
-    it was simply asked for."""
-
-    what: str
-    choice: str
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """How a run came about. command: as it was typed, or the Python call; arguments alone, nothing of the environment.
-    started: the time, ISO 8601 in UTC. notes: what was said of the data."""
-
-    command: str = ""
-    started: str = ""
-    decisions: tuple[Decision, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def decision(self, what: str) -> Decision | None:
-        """What was chosen for `what`, None where the story does not say."""
-        return next((one for one in self.decisions if one.what == what), None)
 
 
 def utc_now() -> str:

@@ -16,9 +16,8 @@ from convscale.interrupts import Interrupts
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
 from convscale.progress import Progress, images_per_second
-from convscale.records import EpochRecord
+from convscale.records import Doing, EpochRecord
 from convscale.runs import BEST_WEIGHTS, ProgressFile, ProgressRecord
-from convscale.runs.progress import Doing
 from convscale.schema import to_table
 from convscale.training.board import open_board, show_epoch
 from convscale.training.checkpoint import Checkpoint, checkpoint_name, remove_newer, save_checkpoint

@@ -69,7 +69,7 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
         accuracy=result.accuracy if result else last.top1 if last else None,
         device_seconds=result.device_seconds if result else sum(one.seconds for one in epochs),
         reason=record.failure if record else "",
-        seconds_left=_seconds_left(folder.attempt(attempts[-1])) if state == "running" else None,
+        seconds_left=_seconds_left(newest) if state == "running" and newest is not None else None,
     )
 
 

@@ -46,10 +46,10 @@ class Preprocessing:
             raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
         if min(self.std) <= 0:
             raise ConfigError(f"std {list(self.std)} is not allowed", hint="above 0")
-        if self.value_range[0] >= self.value_range[1]:
-            raise ConfigError(
-                f"value_range {list(self.value_range)} is not allowed", hint="what 0 and 255 become, as 0 and 1"
-            )
+        low, high = self.value_range
+        if low >= high:
+            hint = "what 0 and 255 become, as 0 and 1"
+            raise ConfigError(f"value_range [{low:g}, {high:g}] is not allowed", hint=hint)
 
     @property
     def channels(self) -> int:

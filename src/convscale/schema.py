@@ -49,6 +49,8 @@ def check(owner: Any) -> None:
 def to_table(value: Any, *, complete: bool = False, nulls: bool = False) -> Any:
     """A dataclass as nested dicts and lists of strings, numbers and booleans; defaults are left out unless
     `complete`, None unless `nulls`, which JSON has and TOML has not."""
+    if type(value) in (str, int, bool):
+        return value
     if isinstance(value, tuple | list):
         return [to_table(item, complete=complete, nulls=nulls) for item in value]
     if isinstance(value, dict):
@@ -182,11 +184,9 @@ class _Reader:
             if field.name in left or field.name in known:
                 item = left.pop(field.name) if field.name in left else known[field.name]
                 arguments[field.name] = self.read(hints[field.name], item, _at(where, field.name))
-            elif has_default(field):
-                continue
-            elif type(None) in typing.get_args(hints[field.name]):
+            elif type(None) in typing.get_args(hints[field.name]) and not has_default(field):
                 arguments[field.name] = None
-            else:
+            elif not has_default(field):
                 raise ConfigError(f"{_at(where, field.name)}: missing", hint="add it")
         if flat is not None:
             tag = {TAG: value[TAG]} if TAG in value else {}

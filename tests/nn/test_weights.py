@@ -202,7 +202,7 @@ def test_show_explains_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     cs.save_weights(tmp_path / "net.safetensors", cs.build(network, seed=0), header)
     assert run(["show", str(tmp_path / "net.safetensors")]) == 0
     said = capsys.readouterr().out
-    for text in ("32 px, crop 1, bicubic", "cat, dog", "a.pt", "timm", "mit", "a note", "format version 1"):
+    for text in ("32 px, crop 1, bicubic", "cat, dog", "a.pt", "timm", "mit", "a note", "format version 2"):
         assert text in said
     assert "weights" not in json.loads(json.dumps(run_json(capsys, "show", "small-mbconv")))
 

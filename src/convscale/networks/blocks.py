@@ -23,19 +23,20 @@ def require(condition: bool, message: str, *, hint: str = "") -> None:
 
 
 def require_kernel(kernel: int) -> None:
-    require(
-        1 <= kernel <= MAX_KERNEL and kernel % 2 == 1,
-        f"kernel {kernel} is not allowed",
-        hint=f"kernels are odd, from 1 to {MAX_KERNEL}",
-    )
+    if not (1 <= kernel <= MAX_KERNEL and kernel % 2 == 1):
+        raise ConfigError(f"kernel {kernel} is not allowed", hint=f"kernels are odd, from 1 to {MAX_KERNEL}")
 
 
 def require_positive(name: str, value: float, most: float = math.inf) -> None:
-    require(
-        0 < value <= most,
-        f"{name} {value} is not allowed",
-        hint=f"a number above 0 and at most {most}" if most < math.inf else "a number above 0",
-    )
+    if not 0 < value <= most:
+        hint = f"a number above 0 and at most {most}" if most < math.inf else "a number above 0"
+        raise ConfigError(f"{name} {value} is not allowed", hint=hint)
+
+
+def require_whole(name: str, value: int, most: int, *, least: int = 1, hint: str = "") -> None:
+    """Raise ConfigError unless least <= value <= most."""
+    if not least <= value <= most:
+        raise ConfigError(f"{name} {value} is not allowed", hint=hint or f"{least} to {most}")
 
 
 @dataclass(frozen=True, slots=True)

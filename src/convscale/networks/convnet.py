@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from convscale.display import Display, Displayed
-from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive
+from convscale.errors import ConfigError
+from convscale.networks.blocks import Activation, Block, require, require_kernel, require_positive, require_whole
 from convscale.schema import FLATTEN, check, from_table, to_table
 
 Padding = Literal["same", "symmetric"]
@@ -49,7 +50,7 @@ class Row:
 
     def __post_init__(self) -> None:
         check(self)
-        _require_repeats(self.repeats)
+        require_whole("repeats", self.repeats, MAX_BLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +144,10 @@ class ScalingRules:
 
     def __post_init__(self) -> None:
         check(self)
-        require(1 <= self.divisor <= 1024, f"divisor {self.divisor} is not allowed", hint="1 to 1024")
-        require(0 <= self.floor <= 1, f"floor {self.floor} is not allowed", hint="0 to 1")
-        require(
-            1 <= self.resolution_step <= 1024,
-            f"resolution_step {self.resolution_step} is not allowed",
-            hint="1 to 1024 pixels",
-        )
+        require_whole("divisor", self.divisor, 1024)
+        if not 0 <= self.floor <= 1:
+            raise ConfigError(f"floor {self.floor} is not allowed", hint="0 to 1")
+        require_whole("resolution_step", self.resolution_step, 1024, hint="1 to 1024 pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +189,17 @@ class ConvNet(Displayed):
         check(self)
         require(bool(self.name.strip()), "name is empty")
         require(bool(self.stages), "stages: a network needs at least one stage")
-        require(
-            0 < self.num_classes <= MAX_CHANNELS,
-            f"num_classes {self.num_classes} is not allowed",
-            hint=f"1 to {MAX_CHANNELS}",
-        )
-        require(
-            0 < self.input_channels <= 1024,
-            f"input_channels {self.input_channels} is not allowed",
-            hint="1 for grey, 3 for colour, at most 1024",
-        )
+        require_whole("num_classes", self.num_classes, MAX_CHANNELS)
+        require_whole("input_channels", self.input_channels, 1024, hint="1 for grey, 3 for colour, at most 1024")
         require_positive("norm_eps", self.norm_eps, most=1)
-        require(self.num_blocks <= MAX_BLOCKS, f"{self.num_blocks} blocks: at most {MAX_BLOCKS} are allowed")
-        require(
-            self.total_stride <= self.resolution <= MAX_RESOLUTION,
-            f"resolution {self.resolution} is not allowed for a total stride of {self.total_stride}",
-            hint=f"{self.total_stride} to {MAX_RESOLUTION} pixels",
-        )
+        blocks, stride = self.num_blocks, self.total_stride
+        if blocks > MAX_BLOCKS:
+            raise ConfigError(f"{blocks} blocks: at most {MAX_BLOCKS} are allowed")
+        if not stride <= self.resolution <= MAX_RESOLUTION:
+            raise ConfigError(
+                f"resolution {self.resolution} is not allowed for a total stride of {stride}",
+                hint=f"{stride} to {MAX_RESOLUTION} pixels",
+            )
 
     @property
     def num_blocks(self) -> int:
@@ -244,12 +236,8 @@ class ConvNet(Displayed):
 
 
 def _require_channels(channels: int) -> None:
-    require(0 < channels <= MAX_CHANNELS, f"channels {channels} is not allowed", hint=f"1 to {MAX_CHANNELS}")
+    require_whole("channels", channels, MAX_CHANNELS)
 
 
 def _require_stride(stride: int) -> None:
-    require(stride in (1, 2), f"stride {stride} is not allowed", hint="allowed: 1, 2")
-
-
-def _require_repeats(repeats: int) -> None:
-    require(0 < repeats <= MAX_BLOCKS, f"repeats {repeats} is not allowed", hint=f"1 to {MAX_BLOCKS}")
+    require_whole("stride", stride, 2, hint="allowed: 1, 2")

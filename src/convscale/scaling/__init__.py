@@ -3,6 +3,7 @@
 from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficients
 from convscale.scaling.laws import (
     LAWS,
+    MAX_MULTIPLIER,
     Scaling,
     ScalingLaw,
     compound,
@@ -12,10 +13,11 @@ from convscale.scaling.laws import (
     shares_law,
 )
 from convscale.scaling.rounding import round_channels, round_repeats, round_resolution, width_edge
-from convscale.scaling.scale import scale
+from convscale.scaling.scale import scale, scale_rows
 
 __all__ = [
     "LAWS",
+    "MAX_MULTIPLIER",
     "PAPER",
     "Coefficients",
     "Scaling",
@@ -29,6 +31,7 @@ __all__ = [
     "round_repeats",
     "round_resolution",
     "scale",
+    "scale_rows",
     "shares_law",
     "width_edge",
 ]

@@ -87,14 +87,14 @@ def _scale_head(head: Head, width: float, rules: ScalingRules) -> Head:
 def _scale_stage(stage: Stage, scaling: Scaling, rules: ScalingRules) -> Stage:
     rows = stage.rows
     if scaling.depth != 1 and not stage.fixed_depth:
-        rows = _scale_rows(rows, round_repeats(stage.repeats * scaling.depth, rules.repeats))
+        rows = scale_rows(rows, round_repeats(stage.repeats * scaling.depth, rules.repeats))
     if scaling.width != 1 and not stage.fixed_width:
         rows = tuple(_scale_groups(row, scaling.width) for row in rows)
     channels = _channels(stage.channels, scaling.width, rules, stage.fixed_width)
     return Stage(channels, stage.stride, rows, stage.fixed_depth, stage.fixed_width)
 
 
-def _scale_rows(rows: tuple[Row, ...], repeats: int) -> tuple[Row, ...]:
+def scale_rows(rows: tuple[Row, ...], repeats: int) -> tuple[Row, ...]:
     """Keep `repeats` blocks, taking from the end, or extend the last row to reach them."""
     kept = []
     for index, row in enumerate(rows):

@@ -1,49 +1,53 @@
-"""The search of the planner: distinct networks near a law, nearest first, each at the largest resolution that fits."""
+"""The distinct networks near a law, each with what it uses of some limits.
+
+The planner asks for those within a small distance of the law, and for wider ones only where none of these spends a
+limit. Which of them can spend one is narrowed down by true costs first: at a phi that is too small even the largest
+network within the distance spends nothing, at one that is too large even the smallest breaks a limit.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from numbers import Real
 
-from convscale.costs import cost
+from convscale.costs.chain import BlockCosts, Chain
+from convscale.costs.latency import LatencyPredictor
 from convscale.errors import BudgetError, ConfigError
-from convscale.networks import MAX_RESOLUTION, ConvNet
-from convscale.planning.budget import LATENCY, SPENT, measured
-from convscale.planning.lattice import (
-    SMALLEST_LOG,
-    Interval,
-    depth_intervals,
-    distance,
-    nearest_phi,
-    resolution_interval,
-    width_intervals,
-)
-from convscale.scaling import Scaling, ScalingLaw, scale
+from convscale.networks import MAX_BLOCKS, ConvNet
+from convscale.planning.budget import LATENCY, SPENT
+from convscale.planning.dimensions import Dimensions, dimensions
+from convscale.planning.lattice import distance, nearest_phi, shortest
+from convscale.planning.pixels import Pixels
+from convscale.scaling import Scaling, ScalingLaw, round_resolution, scale
 
 REACH = math.log(1.1)  # the furthest a plan may lie from its law, in any dimension
-EXPLORED = 24  # choices of repeats and channels looked at for alternatives once a plan is found
+SMALLEST_LOG = -650.0  # so small a multiplier that every dimension of any network is at its smallest
 
-# Costs that may fall from one resolution to the next.
+# Costs that may fall from one resolution to the next: SAME padding that is not symmetric copies its input, which
+# even sides need and odd ones do not.
 UNEVEN = frozenset({"inference_memory_bytes", "training_memory_bytes_per_image", LATENCY})
+UNEVENNESS = 1.2  # times: no uneven cost is expected to fall further as networks grow; memory falls by 9 % at most
+
+Where = tuple[int, int, int]  # the choices of depth, width and resolution
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A distinct network near the law."""
+def network_seconds(predict_latency: Callable[[ConvNet], float], network: ConvNet) -> float:
+    """What a prediction says of a network. Raises BudgetError where that is no duration."""
+    seconds = predict_latency(network)
+    if not isinstance(seconds, Real) or not 0 < seconds < math.inf:
+        raise BudgetError(f"predict_latency gave {seconds!r} for {network.name}", hint="seconds above 0 are needed")
+    return float(seconds)
 
-    network: ConvNet
-    intervals: tuple[Interval, Interval, Interval]
-    off: float
-    strays: bool
+
+@dataclass(slots=True, eq=False)
+class Neighbour:
+    """A distinct network near the law: which choices it is made of, its figures, and the shares of the limits."""
+
+    where: Where
     figures: dict[str, float]
     used: dict[str, float]
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """Nearer to the law is smaller; whatever changes a dimension that the law leaves alone comes last."""
-        return self.strays, self.off
 
     @property
     def fits(self) -> bool:
@@ -53,66 +57,132 @@ class Candidate:
     def spent(self) -> bool:
         return any(share >= SPENT[key] for key, share in self.used.items())
 
+    @property
+    def fullest(self) -> float:
+        return max(self.used.values())
+
 
 @dataclass(slots=True)
-class Search:
-    """A baseline, a law and limits: what is measured of a network, and which networks are looked at.
+class Neighbours:
+    """A baseline, a law and limits: what is known of each network near the law.
 
-    `slopes` are the logs of the law's multipliers at phi 1, of depth, width and resolution.
+    Latency comes from `predictor`, block by block, or from `predict_latency`, network by network.
     """
 
     network: ConvNet
     law: ScalingLaw
     limits: dict[str, float]
-    predict_latency: Callable[[ConvNet], float] | None
-    slopes: tuple[float, float, float] = field(init=False)
+    pixels: Pixels = field(default_factory=Pixels)
+    predictor: LatencyPredictor | None = None
+    predict_latency: Callable[[ConvNet], float] | None = None
+    dimensions: Dimensions = field(init=False)
+    even: bool = field(init=False)
+    _blocks: BlockCosts = field(init=False)
+    _wide: dict[int, ConvNet] = field(init=False, default_factory=dict)
+    _chains: dict[tuple[int, int], Chain] = field(init=False, default_factory=dict)
+    _known: dict[Where, Neighbour] = field(init=False, default_factory=dict)
+    _off: dict[Where, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.slopes = (math.log(self.law.depth), math.log(self.law.width), math.log(self.law.resolution))
+        self.dimensions = dimensions(self.network, self.law, self.pixels)
+        self.even = not UNEVEN.intersection(self.limits)
+        self._blocks = BlockCosts(self.predictor if LATENCY in self.limits else None)
 
-    def figures(self, network: ConvNet) -> dict[str, float]:
-        if LATENCY not in self.limits or self.predict_latency is None:
-            return measured(cost(network), None)
-        seconds = self.predict_latency(network)
-        if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise BudgetError(f"predict_latency gave {seconds!r} for {network.name}", hint="seconds above 0 are needed")
-        return measured(cost(network), float(seconds))
+    def at(self, where: Where) -> Neighbour:
+        """The network of three choices. Raises ConfigError where it would be absurdly large."""
+        found = self._known.get(where)
+        if found is None:
+            found = self._known[where] = self._cost(where)
+        return found
 
-    def used(self, figures: dict[str, float]) -> dict[str, float]:
-        return {key: figures[key] / limit for key, limit in self.limits.items()}
+    def _cost(self, where: Where) -> Neighbour:
+        depth, width, resolution = where
+        chain = self._chains.get((depth, width))
+        if chain is None:
+            chain = self._chains[depth, width] = self._chain(depth, width)
+        counts, seconds = chain.at(self.dimensions[2].what(resolution))
+        figures: dict[str, float] = dict(counts)
+        if LATENCY in self.limits:
+            predict = self.predict_latency
+            figures[LATENCY] = seconds if predict is None else network_seconds(predict, self.build(where))
+        return Neighbour(where, figures, {key: figures[key] / limit for key, limit in self.limits.items()})
 
-    def fits(self, network: ConvNet) -> bool:
-        return max(self.used(self.figures(network)).values()) <= 1
+    def _chain(self, depth: int, width: int) -> Chain:
+        repeats = self.dimensions[0].what(depth)
+        if sum(repeats) > MAX_BLOCKS:
+            raise ConfigError(f"{sum(repeats)} blocks: at most {MAX_BLOCKS} are allowed")
+        if width not in self._wide:
+            self._wide[width] = scale(self.network, Scaling(width=self.dimensions[1].multiplier(width)))
+        return self._blocks.chain(self._wide[width], repeats)
+
+    def scaling(self, where: Where) -> Scaling:
+        """Multipliers that give exactly this network, the nearest there are to what they build."""
+        depth, width = (self.dimensions[i].multiplier(where[i]) for i in range(2))
+        return Scaling(depth, width, self._resolution_multiplier(self.dimensions[2].what(where[2])))
+
+    def _resolution_multiplier(self, side: int) -> float:
+        base, step, least = self.network.resolution, self.network.rules.resolution_step, self.network.total_stride
+        if side == base:
+            return 1.0
+        return shortest(side / base, lambda times: round_resolution(base * times, step, least) == side)
+
+    def build(self, where: Where) -> ConvNet:
+        """The network itself."""
+        return scale(self.network, self.scaling(where))
+
+    def off(self, where: Where) -> float:
+        """Its distance to the law, in logs."""
+        found = self._off.get(where)
+        if found is None:
+            found = self._off[where] = distance(self.dimensions, where)
+        return found
+
+    def phi(self, where: Where) -> float:
+        """The phi at which it is nearest to the law."""
+        return max(nearest_phi(self.dimensions, where), self.smallest_phi)
+
+    # Along the law
+
+    @property
+    def smallest(self) -> Neighbour:
+        """The smallest network of the law."""
+        return self.at((0, 0, 0))
 
     @property
     def smallest_phi(self) -> float:
         """A phi so low that every dimension that the law scales has reached its smallest."""
-        scaled = [slope for slope in self.slopes if slope > 0]
+        scaled = [dimension.slope for dimension in self.dimensions if dimension.slope > 0]
         return max(-math.log(1000) / min(scaled), SMALLEST_LOG / max(scaled))
 
+    def on_law(self, phi: float) -> Where:
+        """The law's own network at phi. Raises ConfigError where that would be absurdly large."""
+        depth, width, resolution = (dimension.index(dimension.slope * phi) for dimension in self.dimensions)
+        return depth, width, resolution
+
+    def fits_on_law(self, phi: float) -> bool | None:
+        """Whether the law's network at phi keeps every limit; None where it would be absurdly large."""
+        try:
+            return self.at(self.on_law(phi)).fits
+        except ConfigError:
+            return None
+
     def largest_phi(self) -> float:
-        """The largest phi whose rounded network keeps every limit; costs never fall as phi grows.
+        """About the largest phi whose network keeps every limit, or at which the law stops growing.
 
         Raises BudgetError where no limit stops the law before its networks are absurdly large.
         """
-
-        def fits(phi: float) -> bool | None:
-            """None where the network would be absurdly large."""
-            try:
-                return self.fits(scale(self.network, self.law(phi)))
-            except ConfigError:
-                return None
-
         low, high = self.smallest_phi, 1.0
-        while verdict := fits(high):
+        while verdict := self.fits_on_law(high):
+            if self._ended(high):
+                return self.phi(self.on_law(high))
             low, high = high, high * 2
-        while high - low > 1e-4:
+        while high - low > 1e-3:
             middle = (low + high) / 2
-            if now := fits(middle):
+            if now := self.fits_on_law(middle):
                 low = middle
             else:
                 high, verdict = middle, now
-        if verdict is None or not self.limits_grow():
+        if verdict is None or not self._limits_grow():
             raise BudgetError(
                 f"no limit of the budget stops the {self.law.name} law: "
                 f"{', '.join(self.limits)} does not bind before the network becomes absurdly large",
@@ -120,160 +190,103 @@ class Search:
             )
         return low
 
-    def limits_grow(self) -> bool:
+    def _ended(self, phi: float) -> bool:
+        """Whether every dimension has reached its largest choice at phi."""
+        return all(d.bounded and not d.has(d.index(d.slope * phi) + 1) for d in self.dimensions)
+
+    def _limits_grow(self) -> bool:
         """Whether any limited cost grows along the law."""
-        low = self.figures(scale(self.network, self.law(self.smallest_phi)))
         for phi in (4.0, 0.0):
             try:
-                high = self.figures(scale(self.network, self.law(phi)))
+                figures = self.at(self.on_law(phi)).figures
             except ConfigError:
                 continue
-            if any(high[key] > low[key] for key in self.limits):
+            if any(figures[key] > self.smallest.figures[key] for key in self.limits):
                 return True
         return False
 
-    def candidates(self, phi: float) -> list[Candidate]:
-        """Networks that keep the limits, nearest to the law first, until one that spends the budget is
-        certain to be the nearest and a few more have been seen."""
-        on_law = self.on_law(phi)
-        found = [on_law] if on_law.fits else []
-        nearest = on_law.rank if on_law.fits and on_law.spent else (True, math.inf)
-        for explored, (rank, pair) in enumerate(self.pairs(phi)):
-            if rank >= nearest and explored >= EXPLORED:
-                break
-            for candidate in self.at_resolutions(pair):
-                if candidate.fits and candidate.off <= REACH:
-                    found.append(candidate)
-                    if candidate.spent:
-                        nearest = min(nearest, candidate.rank)
-        return found or [self.smallest()]
+    # Around the law
 
-    def on_law(self, phi: float) -> Candidate:
-        """The law's own network at phi."""
-        return self.at_logs([slope * phi for slope in self.slopes], 0.0)
+    def within(self, reach: float, phi: float) -> Iterator[tuple[int, int, range]]:
+        """Choices of depth and width near `phi` with the choices of resolution that lie within `reach` of the law."""
+        low, high = self._window(reach, phi)
+        depths, widths = (self._near(i, reach, low, high) for i in range(2))
+        for depth, depth_low, depth_high in depths:
+            for width, width_low, width_high in widths:
+                first, last = max(low, depth_low, width_low), min(high, depth_high, width_high)
+                if first <= last:
+                    yield depth, width, self._sides(reach, first, last)
 
-    def smallest(self) -> Candidate:
-        """The smallest network within reach of the law."""
-        return self.at_logs([slope * self.smallest_phi - REACH for slope in self.slopes], REACH)
+    def _near(self, number: int, reach: float, low: float, high: float) -> list[tuple[int, float, float]]:
+        """Choices of a dimension within `reach` of the law somewhere from `low` to `high`, with the phis where."""
+        dimension = self.dimensions[number]
+        if dimension.single:
+            return [(0, -math.inf, math.inf)]
+        return [(i, *dimension.phis(i, reach)) for i in self._between(number, reach, low, high)]
 
-    def at_logs(self, logs: list[float], off: float) -> Candidate:
-        """The network of one scaling, given as log multipliers."""
-        depth, width, resolution = (Interval(log, log) for log in logs)
-        return self.candidate(scale(self.network, Scaling(*map(math.exp, logs))), (depth, width, resolution), off)
+    def _sides(self, reach: float, low: float, high: float) -> range:
+        return range(1) if self.dimensions[2].single else self._between(2, reach, low, high)
 
-    def candidate(self, network: ConvNet, boxes: tuple[Interval, Interval, Interval], off: float) -> Candidate:
-        strays = self.stray(boxes)
-        figures = self.figures(network)
-        return Candidate(network, boxes, off, strays, figures, self.used(figures))
+    def _between(self, number: int, reach: float, low: float, high: float) -> range:
+        dimension = self.dimensions[number]
+        first = dimension.first_from(dimension.ends_at(low)[0] - reach)
+        return range(first, dimension.last_to(dimension.ends_at(high)[1] + reach) + 1)
 
-    def stray(self, boxes: tuple[Interval, ...]) -> bool:
-        """Whether a dimension that the law leaves alone changes."""
-        return any(s == 0 and not low <= 0 <= high for s, (low, high) in zip(self.slopes, boxes, strict=False))
-
-    def phis(self, phi: float) -> tuple[float, float]:
-        """The phis around `phi` at which a network within reach may spend a limit and keep all: below, even the
-        largest in reach spends none; above, even the smallest breaks one."""
-
-        def used_at(phi: float, reach: float) -> dict[str, float]:
-            return self.at_logs([max(slope * phi + reach, SMALLEST_LOG) for slope in self.slopes], abs(reach)).used
-
-        def too_small(phi: float) -> bool:
-            return all(share < SPENT[key] for key, share in used_at(phi, REACH).items())
-
-        def too_large(phi: float) -> bool:
-            try:
-                return max(used_at(phi, -REACH).values()) > 1
-            except ConfigError:
-                return True
-
+    def _window(self, reach: float, phi: float) -> tuple[float, float]:
+        """The phis around `phi` at which a network within `reach` may spend a limit and keep all of them."""
+        first = max(reach, 0.002) / max(sum(dimension.slope for dimension in self.dimensions), 0.01)
         low = high = phi
-        step = 0.25
-        while low > self.smallest_phi and not too_small(low):
+        step = first
+        while low > self.smallest_phi and not self._too_small(low, reach):
             low, step = low - step, step * 1.5
-        step = 0.25
-        while not too_large(high):
+        step = first
+        while not (self._ended(high) or self._too_large(high, reach)):
             high, step = high + step, step * 1.5
         return max(low, self.smallest_phi), high
 
-    def pairs(self, phi: float) -> list[tuple[tuple[bool, float], tuple[Interval, Interval]]]:
-        """Choices of repeats and channels with their rank, nearest first, resolution left free."""
-        low, high = self.phis(phi)
-        windows = [Interval(max(slope * low - REACH, SMALLEST_LOG), slope * high + REACH) for slope in self.slopes]
-        choices = product(depth_intervals(self.network, windows[0]), width_intervals(self.network, windows[1]))
-        ranked = [(distance(self.slopes[:2], pair), pair) for pair in choices]
-        near = [item for item in ranked if item[0] <= REACH]
-        middle = phi * self.slopes[1]
-        ordered = sorted(near, key=lambda item: (self.stray(item[1]), item[0], abs(item[1][1].middle - middle)))
-        return [((self.stray(pair), off), pair) for off, pair in ordered]
+    def _too_small(self, phi: float, reach: float) -> bool:
+        depth, width, resolution = (
+            0 if d.single else d.last_to(d.ends_at(phi)[1] + reach) for d in self.dimensions
+        )
+        try:
+            used = self.at((depth, width, resolution)).used
+            return all(share * self._slack(key) < SPENT[key] for key, share in used.items())
+        except ConfigError:
+            return False
 
-    def at_resolutions(self, pair: tuple[Interval, Interval]) -> Iterator[Candidate]:
-        """The candidates of one choice of repeats and channels: the largest resolution that fits, smaller
-        ones while the budget stays spent and the law comes nearer, and the one nearest to the law."""
-        depth, width = (math.exp(box.middle) for box in pair)
-        shape = scale(self.network, Scaling(depth, width))
-        step = self.network.rules.resolution_step
-        least, most = self.resolutions(pair)
-        resolution = self.largest_resolution(shape, least, most)
-        if resolution is None:
+    def _too_large(self, phi: float, reach: float) -> bool:
+        depth, width, resolution = (
+            0 if d.single else d.first_from(d.ends_at(phi)[0] - reach) for d in self.dimensions
+        )
+        try:
+            used = self.at((depth, width, resolution)).used
+            return any(share > self._slack(key) for key, share in used.items())
+        except ConfigError:
+            return True
+
+    def _slack(self, key: str) -> float:
+        return UNEVENNESS if key in UNEVEN else 1.0
+
+    def keeping(self, depth: int, width: int, sides: range) -> Iterator[Neighbour]:
+        """The networks of a depth and width that keep every limit, and may be the best of them."""
+        if not self.even:
+            yield from (one for side in sides if (one := self.at((depth, width, side))).fits)
             return
-        if UNEVEN.intersection(self.limits):
-            margin = 8 * step + math.ceil(resolution * 0.04 / step) * step
-            for near in range(min(resolution + margin, most), max(resolution - margin, least) - step, -step):
-                yield self.at_resolution(shape, pair, near)
-        largest = nearest = self.at_resolution(shape, pair, resolution)
+        largest = self.largest(depth, width, sides)
+        if largest is None:
+            return
         yield largest
-        while largest.spent and nearest.network.resolution - step >= least:
-            smaller = self.at_resolution(shape, pair, nearest.network.resolution - step)
-            if not smaller.spent or smaller.off >= nearest.off:
+        for side in range(largest.where[2] - 1, sides.start - 1, -1):
+            one = self.at((depth, width, side))
+            if not one.spent:
                 break
-            nearest = smaller
-            yield nearest
-        ideal = self.ideal_resolution(pair)
-        if least <= ideal < nearest.network.resolution:
-            yield self.at_resolution(shape, pair, ideal)
+            yield one
 
-    def at_resolution(self, shape: ConvNet, pair: tuple[Interval, Interval], resolution: int) -> Candidate:
-        boxes = (*pair, resolution_interval(self.network, resolution))
-        return self.candidate(shape.at_resolution(resolution), boxes, distance(self.slopes, boxes))
-
-    def resolutions(self, pair: tuple[Interval, Interval]) -> tuple[int, int]:
-        """The smallest and largest resolution within reach of the law for this choice, in pixels."""
-        slope = self.slopes[2]
-        scaled = [(s, box) for s, box in zip(self.slopes, pair, strict=False) if s > 0]
-        low, high = -REACH, REACH
-        if slope > 0 and scaled:
-            low += slope * max((box.low - REACH) / s for s, box in scaled)
-            high += slope * min((box.high + REACH) / s for s, box in scaled)
-        elif slope > 0:  # a law of resolution alone: any phi
-            low, high = SMALLEST_LOG, math.log(MAX_RESOLUTION)
-        rules, base = self.network.rules, self.network.resolution
-        step = rules.resolution_step
-        smallest = math.ceil(self.network.total_stride / step) * step
-        least = math.ceil(base * math.exp(low) / step - 0.5) * step  # a size stands for all that rounds to it
-        most = math.floor(min(base * math.exp(high), MAX_RESOLUTION) / step + 0.5) * step
-        least = max(least, smallest)
-        return least, max(least, min(most, MAX_RESOLUTION))
-
-    def ideal_resolution(self, pair: tuple[Interval, Interval]) -> int:
-        """The resolution that the law gives for this choice of repeats and channels."""
-        step, slope = self.network.rules.resolution_step, self.slopes[2]
-        log_multiplier = 0.0
-        if slope > 0 and max(self.slopes[:2]) > 0:
-            log_multiplier = slope * nearest_phi(self.slopes[:2], pair)
-        return round(self.network.resolution * math.exp(log_multiplier) / step) * step
-
-    def largest_resolution(self, shape: ConvNet, least: int, most: int) -> int | None:
-        """The largest resolution from `least` to `most` at which `shape` keeps every limit, None for none.
-
-        Costs grow about as pixels squared: each step aims at the limit by that, inside the bracket. Memory
-        does not quite: sizes that pad unevenly take a little more, so the answer is one of several edges.
-        """
-        step = self.network.rules.resolution_step
-        low, high = least - step, most + step  # low fits or lies outside; high does not fit or lies outside
-        guess = most
-        while high - low > step:
-            used = self.used(self.figures(shape.at_resolution(guess)))
-            low, high = (guess, high) if max(used.values()) <= 1 else (low, guess)
-            aim = guess * math.sqrt(1 / max(used.values()))
-            guess = min(max(math.floor(aim / step) * step, low + step), high - step)
-        return low if low >= least else None
+    def largest(self, depth: int, width: int, sides: range) -> Neighbour | None:
+        """The largest of these resolutions that keeps every limit, None for none. Where costs are uneven a larger one
+        may keep them too."""
+        low, high = sides.start - 1, sides.stop
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.at((depth, width, middle)).fits else (low, middle)
+        return self.at((depth, width, low)) if low >= sides.start else None

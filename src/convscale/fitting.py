@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from convscale.catalog import network as find_network
@@ -70,8 +71,9 @@ class Fit:
             f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
             f"{len(data.test):,} held out ({kept}){unused}",
             f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
-            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
-            f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}",
+            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: {self.plan.baseline.num_blocks} -> "
+            f"{chosen.network.num_blocks} blocks, width x{chosen.scaling.width:.2f}, "
+            f"{self.plan.baseline.resolution} -> {chosen.network.resolution} px",
             f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
             f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
             f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
@@ -102,6 +104,9 @@ def fit(
     label_column: str = "label",
     changes: Sequence[str] = (),
     exclude: str | Path | None = None,
+    resolution: int | None = None,
+    max_resolution: int | None = None,
+    resolution_step: int = 1,
     quiet: bool = False,
 ) -> Fit:
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
@@ -110,6 +115,7 @@ def fit(
     of the recipe, KEY=VALUE; `search` says how many learning rates and weight decays to try (`Recipe.searching`);
     `exclude` lists images to leave out. With `weights`, a run or weights file, its network is trained on from there,
     by recipe finetune unless another is named, at the largest resolution up to its own that keeps the budget.
+    `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in `plan`.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
     starts.
@@ -123,7 +129,10 @@ def fit(
     if search is not None:
         chosen_recipe = chosen_recipe.searching(*search)
     chosen_recipe = chosen_recipe.for_images(len(dataset.train))
-    planned = plan(choice.baseline, budget, law) if weights is None else plan_resolution(choice.baseline, budget)
+    planned = (partial(plan, law=law) if weights is None else plan_resolution)(
+        choice.baseline, budget,
+        resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
+    )  # fmt: skip
     path = Path(output) if output is not None else next_run_path(Path("runs"), Path(dataset.source).stem)
     require_free(path)
     from convscale.training import train  # PyTorch is loaded once everything else is known to be right

@@ -10,6 +10,7 @@ import click
 from convscale.cli.executors import executor, executor_options
 from convscale.cli.shared import (
     DATA_HELP,
+    PIXELS,
     json_option,
     label_column_option,
     load_network,
@@ -42,7 +43,7 @@ def _lengths(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
 @click.option("--cost", type=float, default=2.0, show_default=True, help="Of the candidates, times the baseline's.")
-@click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baseline.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, print_json
+from convscale.cli.shared import PIXELS, json_option, print_json
 
 if TYPE_CHECKING:
     from convscale.dialects import Conversion
@@ -40,7 +40,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--mean", callback=_numbers, metavar="M[,M,M]", help="Of pixel values from 0 to 1.")
 @click.option("--std", callback=_numbers, metavar="S[,S,S]", help="Of pixel values from 0 to 1.")
 @click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Side of the input in pixels.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
 @click.option("--to", type=click.Choice(TO), help="Write another library's file; IN is then Convscale's or any.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",

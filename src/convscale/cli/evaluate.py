@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, workers_option
+from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, square_side, workers_option
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.runs import Run, weights_file
 from convscale.units import printable
@@ -25,7 +25,7 @@ def _several(kind: type[int] | type[float], low: float, high: float) -> Callable
 
     def number(part: str) -> float:
         try:
-            found = kind(part)
+            found = kind(square_side(part) if kind is int else part)
         except ValueError:
             found = kind(0)
         if not low <= found <= high:

@@ -15,6 +15,7 @@ from convscale.cli.shared import (
     load_network,
     print_json,
     recipe_from_options,
+    resolution_options,
     scaling_as_dict,
     search_option,
     seed_option,
@@ -27,6 +28,7 @@ from convscale.planning import Budget
 @click.command()
 @click.argument("data")
 @budget_options
+@resolution_options
 @click.option("--baseline", metavar="NETWORK", help="A name or a file [chosen by the images' size].")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights whose network is trained on.")
 @click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
@@ -41,7 +43,8 @@ from convscale.planning import Budget
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(
-    data: str, baseline: str | None, weights: Path | None, recipe_name: str | None, epochs: int | None,
+    data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
+    weights: Path | None, recipe_name: str | None, epochs: int | None,
     batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
     label_column: str, exclude: Path | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
@@ -61,7 +64,7 @@ def command(
     result = fit(
         data, budget, baseline=network, weights=weights, recipe_name=recipe_name, epochs=epochs, batch=batch,
         search=search, output=output, seed=seed, workers=workers, label_column=label_column, changes=settings,
-        exclude=exclude,
+        exclude=exclude, resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
     )  # fmt: skip
     for note in result.dataset.notes:
         click.echo(f"note: {note}", err=True)

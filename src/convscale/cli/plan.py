@@ -17,10 +17,12 @@ from convscale.cli.shared import (
     pick_law_with_evidence,
     print_json,
     print_table,
+    resolution_options,
     scaling_as_dict,
     write_output,
 )
 from convscale.planning import Budget, Plan, Proposal, format_limit, plan
+from convscale.planning.budget import LATENCY
 from convscale.schema import to_table
 
 
@@ -28,6 +30,7 @@ from convscale.schema import to_table
 @click.argument("network")
 @budget_options
 @law_options
+@resolution_options
 @click.option(
     "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are.",
 )  # fmt: skip
@@ -36,12 +39,16 @@ from convscale.schema import to_table
 @json_option
 def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
-    coefficients: str | None, classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
+    resolution: int | None, max_resolution: int | None, resolution_step: int, coefficients: str | None,
+    classes: int | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK (a name or a file) so that it spends a budget, never exceeds it, and keeps to a law."""
     budget = Budget(**limits)
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    planned = plan(load_network(network, classes), budget, law)
+    planned = plan(
+        load_network(network, classes), budget, law, resolution=resolution, max_resolution=max_resolution,
+        resolution_step=resolution_step,
+    )  # fmt: skip
     write_output(planned.network, output)
     if as_json:
         print_json(_as_dict(planned, evidence))
@@ -49,10 +56,23 @@ def command(
         _print(planned, evidence)
 
 
-def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
+# Limits as the column of shares names them.
+_SHORT = {
+    "macs": "MACs",
+    "activations": "activations",
+    "file_bytes": "file",
+    "inference_memory_bytes": "memory",
+    "training_memory_bytes_fixed": "fixed",
+    "training_memory_bytes_per_image": "an image",
+    LATENCY: "latency",
+}
+
+
+def _proposal_as_dict(planned: Plan, proposal: Proposal) -> dict[str, Any]:
     return {
         "phi": proposal.phi,
         "scaling": scaling_as_dict(proposal.scaling),
+        "blocks": [planned.baseline.num_blocks, proposal.network.num_blocks],
         "network": to_table(proposal.network),
         "cost": proposal.cost.as_dict(),
         "used": proposal.used,
@@ -64,10 +84,10 @@ def _as_dict(planned: Plan, evidence: str) -> dict[str, Any]:
     return {
         "law": planned.law.name,
         "evidence": evidence,
-        **_proposal_as_dict(planned.chosen),
+        **_proposal_as_dict(planned, planned.chosen),
         "binding": list(planned.binding),
-        "naive": _proposal_as_dict(planned.naive) if planned.naive else {},
-        "alternatives": [_proposal_as_dict(proposal) for proposal in planned.alternatives],
+        "naive": _proposal_as_dict(planned, planned.naive) if planned.naive else {},
+        "alternatives": [_proposal_as_dict(planned, proposal) for proposal in planned.alternatives],
     }
 
 
@@ -76,17 +96,16 @@ def _print(planned: Plan, evidence: str) -> None:
 
     limits = planned.budget.limits()
     table = Table("", box=None)
-    for heading in ("phi", "off law", "depth", "width", "px", "params", "MACs", "activations", *limits):
+    for heading in ("phi", "off law", "blocks", "channels", "pixels", "params", "MACs", "used"):
         table.add_column(heading, justify="right")
     rows = [("plan", planned.chosen)]
     rows += [("naive", planned.naive)] if planned.naive else []
     rows += [("or", proposal) for proposal in planned.alternatives]
     for label, row in rows:
         table.add_row(
-            label, f"{row.phi:.2f}", f"{row.off_law:.1%}", f"x{row.scaling.depth:.3f}",
-            f"x{row.scaling.width:.3f}", str(row.network.resolution),
-            *(format_limit(key, getattr(row.cost, key)) for key in ("params", "macs", "activations")),
-            *(f"{share:.1%}" + ("!" if share > 1 else "") for share in row.used.values()),
+            label, f"{row.phi:.2f}", "" if row is planned.naive else f"{row.off_law:.1%}", *_built(planned, row),
+            *(format_limit(key, getattr(row.cost, key)) for key in ("params", "macs")),
+            "\n".join(f"{share:.1%}{'!' if share > 1 else ''} {_SHORT.get(key, key)}" for key, share in row.used.items()),
         )  # fmt: skip
     print(f"{planned.network.name}: {planned.law.name} law, "
           + ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in limits.items()))  # fmt: skip
@@ -94,3 +113,17 @@ def _print(planned: Plan, evidence: str) -> None:
     word = "binding" if planned.spent else "closest"
     print(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit")
     print(evidence)
+
+
+def _built(planned: Plan, row: Proposal) -> tuple[str, str, str]:
+    """What was built of the baseline's blocks, channels and pixels."""
+
+    def change(before: int, after: int) -> str:
+        return str(after) if before == after else f"{before} -> {after}"
+
+    base, network = planned.baseline, row.network
+    return (
+        change(base.num_blocks, network.num_blocks),
+        f"x{row.scaling.width:.3f}",
+        change(base.resolution, network.resolution),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from convscale.machine import speaks
-from convscale.networks import ConvNet
+from convscale.networks import MAX_RESOLUTION, ConvNet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +26,41 @@ if TYPE_CHECKING:
     from convscale.scaling import Scaling, ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def square_side(value: Any, signs: str = "x") -> Any:
+    """The one side of 224x224, any other value as it is. Raises click.BadParameter for a rectangle such as 224x320."""
+    sides = re.fullmatch(rf"\s*(\d+)\s*[{signs}]\s*(\d+)\s*", str(value).lower())
+    if sides and int(sides[1]) != int(sides[2]):
+        raise click.BadParameter(
+            f"{value!r} is a rectangle, and inputs are square; give one side, {sides[1]} or {sides[2]}"
+        )
+    return sides[1] if sides else value
+
+
+class _Pixels(click.IntRange):
+    """The side of a square input in pixels; 224x224 is 224, a rectangle is an error that says so."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(super().convert(square_side(value, "x,"), param, ctx))
+
+
+PIXELS = _Pixels(1, MAX_RESOLUTION)
+
+
+def resolution_options(command: F) -> F:
+    """Add the options that say which resolutions a plan may take."""
+    options = (
+        click.option("--resolution", type=PIXELS, metavar="PX", help="Input side that the network must have."),
+        click.option("--max-resolution", type=PIXELS, metavar="PX", help="Largest input side."),
+        click.option("--resolution-step", type=PIXELS, default=1, metavar="N",
+                     help="Input side in multiples of N pixels [1]."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 DATA_HELP = (
     "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "

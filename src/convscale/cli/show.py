@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table
+from convscale.cli.shared import PIXELS, classes_option, json_option, load_network, print_json, print_table
 from convscale.costs import CostRow, stage_rows
 from convscale.headers import FORMAT_VERSION, WeightsHeader, read_header
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
@@ -20,7 +20,7 @@ SHOWN_CLASSES = 10
 @click.command()
 @click.argument("network")
 @classes_option
-@click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
     """The stages of NETWORK (a name or a file), as table 1 of the paper; of a weights file, what else it carries.

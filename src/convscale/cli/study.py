@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table
+from convscale.cli.shared import DATA_HELP, PIXELS, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from convscale.studies.results import StudyResult
@@ -54,7 +54,7 @@ def _numbers(kind: type) -> Any:
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--baseline", "baselines", multiple=True, help="Instead of the study's; a name or file, several times.")
-@click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baselines.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
 @click.option("--costs", callback=_numbers(float), metavar="C,C,...", help="Times the baseline's MACs.")
 @click.option("--lengths", callback=_numbers(int), metavar="E,E,...", help="Training lengths in epochs, two at least.")
 @click.option("--seeds", type=click.IntRange(2), help="Trainings of each network.")

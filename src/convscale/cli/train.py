@@ -9,6 +9,7 @@ import click
 
 from convscale.cli.shared import (
     DATA_HELP,
+    PIXELS,
     batch_or_auto_option,
     epochs_option,
     json_option,
@@ -25,7 +26,6 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.machine import launched_processes, speaks
-from convscale.preprocessing import MAX_SIZE
 from convscale.recipes import recipe
 from convscale.runs import require_writable
 
@@ -42,7 +42,7 @@ from convscale.runs import require_writable
 @workers_option
 @label_column_option
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
-@click.option("--resolution", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="Input side [the network's].")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @running_options
 @click.option("--dry-run", is_flag=True, help="Measure a few steps and predict time and memory; train nothing.")

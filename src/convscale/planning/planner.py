@@ -62,7 +62,7 @@ class Plan:
     binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
     naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
     the budget and use nearly as much of it, with fewer parameters, MACs or activations, a fuller budget, or a
-    place nearer to the law. baseline_blocks: how many blocks the baseline has.
+    place nearer to the law. baseline: what was scaled.
     """
 
     law: ScalingLaw
@@ -71,7 +71,7 @@ class Plan:
     binding: tuple[str, ...]
     naive: Proposal | None
     alternatives: tuple[Proposal, ...]
-    baseline_blocks: int
+    baseline: ConvNet
 
     @property
     def network(self) -> ConvNet:
@@ -150,7 +150,7 @@ def _choose(neighbours: Neighbours, budget: Budget) -> Plan:
         binding_limits(best.used),
         _naive(neighbours),
         tuple(_proposal(neighbours, one) for one in others),
-        neighbours.network.num_blocks,
+        neighbours.network,
     )
 
 

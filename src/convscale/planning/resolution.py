@@ -64,4 +64,4 @@ def plan_resolution(
     chosen, shares = network.at_resolution(fitting), used(fitting)
     phi = math.log(scaling.resolution) / math.log(scaling_law.resolution)
     proposal = Proposal(phi, scaling, chosen, cost(chosen), shares, 0.0)
-    return Plan(scaling_law, budget, proposal, binding_limits(shares), None, (), network.num_blocks)
+    return Plan(scaling_law, budget, proposal, binding_limits(shares), None, (), network)

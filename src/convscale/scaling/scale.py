@@ -26,7 +26,8 @@ from convscale.scaling.rounding import round_channels, round_group_width, round_
 def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> ConvNet:
     """Scale a baseline's repeats, channels and resolution by the network's own rules.
 
-    A multiplier of exactly 1 leaves its dimension untouched. Raises ConfigError when `network` is itself a
+    A multiplier of exactly 1 leaves its dimension untouched. The name says what was built: blocks, the width's
+    multiplier, pixels. Raises ConfigError when `network` is itself a
     scaled network: rounding twice gives another network than rounding once.
     """
     if not isinstance(network, ConvNet):
@@ -51,12 +52,14 @@ def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> Con
         resolution = round_resolution(
             network.resolution * scaling.resolution, rules.resolution_step, network.total_stride
         )
+    stages = tuple(_scale_stage(stage, scaling, rules) for stage in network.stages)
+    blocks = sum(stage.repeats for stage in stages)
     return replace(
         network,
-        name=name or f"{network.name}-d{scaling.depth:.3g}-w{scaling.width:.3g}-r{resolution}",
+        name=name or f"{network.name}-{blocks}blocks-w{scaling.width:.3g}-{resolution}px",
         resolution=resolution,
         stem=_scale_stem(network.stem, scaling.width, rules),
-        stages=tuple(_scale_stage(stage, scaling, rules) for stage in network.stages),
+        stages=stages,
         head=_scale_head(network.head, scaling.width, rules),
         origin=Origin(network.name, scaling.depth, scaling.width, scaling.resolution),
     )

@@ -208,11 +208,16 @@ def distance(dimensions: Sequence[Dimension], where: Sequence[int]) -> float:
     return round(min(max(off(low)), max(off(high))), 6)
 
 
+def nearest_phis(dimensions: Sequence[Dimension], where: Sequence[int]) -> tuple[float, float, float]:
+    """The distance of a network and the phis, from one to another, at which it is that near to the law."""
+    reach = distance(dimensions, where)
+    spans = [d.phis(index, reach + 1e-6 * (reach > 0)) for d, index in zip(dimensions, where, strict=True)]
+    return reach, max(span[0] for span in spans), min(span[1] for span in spans)
+
+
 def nearest_phi(dimensions: Sequence[Dimension], where: Sequence[int]) -> float:
     """The middle of the phis at which a network is nearest to the law; its nearer end where there is but one."""
-    reach = distance(dimensions, where) + 1e-6
-    spans = [dimension.phis(index, reach) for dimension, index in zip(dimensions, where, strict=True)]
-    low, high = max(span[0] for span in spans), min(span[1] for span in spans)
+    _, low, high = nearest_phis(dimensions, where)
     if math.isfinite(low) and math.isfinite(high):
         return (low + high) / 2
     if math.isfinite(low) or math.isfinite(high):

@@ -8,6 +8,7 @@ network within the distance spends nothing, at one that is too large even the sm
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
@@ -18,17 +19,18 @@ from convscale.errors import BudgetError, ConfigError
 from convscale.networks import MAX_BLOCKS, ConvNet
 from convscale.planning.budget import LATENCY, SPENT
 from convscale.planning.dimensions import Dimensions, dimensions
-from convscale.planning.lattice import distance, nearest_phi, shortest
+from convscale.planning.lattice import distance, nearest_phi, nearest_phis, shortest
 from convscale.planning.pixels import Pixels
 from convscale.scaling import Scaling, ScalingLaw, round_resolution, scale
 
 REACH = math.log(1.1)  # the furthest a plan may lie from its law, in any dimension
+TINY = 1e-3
 SMALLEST_LOG = -650.0  # so small a multiplier that every dimension of any network is at its smallest
 
 # Costs that may fall from one resolution to the next: SAME padding that is not symmetric copies its input, which
 # even sides need and odd ones do not.
 UNEVEN = frozenset({"inference_memory_bytes", "training_memory_bytes_per_image", LATENCY})
-UNEVENNESS = 1.2  # times: no uneven cost is expected to fall further as networks grow; memory falls by 9 % at most
+SAMPLED = 64  # sizes at which it is measured how far an uneven cost falls: two strides of most networks
 
 Where = tuple[int, int, int]  # the choices of depth, width and resolution
 
@@ -82,6 +84,7 @@ class Neighbours:
     _chains: dict[tuple[int, int], Chain] = field(init=False, default_factory=dict)
     _known: dict[Where, Neighbour] = field(init=False, default_factory=dict)
     _off: dict[Where, float] = field(init=False, default_factory=dict)
+    _falls: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dimensions = dimensions(self.network, self.law, self.pixels)
@@ -140,6 +143,20 @@ class Neighbours:
     def phi(self, where: Where) -> float:
         """The phi at which it is nearest to the law."""
         return max(nearest_phi(self.dimensions, where), self.smallest_phi)
+
+    def nearest(self, some: list[Neighbour], reach: float) -> Neighbour:
+        """Of some networks within `reach` the nearest to the law, the fullest of equals. Halving the reach leaves few
+        whose distance must be known."""
+        least = 0.0
+        while len(some) > 4 and reach - least > 1e-6:
+            middle = (least + reach) / 2
+            nearer = [one for one in some if self._is_within(one.where, middle)]
+            some, least, reach = (nearer, least, middle) if nearer else (some, middle, reach)
+        return min(some, key=lambda one: (self.off(one.where), -one.fullest))
+
+    def _is_within(self, where: Where, reach: float) -> bool:
+        spans = [dimension.phis(index, reach) for dimension, index in zip(self.dimensions, where, strict=True)]
+        return max(low for low, _ in spans) <= min(high for _, high in spans)
 
     # Along the law
 
@@ -264,23 +281,56 @@ class Neighbours:
         except ConfigError:
             return True
 
+    def measure_unevenness(self, phi: float) -> None:
+        """See by how much each uneven cost falls from one size to a larger one, in the law's network at phi at the
+        sizes around its own. Others are taken to fall by no more than half as much again."""
+        depth, width, middle = self.on_law(phi)
+        first = max(middle - SAMPLED // 2, 0)
+        sides = [side for side in range(first, first + SAMPLED) if self.dimensions[2].has(side)]
+        sampled = [self.at((depth, width, side)).figures for side in sides]
+        for key in UNEVEN.intersection(self.limits):
+            highest, fall = 0.0, 1.0
+            for figures in sampled:
+                highest = max(highest, figures[key])
+                fall = max(fall, highest / figures[key] if figures[key] else 1.0)
+            self._falls[key] = fall**1.5
+
     def _slack(self, key: str) -> float:
-        return UNEVENNESS if key in UNEVEN else 1.0
+        return self._falls.get(key, 1.0)
 
     def keeping(self, depth: int, width: int, sides: range) -> Iterator[Neighbour]:
         """The networks of a depth and width that keep every limit, and may be the best of them."""
         if not self.even:
-            yield from (one for side in sides if (one := self.at((depth, width, side))).fits)
+            yield from (one for side in self._contending(depth, width, sides) if (one := self.at((depth, width, side))).fits)
             return
         largest = self.largest(depth, width, sides)
-        if largest is None:
-            return
-        yield largest
-        for side in range(largest.where[2] - 1, sides.start - 1, -1):
-            one = self.at((depth, width, side))
-            if not one.spent:
-                break
-            yield one
+        if largest is not None:
+            yield self._nearest_spent(largest, sides) if largest.spent else largest
+
+    def _nearest_spent(self, largest: Neighbour, sides: range) -> Neighbour:
+        """Of the resolutions up to the largest that spend a limit the one nearest to the law, the larger of equals."""
+        depth, width, last = largest.where
+        first = bisect_left(range(sides.start, last), True, key=lambda side: self.at((depth, width, side)).spent)
+        reach, low, high = nearest_phis(self.dimensions[:2], (depth, width))
+        near = self._sides(reach, max(low, self.smallest_phi), min(high, 1 / TINY))
+        return self.at((depth, width, min(max(near.stop - 1, sides.start + first), last)))
+
+    def _contending(self, depth: int, width: int, sides: range) -> range:
+        """Resolutions at which an uneven cost may keep every limit and yet spend one: others are too far off for it."""
+
+        def used(side: int) -> dict[str, float]:
+            return self.at((depth, width, side)).used
+
+        full = used(sides[-1])
+
+        def too_large(side: int) -> bool:
+            return any(share > self._slack(key) for key, share in used(side).items())
+
+        def large_enough(side: int) -> bool:
+            return any(share * self._slack(key) >= min(SPENT[key], full[key]) for key, share in used(side).items())
+
+        first = sides.start + bisect_left(sides, True, key=large_enough)
+        return range(first, sides.start + bisect_left(sides, True, key=too_large))
 
     def largest(self, depth: int, width: int, sides: range) -> Neighbour | None:
         """The largest of these resolutions that keeps every limit, None for none. Where costs are uneven a larger one

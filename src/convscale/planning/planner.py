@@ -133,12 +133,13 @@ def _require_baseline(network: ConvNet) -> None:
 
 def _choose(neighbours: Neighbours, budget: Budget) -> Plan:
     phi = neighbours.largest_phi()
+    neighbours.measure_unevenness(phi)
     found: list[Neighbour] = []
     for reach in REACHES:
         found = [one for around in neighbours.within(reach, phi) for one in neighbours.keeping(*around)]
         spent = [one for one in found if one.spent]
         if spent:
-            best = min(spent, key=lambda one: (neighbours.off(one.where), -one.fullest))
+            best = neighbours.nearest(spent, reach)
             break
     else:
         best = max(found or [neighbours.smallest], key=lambda one: (one.fullest, -neighbours.off(one.where)))

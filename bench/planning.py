@@ -5,7 +5,8 @@
     python bench/planning.py --measure      what plans of 18 budgets build
     ... --json                              the same as one JSON object
 
-Times are those of the processor, of one core, so that waiting for others does not count; a busy machine is slower still.
+Times are those of the processor, of one core, so that waiting for others does not count; a
+busy machine is slower still.
 
 `phi alone` is the largest phi whose rounded network keeps the limit; the formula takes the phi at which unrounded
 growth meets it, and so may break the limit.
@@ -159,7 +160,9 @@ def main() -> None:
     print("|", " | ".join(rows[0]), "|")
     print("|--" * len(rows[0]) + "|")
     for row in rows:
-        print("|", " | ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()), "|")
+        print(
+            "|", " | ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()), "|"
+        )
     for key, value in result.items():
         print(f"{key} {value:.0f}")
 

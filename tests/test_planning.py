@@ -60,8 +60,8 @@ def parts(network: ConvNet) -> list[int]:
 
 
 def built(network: ConvNet, scaled: ConvNet) -> tuple[float, float, float]:
-    """What was built of a baseline without fixed stages, as log ratios: repeats by the MACs of a repeated block, channels
-    by the MACs that have them, pixels."""
+    """What was built of a baseline without fixed stages, as log ratios: repeats by the MACs of a repeated block,
+    channels by the MACs that have them, pixels."""
     macs = repeated_macs(network)
     before, after = (sum(m * s.repeats for m, s in zip(macs, net.stages, strict=True)) for net in (network, scaled))
     weights = [row.macs for row in stage_rows(network)]
@@ -198,7 +198,7 @@ def test_seconds_of_a_block_that_make_no_sense(bad: Any) -> None:
 def distances(network: ConvNet, law: ScalingLaw, phi: float) -> Iterator[tuple[float, ConvNet, int]]:
     """All networks within 10 % of the law around phi, with their distances by definition, on a dense grid of phi:
     (distance, shape, input side)."""
-    phis = np.linspace(phi - 2, phi + 2, 8001)
+    phis = np.linspace(phi - 1.2, phi + 1.2, 3001)
     rules = network.rules
     asked = [np.log(base) * phis for base in multipliers(law)]
 
@@ -207,7 +207,7 @@ def distances(network: ConvNet, law: ScalingLaw, phi: float) -> Iterator[tuple[f
         found: dict[tuple[int, ...], float] = {}
         if multipliers(law)[number] == 1:
             return {kinds[number](1.0): 1.0}
-        for log in np.arange(asked[number][0] - 0.3, asked[number][-1] + 0.3, 2e-4):
+        for log in np.arange(asked[number][0] - 0.3, asked[number][-1] + 0.3, 3e-4):
             found.setdefault(kinds[number](math.exp(log)), math.exp(log))
         return found
 
@@ -285,7 +285,7 @@ def test_nothing_nearer_spends_the_budget(name: str, key: str, limit: float, law
     spent = chosen.used[key] >= SPENT[key]
     nearest = math.log1p(chosen.off_law) if spent else math.inf
     for off, shape, side in distances(network, law, chosen.phi):
-        if off < nearest - 2e-4:
+        if off < nearest - 3e-4:
             share = figure(shape.at_resolution(side)) / limit
             assert not SPENT[key] <= share <= 1, f"{off} from the law: {shape.name} at {side} px"
             assert spent or share > 1 or share <= chosen.used[key] + 1e-9
@@ -333,7 +333,7 @@ def test_a_plan_says_how_deep_it_is(name: str) -> None:
         planned = cs.plan(network, cs.Budget(macs=(1 + 0.1 * step) * cs.cost(network).macs))
         for one in (planned.chosen, *planned.alternatives):
             blocks = one.network.num_blocks / network.num_blocks
-            assert abs(blocks / one.scaling.depth - 1) < (0.25 if one is planned.chosen else 0.26)
+            assert abs(blocks / one.scaling.depth - 1) < 0.26  # one block of 17 fewer needs 0.75
             assert (f"{one.scaling.depth:.3f}" == "1.000") == (blocks == 1)
 
 

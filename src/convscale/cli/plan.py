@@ -105,7 +105,7 @@ def _print(planned: Plan, evidence: str) -> None:
         table.add_row(
             label, f"{row.phi:.2f}", "" if row is planned.naive else f"{row.off_law:.1%}", *_built(planned, row),
             *(format_limit(key, getattr(row.cost, key)) for key in ("params", "macs")),
-            "\n".join(f"{share:.1%}{'!' if share > 1 else ''} {_SHORT.get(key, key)}" for key, share in row.used.items()),
+            "\n".join(f"{share:.1%}{'!' * (share > 1)} {_SHORT.get(key, key)}" for key, share in row.used.items()),
         )  # fmt: skip
     print(f"{planned.network.name}: {planned.law.name} law, "
           + ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in limits.items()))  # fmt: skip

@@ -62,6 +62,7 @@ def resolution_options(command: F) -> F:
         command = option(command)
     return command
 
+
 DATA_HELP = (
     "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "
     "`convscale data sets`."

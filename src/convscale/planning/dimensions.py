@@ -69,9 +69,7 @@ def _block_macs(network: ConvNet) -> list[int]:
     """MACs of the block that depth scaling repeats, of each stage of the baseline."""
     return [
         block_cost(
-            resolve_block(
-                stage.rows[-1].block, stage.channels, stage.channels, 1, blocks[-1].out_size, network.padding
-            )
+            resolve_block(stage.rows[-1].block, stage.channels, stage.channels, 1, blocks[-1].out_size, network.padding)
         ).macs
         for stage, blocks in zip(network.stages, resolve(network).stages, strict=True)
     ]
@@ -112,7 +110,9 @@ def _channels(network: ConvNet) -> list[tuple[int, int]]:
     head = network.head
     rows = stage_rows(network)
     found = [(network.stem.fixed_width, network.stem.channels, rows[0].macs)]
-    found += [(stage.fixed_width, stage.channels, row.macs) for stage, row in zip(network.stages, rows[1:], strict=False)]
+    found += [
+        (stage.fixed_width, stage.channels, row.macs) for stage, row in zip(network.stages, rows[1:], strict=False)
+    ]
     if isinstance(head, ConvPool | ConvPoolHidden):
         found.append((head.fixed_width, head.channels, rows[-1].macs))
     if isinstance(head, ConvPoolHidden):

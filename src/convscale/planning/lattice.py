@@ -233,4 +233,3 @@ def distinct(edges: Sequence[float], top: float) -> list[float]:
         if log <= top and (not found or log - found[-1] > 1e-12):
             found.append(log)
     return found
-

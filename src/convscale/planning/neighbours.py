@@ -262,9 +262,7 @@ class Neighbours:
         return max(low, self.smallest_phi), high
 
     def _too_small(self, phi: float, reach: float) -> bool:
-        depth, width, resolution = (
-            0 if d.single else d.last_to(d.ends_at(phi)[1] + reach) for d in self.dimensions
-        )
+        depth, width, resolution = (0 if d.single else d.last_to(d.ends_at(phi)[1] + reach) for d in self.dimensions)
         try:
             used = self.at((depth, width, resolution)).used
             return all(share * self._slack(key) < SPENT[key] for key, share in used.items())
@@ -272,9 +270,7 @@ class Neighbours:
             return False
 
     def _too_large(self, phi: float, reach: float) -> bool:
-        depth, width, resolution = (
-            0 if d.single else d.first_from(d.ends_at(phi)[0] - reach) for d in self.dimensions
-        )
+        depth, width, resolution = (0 if d.single else d.first_from(d.ends_at(phi)[0] - reach) for d in self.dimensions)
         try:
             used = self.at((depth, width, resolution)).used
             return any(share > self._slack(key) for key, share in used.items())
@@ -301,7 +297,9 @@ class Neighbours:
     def keeping(self, depth: int, width: int, sides: range) -> Iterator[Neighbour]:
         """The networks of a depth and width that keep every limit, and may be the best of them."""
         if not self.even:
-            yield from (one for side in self._contending(depth, width, sides) if (one := self.at((depth, width, side))).fits)
+            yield from (
+                one for side in self._contending(depth, width, sides) if (one := self.at((depth, width, side))).fits
+            )
             return
         largest = self.largest(depth, width, sides)
         if largest is not None:

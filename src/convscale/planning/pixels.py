@@ -61,7 +61,9 @@ class Pixels:
     def require_kept(self, network: ConvNet, law: str) -> None:
         """Raise ConfigError where a law that leaves the resolution alone leaves one that is not allowed."""
         if not self.allows(network.resolution):
-            limit = f"above {self.most}" if self.most and network.resolution > self.most else f"no multiple of {self.step}"
+            limit = (
+                f"above {self.most}" if self.most and network.resolution > self.most else f"no multiple of {self.step}"
+            )
             raise ConfigError(
                 f"the {law} law leaves {network.name} at {network.resolution} pixels, {limit}",
                 hint="give the resolution itself, or take a law that scales it",

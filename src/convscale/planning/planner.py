@@ -156,7 +156,7 @@ def _choose(neighbours: Neighbours, budget: Budget) -> Plan:
 
 
 def _around(neighbours: Neighbours, best: Neighbour, reach: float) -> list[Neighbour]:
-    """The networks of repeats and channels near the best one's, each at its largest resolution that keeps the budget."""
+    """Networks with repeats and channels near the best one's, each at its largest resolution that fits."""
     phi = neighbours.phi(best.where)
     around: list[tuple[int, int, range]] = []
     for wider in (one for one in REACHES if one >= reach):

@@ -49,7 +49,7 @@ def plan_resolution(
     sides = [side for side in range(network.total_stride, network.resolution + 1) if allowed.allows(side)]
     if not sides:
         raise ConfigError(
-            f"{network.name} has no such resolution: its own is {network.resolution} pixels, and its weights fix all else",
+            f"{network.name} has no such resolution: its own is {network.resolution} pixels and its largest",
             hint=f"{network.total_stride} to {network.resolution} pixels",
         )
     fitting = next((side for side in reversed(sides) if max(used(side).values()) <= 1), None)

@@ -25,7 +25,7 @@ from convscale.layers import BlockGraph
 from convscale.networks import ConvNet
 from convscale.planning import plan_resolution
 from convscale.planning.budget import SPENT
-from convscale.planning.neighbours import REACH, Neighbours
+from convscale.planning.neighbours import Neighbours
 from convscale.scaling import LAWS, ScalingLaw, round_channels, round_repeats, round_resolution
 
 B0 = cs.network("efficientnet-b0")
@@ -304,16 +304,18 @@ def test_the_published_networks_lie_on_the_law() -> None:
     law = cs.law("compound")
     for name in ("b1", "b2", "b3", "b4", "b5", "b6", "b7"):
         scaled = cs.network(f"efficientnet-{name}")
-        least = min((off_at(B0, scaled, law, phi / 50), phi / 50) for phi in range(10, 360))
+        least = min((off_at(B0, scaled, law, phi / 50), phi / 50) for phi in range(10, 360, 3))
         assert least[0] < math.log(1.1), (name, least)
         near = Neighbours(B0, law, {"macs": cs.cost(scaled).macs})
-        found = {(depth, width, near.dimensions[2].what(side)) for depth, width, sides in near.within(REACH, least[1])
-                 for side in sides}  # fmt: skip
+        depth, width, side = near.dimensions
         published = cs.published(name)
-        where = (near.dimensions[0].index(math.log(published.depth)),
-                 near.dimensions[1].index(math.log(published.width)) if published.width != 1 else
-                 near.dimensions[1].index(0.0), scaled.resolution)  # fmt: skip
-        assert where in found, name
+        where = (
+            depth.index(math.log(published.depth)),
+            width.index(math.log(published.width)),
+            side.index(math.log(published.resolution)),
+        )
+        assert near.build(where) == scaled
+        assert near.off(where) <= least[0] + 1e-6  # a grid of phi may miss the nearest
 
 
 def test_the_repeats_of_the_baseline_are_near_just_above_0_and_more_are_far_below_it() -> None:
@@ -440,6 +442,18 @@ def test_an_empty_budget_and_a_scaled_network() -> None:
         cs.Budget()
     with pytest.raises(ConfigError, match="already scaled"):
         cs.plan(cs.network("efficientnet-b1"), cs.Budget(macs="1G"))
+
+
+@pytest.mark.parametrize("name", ["small-mbconv", "small-mobilenet-v2", "mobilenet-v2"])
+@pytest.mark.parametrize("key", COST_KEYS)
+def test_a_plan_uses_no_less_than_turning_phi(name: str, key: str) -> None:
+    network, law = cs.network(name), cs.law("compound")
+    alone = [getattr(cs.cost(cs.scale(network, law(step / 10))), key) for step in range(-100, 60)]
+    for factor in (0.13, 0.2, 0.3, 0.7, 1.5, 2.9):
+        limit = factor * getattr(cs.cost(network), key)
+        full = max((figure for figure in alone if figure <= limit), default=0) / limit
+        used = cs.plan(network, cs.Budget(**{key: limit})).chosen.used[key]
+        assert used >= min(full, SPENT[key]) - 1e-9
 
 
 # Resolutions asked for

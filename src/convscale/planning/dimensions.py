@@ -11,7 +11,7 @@ from convscale.layers import resolve, resolve_block
 from convscale.networks import Bottleneck, ConvNet, ConvPool, ConvPoolHidden, Width
 from convscale.planning.lattice import LARGEST_LOG, Dimension, distinct
 from convscale.planning.pixels import Pixels
-from convscale.scaling import ScalingLaw, round_channels, round_repeats, width_edge
+from convscale.scaling import NOISE, ScalingLaw, round_channels, round_repeats, width_edge
 
 # Edges of round_group_width below its multiples of 8.
 _GROUP_EDGES = (1.5, 2.0, 5.0)
@@ -46,9 +46,8 @@ def _depth(network: ConvNet, slope: float) -> Dimension:
             if on:
                 last = math.ceil(stage.repeats * math.exp(top)) + 1
                 found += [(count + offset) / stage.repeats for count in range(1, last)]
-        if offset == 0:  # rounding up, an edge belongs to the choice below it: exactly 1 is the baseline
-            found = [edge * (1 + 1e-9) for edge in found]
-        return distinct(found, top)
+        # Rounding up, an edge belongs to the choice below it (exactly 1 is the baseline), and else to the one above.
+        return distinct([edge * (1 + NOISE if offset == 0 else 1 - NOISE) for edge in found], top)
 
     def build(log: float) -> tuple[int, ...]:
         times = math.exp(log)
@@ -90,7 +89,7 @@ def _width(network: ConvNet, slope: float) -> Dimension:
         for group in _group_widths(network):
             steps = [*_GROUP_EDGES, *(8 * count + 4 for count in range(1, int(group * largest / 8) + 2))]
             found += [step / group for step in steps]
-        return distinct(found, top)
+        return distinct([edge * (1 - NOISE) for edge in found], top)  # an edge belongs to the choice above it
 
     def build(log: float) -> tuple[int, ...]:
         times = math.exp(log)

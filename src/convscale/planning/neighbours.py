@@ -296,14 +296,13 @@ class Neighbours:
 
     def keeping(self, depth: int, width: int, sides: range) -> Iterator[Neighbour]:
         """The networks of a depth and width that keep every limit, and may be the best of them."""
-        if not self.even:
-            yield from (
-                one for side in self._contending(depth, width, sides) if (one := self.at((depth, width, side))).fits
-            )
-            return
         largest = self.largest(depth, width, sides)
+        if not self.even:
+            for side in self._contending(depth, width, sides):
+                if (one := self.at((depth, width, side))).fits:
+                    yield one
         if largest is not None:
-            yield self._nearest_spent(largest, sides) if largest.spent else largest
+            yield self._nearest_spent(largest, sides) if self.even and largest.spent else largest
 
     def _nearest_spent(self, largest: Neighbour, sides: range) -> Neighbour:
         """Of the resolutions up to the largest that spend a limit the one nearest to the law, the larger of equals."""

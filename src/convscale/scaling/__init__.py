@@ -12,12 +12,13 @@ from convscale.scaling.laws import (
     published,
     shares_law,
 )
-from convscale.scaling.rounding import round_channels, round_repeats, round_resolution, width_edge
+from convscale.scaling.rounding import NOISE, round_channels, round_repeats, round_resolution, width_edge
 from convscale.scaling.scale import scale, scale_rows
 
 __all__ = [
     "LAWS",
     "MAX_MULTIPLIER",
+    "NOISE",
     "PAPER",
     "Coefficients",
     "Scaling",

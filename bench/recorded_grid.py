@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import convscale as cs
+from convscale.cli.shared import scaling_as_dict
 from convscale.data import fit_to_images
 from convscale.files import read_json, write_json
 from convscale.recipes import recipe
@@ -60,7 +61,7 @@ def main() -> None:
     table = {"baseline": "small-mbconv", "resolution": RESOLUTION, "cost": COST, "share_step": SHARE_STEP,
              "recipe": "small-images", "epochs": options.epochs, "images": options.images,
              "test_images": options.test_images,
-             "trained": [{"shares": one.shares, "scaling": (one.scaling.depth, one.scaling.width, one.scaling.resolution)}
+             "trained": [{"shares": one.shares, "scaling": list(scaling_as_dict(one.scaling).values())}
                          for one in found]}  # fmt: skip
     before = read_json(options.table) if options.table.exists() else table | {"rows": []}
     kept = [row for row in before.pop("rows") if row["seed"] not in options.seeds]

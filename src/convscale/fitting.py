@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,8 +118,9 @@ class Fit(AsDict, Displayed):
             f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
             f"{len(data.test):,} held out ({kept}){unused}",
             f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
-            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
-            f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}",
+            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: {self.plan.baseline.num_blocks} -> "
+            f"{chosen.network.num_blocks} blocks, width x{chosen.scaling.width:.2f}, "
+            f"{self.plan.baseline.resolution} -> {chosen.network.resolution} px",
             f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
             f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
             f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
@@ -149,6 +151,9 @@ def fit(
     workers: int = 0,
     label_column: str = "label",
     exclude: str | Path | None = None,
+    resolution: int | None = None,
+    max_resolution: int | None = None,
+    resolution_step: int = 1,
     quiet: bool = False,
     command: str | None = None,
     recipe_name: str | None = None,
@@ -162,7 +167,7 @@ def fit(
     `changes` are their older names). `search` says how many learning rates and weight decays to try
     (`Recipe.searching`), `exclude` lists images to leave out. With `weights`, a run or weights file, its network is
     trained on from there, by recipe finetune unless another is named, at the largest resolution up to its own that
-    keeps the budget.
+    keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in `plan`.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
     starts.
@@ -177,13 +182,17 @@ def fit(
     if search is not None:
         chosen_recipe = chosen_recipe.searching(*search)
     chosen_recipe = chosen_recipe.for_images(len(dataset.train))
-    planned = plan(choice.baseline, budget, law) if weights is None else plan_resolution(choice.baseline, budget)
+    planned = (partial(plan, law=law) if weights is None else plan_resolution)(
+        choice.baseline, budget,
+        resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
+    )  # fmt: skip
     if command is None:
         command = format_call(
             "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
             recipe=choice.recipe_name if asked is not None else None, epochs=epochs, batch=batch,
             set=(*set, *changes), search=search, output=output, seed=seed or None, workers=workers or None,
-            exclude=exclude,
+            exclude=exclude, resolution=resolution, max_resolution=max_resolution,
+            resolution_step=resolution_step if resolution_step > 1 else None,
         )  # fmt: skip
     with _folder(output, dataset) as path:
         from convscale.training import train  # PyTorch is loaded once everything else is known to be right

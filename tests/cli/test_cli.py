@@ -26,6 +26,7 @@ LIMITS = [
     "--training-memory-per-image", "--training-memory-bytes-per-image",
 ]  # fmt: skip
 EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storage", "-q", "--quiet"]
+SIDES = ["--resolution", "--max-resolution", "--resolution-step"]
 LAW = ["--law", "--alpha", "--beta", "--gamma"]
 OPTIONS = {
     "list": ["--json"],
@@ -35,10 +36,10 @@ OPTIONS = {
         "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
         "--json",
     ],
-    "plan": ["network", *LIMITS, *LAW, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
+    "plan": ["network", *LIMITS, *LAW, *SIDES, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
     "fit": [
-        "data", *LIMITS, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed",
-        "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
+        "data", *LIMITS, *SIDES, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search",
+        "--seed", "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
     ],
     "train": [
         "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed", "--workers",
@@ -199,11 +200,13 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = run_json(capsys, *arguments, "--classes", 10, "-o", tmp_path / "net.toml", "--record", kept)
     assert flat(read_record(kept)) == out
     assert list(out) == [
-        "law", "evidence", "phi", "scaling", "network", "cost", "used", "off_law", "binding", "naive", "alternatives",
+        "law", "evidence", "phi", "scaling", "blocks", "network", "cost", "used", "off_law", "binding", "naive",
+        "alternatives",
     ]  # fmt: skip
     assert set(out["used"]) == {"macs", "params", "inference_memory_bytes"} and max(out["used"].values()) <= 1
     assert set(out["binding"]) <= set(out["used"]) and out["naive"]["phi"] > 0
     net = cs.network(tmp_path / "net.toml")
+    assert out["blocks"] == [16, net.num_blocks]
     assert net.num_classes == 10 and cs.cost(net).as_dict() == out["cost"]
     assert net == cs.scale(cs.network("efficientnet-b0").with_classes(10), cs.Scaling(**out["scaling"]))
     text = run(capsys, *arguments)[1]
@@ -221,6 +224,18 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["cost"], "Missing argument 'NETWORK'", "convscale cost --help"),
         (["cost", "resnet-50", "--resolutoin", "3"], "No such option", "convscale cost --help"),
         (["cost", "resnet-50", "--resolution", "x"], "not a valid integer", "--help"),
+        (["cost", "resnet-50", "--resolution", "224x320"], "inputs are square; give one side, 224 or 320", "--help"),
+        (["show", "resnet-50", "--resolution", "224,320"], "inputs are square", "--help"),
+        (["plan", "resnet-50", "--macs", "1G", "--resolution", "320X180"], "inputs are square", "--help"),
+        (["fit", "digits", "--macs", "1M", "--max-resolution", "8x16"], "inputs are square", "--help"),
+        (["eval", "x", "--data", "y", "--resolution", "8,8x16"], "inputs are square", "--help"),
+        (["train", "resnet-50", "--data", "digits", "-o", "x", "--resolution", "8x16"], "inputs are square", "--help"),
+        (["convert", "x.pth", "-o", "y", "--resolution", "8x16"], "inputs are square", "--help"),
+        (["coefficients", "resnet-50", "--data", "digits", "--resolution", "8x16"], "inputs are square", "--help"),
+        (["study", "run", "demo", "--resolution", "8x16"], "inputs are square", "--help"),
+        (["plan", "resnet-50", "--macs", "1G", "--resolution", "240", "--max-resolution", "224"], "is above", "leave"),
+        (["scale", "efficientnet-b0", "--resolution", "240"], "240 is a multiplier here", "--resolution 1.071"),
+        (["scale", "small-mbconv", "--resolution", "40"], "40 is a multiplier here", "--resolution 1.25"),
         (["cost", "resnet-50", "--resolution", "16"], "resolution 16 is not allowed", "32 to"),
         (["cost", "resnet-50", "--classes", "0"], "num_classes 0", "1 to"),
         (["cost", "none.toml"], "none.toml: cannot be read", ""),

@@ -60,8 +60,9 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
 
 def test_the_readmes_demo_is_the_plan_of_the_demo() -> None:
     text = (ROOT / "README.md").read_text()
-    chosen = cs.plan(choose(cs.open_dataset("digits")).baseline, cs.Budget(macs="5M")).chosen
-    assert f"phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}" in text
+    planned = cs.plan(choose(cs.open_dataset("digits")).baseline, cs.Budget(macs="5M"))
+    chosen = planned.chosen
+    assert f"phi {chosen.phi:.2f}: {planned.baseline.num_blocks} -> {chosen.network.num_blocks} blocks" in text
     assert f"{chosen.network.resolution} px, repeats" in text and f"{chosen.used['macs']:.1%} of macs 5M" in text
 
 

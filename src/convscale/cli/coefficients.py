@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from convscale.cli.executors import executor, executor_options
-from convscale.cli.parameters import Numbers
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import (
     DATA_HELP,
     json_option,
@@ -64,7 +64,7 @@ def search_options(command: F) -> F:
 @click.argument("baseline")
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
-@click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baseline.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")

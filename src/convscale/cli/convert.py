@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.parameters import Numbers
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import json_option, print_json, print_text
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406", counts=(1, 3))  # one for
 @click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1.")
 @click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1.")
 @click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Side of the input in pixels.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
 @click.option("--to", type=click.Choice(TO), help="Write another library's file; IN is then Convscale's or any.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from convscale.cli.parameters import PIXELS
 from convscale.cli.shared import classes_option, json_option, load_network, print_cost, print_json
 from convscale.costs import cost
 
@@ -11,7 +12,7 @@ from convscale.costs import cost
 @click.command()
 @click.argument("network")
 @classes_option
-@click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
     """Parameters, MACs, activations, file size and memory of NETWORK (a name, a TOML file, a run or a weights file)."""

@@ -16,6 +16,7 @@ from convscale.cli.shared import (
     print_json,
     print_text,
     recipe_from_options,
+    resolution_options,
     search_option,
     seed_option,
     set_option,
@@ -29,6 +30,7 @@ from convscale.progress import tell
 @click.command()
 @click.argument("data")
 @budget_options
+@resolution_options
 @click.option(
     "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [chosen by the images' size]."
 )
@@ -45,7 +47,8 @@ from convscale.progress import tell
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(
-    data: str, baseline: str | None, weights: Path | None, recipe_name: str | None, epochs: int | None,
+    data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
+    weights: Path | None, recipe_name: str | None, epochs: int | None,
     batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
     label_column: str, exclude: Path | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
@@ -65,7 +68,8 @@ def command(
     result = fit(
         data, budget, baseline=network, weights=weights, recipe=recipe_name, epochs=epochs, batch=batch,
         set=settings, search=search, output=output, seed=seed, workers=workers, label_column=label_column,
-        exclude=exclude, command=typed_command(),
+        exclude=exclude, resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
+        command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:
         tell(note)

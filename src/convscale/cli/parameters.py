@@ -1,17 +1,21 @@
-"""Options whose values are lists."""
+"""Options whose values are lists of numbers, or the side of a square in pixels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from typing import Any
 
 import click
 
+from convscale.networks import MAX_RESOLUTION
+
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
     """One number or several, comma separated; a tuple.
 
-    between: the least and the greatest that is allowed. counts: how many may be given. ranges: "0..7" counts by one.
+    between: the least and the greatest that is allowed. counts: how many may be given. ranges: "0..7" counts by one. sides: they
+    are those of squares, of which 224x224 is 224.
     example: what to write, for the errors.
     """
 
@@ -25,8 +29,10 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         between: tuple[float, float] | None = None,
         counts: Container[int] | None = None,
         ranges: bool = False,
+        sides: bool = False,
     ) -> None:
         self.kind, self.example, self.between, self.counts, self.ranges = kind, example, between, counts, ranges
+        self.sides = sides
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """The numbers of a text; a tuple stays as it is. Raises click.BadParameter."""
@@ -34,6 +40,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
             return tuple(value)
         ends = self._ends(value)
         parts = [part.strip() for part in value.split(",")] if ends is None else []
+        parts = [square_side(part) for part in parts] if self.sides else parts
         for part in parts:
             if self._number(part) is None:
                 self.fail(f"{part!r} is not {self._wanted()}; several as {self.example}", param, ctx)
@@ -60,3 +67,25 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
     def _wanted(self) -> str:
         what = "a whole number" if self.kind is int else "a number"
         return what if self.between is None else f"{what} from {self.between[0]} to {self.between[1]}"
+
+
+def square_side(value: Any, signs: str = "x") -> Any:
+    """The one side of 224x224, any other value as it is. Raises click.BadParameter for a rectangle such as 224x320."""
+    sides = re.fullmatch(rf"\s*(\d+)\s*[{signs}]\s*(\d+)\s*", str(value).lower())
+    if sides and int(sides[1]) != int(sides[2]):
+        raise click.BadParameter(
+            f"{value!r} is a rectangle, and inputs are square; give one side, {sides[1]} or {sides[2]}"
+        )
+    return sides[1] if sides else value
+
+
+class _Pixels(click.IntRange):
+    """The side of a square input in pixels; 224x224 is 224, a rectangle is an error that says so."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(super().convert(square_side(value, "x,"), param, ctx))
+
+
+PIXELS = _Pixels(1, MAX_RESOLUTION)

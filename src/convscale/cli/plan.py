@@ -18,6 +18,7 @@ from convscale.cli.shared import (
     print_json,
     print_table,
     print_text,
+    resolution_options,
     write_output,
 )
 from convscale.planning import Budget, Plan, format_limit, plan
@@ -29,6 +30,7 @@ from convscale.report.networks import plan_table
 @click.argument("network")
 @budget_options
 @law_options
+@resolution_options
 @click.option(
     "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are.",
 )  # fmt: skip
@@ -38,8 +40,8 @@ from convscale.report.networks import plan_table
 @json_option
 def command(
     network: str, law_name: str | None, alpha: float | None, beta: float | None, gamma: float | None,
-    coefficients: str | None, classes: int | None, output: Path | None, record: Path | None, as_json: bool,
-    **limits: str | None,
+    resolution: int | None, max_resolution: int | None, resolution_step: int, coefficients: str | None,
+    classes: int | None, output: Path | None, record: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Scale NETWORK so that it spends a budget, never exceeds it, and keeps to a law.
 
@@ -47,7 +49,11 @@ def command(
     """
     budget = Budget(**limits)
     law, evidence = pick_law_with_evidence(law_name, alpha, beta, gamma, coefficients)
-    planned = replace(plan(load_network(network, classes), budget, law), evidence=evidence)
+    planned = plan(
+        load_network(network, classes), budget, law, resolution=resolution, max_resolution=max_resolution,
+        resolution_step=resolution_step,
+    )  # fmt: skip
+    planned = replace(planned, evidence=evidence)
     write_output(planned.network, output)
     if record is not None:
         write_record(record, planned)

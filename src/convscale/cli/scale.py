@@ -19,8 +19,10 @@ from convscale.cli.shared import (
     write_output,
 )
 from convscale.costs import cost
+from convscale.errors import ConfigError
+from convscale.networks import MAX_RESOLUTION, ConvNet
 from convscale.records import ScaledNetwork
-from convscale.scaling import Scaling, published, scale
+from convscale.scaling import Scaling, published, round_resolution, scale
 
 
 @click.command()
@@ -50,6 +52,8 @@ def command(
     if phi is None and (law_name, alpha, beta, gamma) != (None, None, None, None):
         raise click.UsageError("--law, --alpha, --beta, --gamma go with --phi")
     base = load_network(network, classes)
+    if resolution is not None:
+        _require_multiplier(base, resolution)
     label = "multipliers"
     if phi is not None:
         law = pick_law(law_name, alpha, beta, gamma)
@@ -68,3 +72,16 @@ def command(
     print_text(f"{base.name} by {label}: depth x{scaling.depth:.3g}, width x{scaling.width:.3g}, "
                f"resolution x{scaling.resolution:.3g}; true MACs x{growth:.2f}")  # fmt: skip
     print_cost(item)
+
+
+def _require_multiplier(base: ConvNet, times: float) -> None:
+    """Raise ConfigError for what can only be meant as pixels: a side that the network takes, of 16 or more. The largest
+    published multiplier is 3.6."""
+    if not max(16, base.total_stride) <= times <= MAX_RESOLUTION:
+        return
+    side = round_resolution(times, base.rules.resolution_step, base.total_stride)
+    raise ConfigError(
+        f"--resolution {times:g} is a multiplier here: {times:g} times {base.resolution} pixels are "
+        f"{times * base.resolution:,.0f}",
+        hint=f"{side} pixels are --resolution {side / base.resolution:.4g}; PX of other commands are pixels",
+    )

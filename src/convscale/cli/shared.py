@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from convscale import terminal
+from convscale.cli.parameters import PIXELS
 from convscale.flattening import flat
 from convscale.machine import speaks
 from convscale.networks import ConvNet
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
     from convscale.scaling import ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def resolution_options(command: F) -> F:
+    """Add the options that say which resolutions a plan may take."""
+    options = (
+        click.option("--resolution", type=PIXELS, metavar="PX", help="Input side that the network must have."),
+        click.option("--max-resolution", type=PIXELS, metavar="PX", help="Largest input side."),
+        click.option("--resolution-step", type=PIXELS, default=1, metavar="N",
+                     help="Input side in multiples of N pixels [1]."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
 
 DATA_HELP = (
     "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "

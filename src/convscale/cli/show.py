@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import click
 
+from convscale.cli.parameters import PIXELS
 from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table, print_text
 from convscale.costs import CostRow, stage_rows
 from convscale.files import format_toml
@@ -43,7 +44,7 @@ class ShownNetwork:
 @click.command()
 @click.argument("network")
 @classes_option
-@click.option("--resolution", type=int, metavar="R", help="Input side in pixels.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side.")
 @click.option("--toml", "as_toml", is_flag=True, help="The network's table, as a file to copy and change.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_toml: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options
-from convscale.cli.parameters import Numbers
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, set_option
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def show(study: str) -> None:
     multiple=True,
     help="Instead of the study's, several times: a name, a TOML file, a run or weights.",
 )
-@click.option("--resolution", type=click.IntRange(1), metavar="PX", help="Input side of the baselines.")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
 @click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="Times the baseline's MACs.")
 @click.option(
     "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, two at least."

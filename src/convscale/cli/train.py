@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import click
 
+from convscale.cli.parameters import PIXELS
 from convscale.cli.shared import (
     DATA_HELP,
     batch_or_auto_option,
@@ -27,7 +28,6 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.machine import launched_processes, speaks
-from convscale.preprocessing import MAX_SIZE
 from convscale.progress import tell
 from convscale.recipes import recipe
 from convscale.runs import Decision, Story, require_writable
@@ -45,7 +45,7 @@ from convscale.runs import Decision, Story, require_writable
 @workers_option
 @label_column_option
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
-@click.option("--resolution", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="Input side [the network's].")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @running_options
 @click.option("--dry-run", is_flag=True, help="Measure a few steps and predict time and memory; train nothing.")

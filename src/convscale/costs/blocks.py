@@ -46,7 +46,8 @@ class BlockCost(NamedTuple):
 
     `peak` counts the live tensors of the busiest moment, the block's input included; `kept` what training
     keeps per image inside the block; `keeps_input` and `keeps_output` say whether it keeps those too (a
-    neighbour may keep the same tensor). `tensors` counts the named parameters and buffers.
+    neighbour may keep the same tensor). `tensors` counts the named parameters and buffers, `out_values` the values
+    of the output.
     """
 
     params: int
@@ -58,6 +59,7 @@ class BlockCost(NamedTuple):
     kept: int
     keeps_input: bool
     keeps_output: bool
+    out_values: int
 
 
 _KEEPS_ITS_INPUTS = (ConvLayer, LinearLayer, MaxPoolLayer, MultiplyLayer)
@@ -101,7 +103,9 @@ def block_cost(block: BlockGraph) -> BlockCost:
     kept, whole = _kept_for_training(block, outs, copies)
     last = len(outs) - 1
     inside = sum(kept) + sum(outs[index] for index in whole if index not in (BLOCK_INPUT, last))
-    return BlockCost(params, buffers, macs, activations, tensors, peak, inside, BLOCK_INPUT in whole, last in whole)
+    return BlockCost(
+        params, buffers, macs, activations, tensors, peak, inside, BLOCK_INPUT in whole, last in whole, outs[last]
+    )
 
 
 def layer_memory(block: BlockGraph) -> tuple[list[int], list[int], bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convscale.costs.blocks import block_cost, layer_cost, layer_memory
+from convscale.costs.blocks import BlockCost, block_cost, layer_cost, layer_memory
 from convscale.display import Display, Displayed
 from convscale.flattening import AsDict
 from convscale.layers import BLOCK_INPUT, BlockGraph, ConvLayer, LayerGraph, MaxPoolLayer, resolve
@@ -74,43 +75,56 @@ def cost(network: ConvNet) -> Cost:
 def graph_cost(graph: LayerGraph) -> Cost:
     """All costs of a resolved network."""
     network = graph.network
-    image = network.input_channels * network.resolution**2
-    blocks = [graph.stem, *(block for stage in graph.stages for block in stage), graph.head]
+    runs: list[tuple[BlockCost, int]] = []
+    before = None
+    for block in (graph.stem, *(block for stage in graph.stages for block in stage), graph.head):
+        if block is before:  # resolve puts the very same block there
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((block_cost(block), 1))
+        before = block
+    rows = sum(len(stage.rows) for stage in network.stages)
+    figures = total_costs(runs, network.input_channels * network.resolution**2, rows, network.num_classes)
+    return Cost(network.name, network.resolution, network.num_classes, **figures)
+
+
+def total_costs(runs: Iterable[tuple[BlockCost, int]], image: int, rows: int, num_classes: int) -> dict[str, int]:
+    """The cost keys of a chain of blocks, given as runs of equal blocks with their lengths, the stem first.
+
+    image: the values of the input. rows: those of the network's table.
+    """
     params = buffers = macs = activations = tensors = peak = kept = 0
     between, between_kept = image, False  # the tensor between two blocks: its values, whether it is kept yet
-    before = None
-    for block in blocks:
-        if block is not before:
-            item = block_cost(block)
-            before = block
-        params += item.params
-        buffers += item.buffers
-        macs += item.macs
-        activations += item.activations
-        tensors += item.tensors
-        peak = max(peak, item.peak + (image if block is not graph.stem else 0))
-        kept += item.kept + (between if between_kept or item.keeps_input else 0)
-        between, between_kept = block.out_channels * block.out_size**2, item.keeps_output
+    beside = 0  # the image, alive beside every block but the stem, whose input it is
+    for block, count in runs:
+        params += block.params * count
+        buffers += block.buffers * count
+        macs += block.macs * count
+        activations += block.activations * count
+        tensors += block.tensors * count
+        peak = max(peak, block.peak + beside)
+        kept += block.kept * count + (between if between_kept or block.keeps_input else 0)
+        between, between_kept = block.out_values, block.keeps_output
+        if count > 1 and (between_kept or block.keeps_input):
+            kept += between * (count - 1)
+        beside = image
     values = params + buffers
     header = (
         HEADER_BYTES_FIXED
         + HEADER_BYTES_PER_TENSOR * tensors
-        + HEADER_BYTES_PER_ROW * sum(len(stage.rows) for stage in network.stages)
-        + HEADER_BYTES_PER_CLASS * network.num_classes
+        + HEADER_BYTES_PER_ROW * rows
+        + HEADER_BYTES_PER_CLASS * num_classes
     )
     fixed = values + params * (1 + OPTIMIZER_SLOTS) + values
-    return Cost(
-        name=network.name,
-        resolution=network.resolution,
-        num_classes=network.num_classes,
-        params=params,
-        macs=macs,
-        activations=activations,
-        file_bytes=BYTES_PER_VALUE * values + header,
-        inference_memory_bytes=BYTES_PER_VALUE * (values + peak),
-        training_memory_bytes_fixed=BYTES_PER_VALUE * fixed,
-        training_memory_bytes_per_image=BYTES_PER_VALUE * kept,
-    )
+    return {
+        "params": params,
+        "macs": macs,
+        "activations": activations,
+        "file_bytes": BYTES_PER_VALUE * values + header,
+        "inference_memory_bytes": BYTES_PER_VALUE * (values + peak),
+        "training_memory_bytes_fixed": BYTES_PER_VALUE * fixed,
+        "training_memory_bytes_per_image": BYTES_PER_VALUE * kept,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from convscale.layers.graph import (
     MaxPoolLayer,
     MultiplyLayer,
 )
-from convscale.layers.resolving import resolve, same_padding
+from convscale.layers.resolving import resolve, resolve_block, resolve_head, resolve_stem, same_padding
 
 __all__ = [
     "BLOCK_INPUT",
@@ -26,5 +26,8 @@ __all__ = [
     "MaxPoolLayer",
     "MultiplyLayer",
     "resolve",
+    "resolve_block",
+    "resolve_head",
+    "resolve_stem",
     "same_padding",
 ]

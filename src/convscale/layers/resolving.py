@@ -40,7 +40,7 @@ from convscale.scaling import round_channels
 def resolve(network: ConvNet) -> LayerGraph:
     """Every layer of `network` at its resolution."""
     padding = network.padding
-    stem = _resolve_stem(network.stem, network.input_channels, network.resolution, padding)
+    stem = resolve_stem(network.stem, network.input_channels, network.resolution, padding)
     block, stages = stem, []
     for stage in network.stages:
         blocks: list[BlockGraph] = []
@@ -50,7 +50,7 @@ def resolve(network: ConvNet) -> LayerGraph:
                 block = resolve_block(row.block, block.out_channels, stage.channels, stride, block.out_size, padding)
                 blocks += [block] * (1 if repeat == 0 else row.repeats - 1)
         stages.append(tuple(blocks))
-    head = _resolve_head(network.head, block.out_channels, block.out_size, network.num_classes)
+    head = resolve_head(network.head, block.out_channels, block.out_size, network.num_classes)
     return LayerGraph(network, stem, tuple(stages), head)
 
 
@@ -205,7 +205,8 @@ def _fused_mbconv(builder: _Builder, block: FusedMBConv, out_channels: int, stri
 
 
 @lru_cache(maxsize=1 << 9)
-def _resolve_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> BlockGraph:
+def resolve_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> BlockGraph:
+    """The layers of a stem on an image of `in_channels` x `size` x `size`."""
     builder = _Builder(in_channels, size, padding)
     builder.conv("conv", stem.channels, stem.kernel, stem.activation, stem.stride)
     if stem.pool:
@@ -214,7 +215,8 @@ def _resolve_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> 
 
 
 @lru_cache(maxsize=1 << 9)
-def _resolve_head(head: Head, in_channels: int, size: int, num_classes: int) -> BlockGraph:
+def resolve_head(head: Head, in_channels: int, size: int, num_classes: int) -> BlockGraph:
+    """The layers of a head on features of `in_channels` x `size` x `size`."""
     builder = _Builder(in_channels, size, "same")
     if not isinstance(head, Pool):
         builder.conv("conv", head.channels, 1, head.activation)

@@ -15,6 +15,7 @@ from convscale.networks.blocks import (
     Width,
 )
 from convscale.networks.convnet import (
+    MAX_BLOCKS,
     MAX_RESOLUTION,
     ConvNet,
     ConvPool,
@@ -31,6 +32,7 @@ from convscale.networks.convnet import (
 from convscale.networks.describe import describe_block, describe_head, describe_stage, describe_stem
 
 __all__ = [
+    "MAX_BLOCKS",
     "MAX_RESOLUTION",
     "Activation",
     "Basic",

@@ -90,7 +90,12 @@ def format_limit(key: str, value: float) -> str:
     return format_count(value) if key in COUNT_KEYS else format_bytes(value)
 
 
-def measured(cost: Cost, latency_seconds: float | None) -> dict[str, float]:
+def costs_of(cost: Cost, latency_seconds: float | None) -> dict[str, float]:
     """Every cost key's figure, and the latency where one is predicted."""
     values: dict[str, float] = {key: getattr(cost, key) for key in COST_KEYS}
     return values if latency_seconds is None else values | {LATENCY: latency_seconds}
+
+
+def binding_limits(used: dict[str, float]) -> tuple[str, ...]:
+    """The limits that shares of them spend, or the fullest where none is spent."""
+    return tuple(key for key in used if used[key] >= SPENT[key]) or (max(used, key=lambda key: used[key]),)

@@ -1,4 +1,4 @@
-"""A family: one baseline scaled by one law at several phi, true costs beside ideal ones (step 2 of the paper)."""
+"""A family: one baseline scaled by one law at several phi, true costs beside 2**phi (step 2 of the paper)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the ne
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FamilyMember(Displayed):
-    """A network of a family. cost_ratio: its MACs over the baseline's; ideal_ratio: what 2**phi says."""
+    """A network of a family. cost_ratio: its MACs over the baseline's; ideal_ratio: 2**phi, to compare with."""
 
     JSON: ClassVar = ("phi", "scaling", "network", "cost", "cost_ratio", "ideal_ratio")
 
@@ -32,7 +32,8 @@ class FamilyMember(Displayed):
 
     @property
     def ideal_ratio(self) -> float:
-        """2**phi: the cost that the law aims at, before rounding."""
+        """2**phi: the round figure by which phi is spoken of. A law's own growth before rounding is macs_growth**phi,
+        1.92**phi for the paper's coefficients."""
         return float(2**self.phi)
 
     def _display(self) -> Display:

@@ -1,35 +1,43 @@
-"""The discrete networks around a law: rounding makes most multipliers equal, so only a few are distinct.
+"""The distinct networks around a law, dimension by dimension: what each multiplier builds, and how far that is
+from the law.
 
-Everything is in logarithms, where an exponential law is a straight line through the origin: the multiplier of
-dimension i at phi is slope_i * phi. Each distinct choice of repeats (or channels, or resolution) is an interval
-of log multipliers that all round to it. The distance of a network to the law is the smallest t such that, for
-some phi, every interval lies within t of its line: a network at distance log(1.1) is within 10 % of the law.
+Rounding makes most multipliers equal: a dimension has a list of choices (of repeats, of channels, of pixels), each
+an interval of multipliers, and each builds something between two of its neighbours. Everything is in logarithms,
+where an exponential law is a straight line through the origin: at phi it asks for slope * phi.
+
+What a choice builds is one number, the log ratio to the baseline: repeats weighted by the MACs of a repeated block of
+their stage, channels by the MACs of their stage, and the pixels of a side. At phi a choice is on the law where it
+lies between what the law asks for and what the rules build from that; elsewhere its distance is the log ratio to the
+nearer of the two. The distance of a network is the largest of its dimensions', at the phi where that is least.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import combinations, pairwise
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from convscale.networks import Bottleneck, ConvNet, ConvPool, ConvPoolHidden, ScalingRules, Width
-from convscale.scaling import group_width_edges, round_channels, width_edge
+from convscale.errors import ConfigError
+from convscale.scaling import MAX_MULTIPLIER
 
-# The log of a multiplier so small that every dimension of any network is at its smallest.
-SMALLEST_LOG = -650.0
+LARGEST_LOG = math.log(MAX_MULTIPLIER)
+
+READABLE = 0.001  # a multiplier this far from 1 does not read 1.000
 
 
-class Interval(NamedTuple):
-    """Log multipliers from `low` to `high` that round to the same network."""
+class LogInterval(NamedTuple):
+    """Log multipliers from `low` to `high` that build the same."""
 
     low: float
     high: float
 
     @property
     def middle(self) -> float:
-        """A log multiplier safely inside."""
-        return (self.low + self.high) / 2
+        """A log multiplier safely inside; below the only edge of an interval without end."""
+        if math.isinf(self.low):
+            return min(self.high, 0.0) - 1 if not math.isinf(self.high) else 0.0
+        return self.low + 1e-3 if math.isinf(self.high) else (self.low + self.high) / 2
 
     def clip(self, value: float) -> float:
         """The log multiplier inside the interval nearest to `value`, clear of its edges."""
@@ -37,93 +45,191 @@ class Interval(NamedTuple):
         return min(max(value, self.low + margin), self.high - margin)
 
 
-def distance(slopes: tuple[float, ...], intervals: tuple[Interval, ...]) -> float:
-    """How far a network is from the law, 0 on it. For each phi-scaled dimension the phis within t form an
-    interval; intervals on a line share a point when every two of them do, which bounds t pair by pair."""
-    least = 0.0
-    scaled = []
-    for slope, (low, high) in zip(slopes, intervals, strict=True):
-        if slope > 0:
-            scaled.append((slope, low, high))
-        else:
-            least = max(least, low, -high)
-    for (slope_a, low_a, high_a), (slope_b, low_b, high_b) in combinations(scaled, 2):
-        apart = max(low_a / slope_a - high_b / slope_b, low_b / slope_b - high_a / slope_a)
-        least = max(least, apart / (1 / slope_a + 1 / slope_b))
-    return least
+class Dimension:
+    """The choices of depth, width or resolution, from the smallest up, numbered from 0.
+
+    slope: the log of the law's multiplier at phi 1. edges: up to a given log multiplier, those at which one choice
+    ends and the next begins. build: what a log multiplier builds. size: its log ratio to the baseline, which never
+    falls. last: the log multiplier up to which there are choices; infinite where the largest serves all above it.
+    """
+
+    def __init__(
+        self,
+        slope: float,
+        edges: Callable[[float], Sequence[float]],
+        build: Callable[[float], Any],
+        size: Callable[[Any], float],
+        last: float = LARGEST_LOG,
+    ) -> None:
+        self.slope, self.last = slope, last
+        self._edges, self._build, self._size = edges, build, size
+        self._top = -math.inf
+        self._ends: Sequence[float] = ()
+        self._what: dict[int, Any] = {}
+        self._built: dict[int, float] = {}
+        self._phis: dict[tuple[int, float], tuple[float, float]] = {}
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it stops growing while the law goes on."""
+        return math.isinf(self.last)
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one choice only, which is then on every law."""
+        self._cover(0.0)
+        return self.bounded and not self._ends
+
+    def _cover(self, log: float) -> None:
+        """Know the edges beyond `log`."""
+        if log >= self._top < LARGEST_LOG:
+            self._top = min(max(log, 0.0) + 1.5, LARGEST_LOG)
+            self._ends = self._edges(self._top)
+
+    def index(self, log: float) -> int:
+        """The choice that a log multiplier builds. Raises ConfigError for absurdly large ones."""
+        if log > self.last:
+            raise ConfigError(f"multiplier {math.exp(min(log, 700)):g} is not allowed", hint="a smaller phi")
+        self._cover(log)
+        return bisect_left(self._ends, log)
+
+    def interval(self, index: int) -> LogInterval:
+        """The log multipliers of a choice; the first has no lower end."""
+        low = self._ends[index - 1] if index else -math.inf
+        return LogInterval(low, self._ends[index] if self.has(index + 1) else self.last)
+
+    def has(self, index: int) -> bool:
+        """Whether there is such a choice."""
+        while index > len(self._ends) and self._top < LARGEST_LOG:
+            self._cover(self._top)
+        return 0 <= index <= len(self._ends)
+
+    def what(self, index: int) -> Any:
+        """What a choice builds: repeats, channels or pixels. Raises ConfigError for what no network has."""
+        if index not in self._what:
+            self._what[index] = self._build(self.interval(index).middle)
+        return self._what[index]
+
+    def built(self, index: int) -> float:
+        """The log ratio of a choice to the baseline."""
+        found = self._built.get(index)
+        if found is None:
+            found = self._built[index] = self._size(self.what(index))
+        return found
+
+    def multiplier(self, index: int) -> float:
+        """Of the multipliers that build a choice the one nearest to what is built, in as few digits as do: exactly 1
+        for the baseline's own, and otherwise one that does not read 1.000 where there is one."""
+        box, built = self.interval(index), self.built(index)
+        if built == 0 and box.low < 0 < box.high:
+            return 1.0
+        log = box.clip(built)
+        if abs(math.exp(log) - 1) < READABLE:
+            log = box.clip(math.log1p(READABLE if box.middle > 0 else -READABLE))
+        return shortest(math.exp(log), lambda one: box.low < math.log(one) < box.high)
+
+    def ends_at(self, phi: float) -> tuple[float, float]:
+        """What the law asks for at phi and what is built from it, the smaller first."""
+        asked = self.slope * phi
+        built = self.built(self.index(min(asked, self.last)))
+        return (asked, built) if asked < built else (built, asked)
+
+    def first_from(self, size: float) -> int:
+        """The first choice that builds `size` or more; the last one where none does."""
+        self._cover(size)
+        while self._top < LARGEST_LOG and (not self._ends or self.built(len(self._ends) - 1) < size):
+            self._cover(self._top)
+        return min(bisect_left(range(len(self._ends) + 1), size, key=self.built), len(self._ends))
+
+    def last_to(self, size: float) -> int:
+        """The last choice that builds `size` or less; the first one where none does."""
+        count = self.first_from(size)
+        while self.has(count) and self.built(count) <= size:
+            count += 1
+        return max(count - 1, 0)
+
+    def phis(self, index: int, reach: float) -> tuple[float, float]:
+        """The phis at which a choice lies within `reach` of the law. They have no gap, since neither what is asked
+        for nor what is built ever falls as phi grows."""
+        if self.single:
+            return -math.inf, math.inf
+        if (index, reach) not in self._phis:
+            built = self.built(index)
+            low = high = index
+            while low > 0 and self.built(low - 1) >= built - reach:
+                low -= 1
+            while self.has(high + 1) and self.built(high + 1) <= built + reach:
+                high += 1
+            self._phis[index, reach] = (
+                min((built - reach), self.interval(low).low) / self.slope,
+                max((built + reach), self.interval(high).high) / self.slope,
+            )
+        return self._phis[index, reach]
 
 
-def nearest_phi(slopes: tuple[float, ...], intervals: tuple[Interval, ...]) -> float:
-    """The middle of the phis at which the network is nearest to the law."""
-    reach = distance(slopes, intervals)
-    scaled = [(slope, box) for slope, box in zip(slopes, intervals, strict=True) if slope > 0]
-    low = max((box.low - reach) / slope for slope, box in scaled)
-    high = min((box.high + reach) / slope for slope, box in scaled)
-    return (low + high) / 2
+def shortest(multiplier: float, builds_the_same: Callable[[float], bool]) -> float:
+    """A multiplier in the fewest digits, from three after the point, that build the same."""
+    for digits in range(3, 10):
+        short = round(multiplier, digits)
+        if short not in (0, 1) and builds_the_same(short):
+            return short
+    return multiplier
 
 
-def depth_intervals(network: ConvNet, window: Interval) -> list[Interval]:
-    """The distinct choices of repeats for log depth multipliers within `window`."""
-    offset = 0.0 if network.rules.repeats == "ceil" else 0.5
-    edges = []
-    for stage in network.stages:
-        if not stage.fixed_depth:
-            last = math.ceil(stage.repeats * math.exp(window.high)) + 1
-            edges += [(count + offset) / stage.repeats for count in range(1, last)]
-    if offset == 0:  # rounding up, an edge belongs to the interval below it: exactly 1 is the baseline
-        edges = [edge * (1 + 1e-9) for edge in edges]
-    return _intervals(edges, window)
+def distance(dimensions: Sequence[Dimension], where: Sequence[int]) -> float:
+    """How far a network, one choice a dimension, is from the law: the log ratio in the worst dimension, to a
+    millionth.
+
+    At phi some dimensions fall short of the law and others exceed it. As phi grows the one grows and the other
+    shrinks, so the least of the larger of the two is found by bisection.
+    """
+    spans = [dimension.phis(index, 0.0) for dimension, index in zip(dimensions, where, strict=True)]
+    if max(low for low, _ in spans) <= min(high for _, high in spans):
+        return 0.0
+    points = [
+        (dimension, dimension.built(index))
+        for dimension, index in zip(dimensions, where, strict=True)
+        if not dimension.single
+    ]
+
+    def off(phi: float) -> tuple[float, float]:
+        over = under = 0.0
+        for dimension, built in points:
+            low, high = dimension.ends_at(phi)
+            over, under = max(over, built - high), max(under, low - built)
+        return over, under
+
+    phis = [built / dimension.slope for dimension, built in points]
+    low, high = min(phis, default=0.0), max(phis, default=0.0)
+    while high - low > 1e-8 * max(1.0, abs(low), abs(high)):
+        middle = (low + high) / 2
+        over, under = off(middle)
+        low, high = (middle, high) if over > under else (low, middle)
+    return round(min(max(off(low)), max(off(high))), 6)
 
 
-def width_intervals(network: ConvNet, window: Interval) -> list[Interval]:
-    """The distinct choices of channels for log width multipliers within `window`."""
-    rules = network.rules
-    largest = math.exp(window.high)
-    edges: list[float] = []
-    for channels, least in _scaled_channels(network):
-        edges += _channel_edges(channels, least, rules, largest)
-    for group in _group_widths(network):
-        edges += [edge / group for edge in group_width_edges(group * largest + 1)]
-    return _intervals(edges, window)
+def nearest_phis(dimensions: Sequence[Dimension], where: Sequence[int]) -> tuple[float, float, float]:
+    """The distance of a network and the phis, from one to another, at which it is that near to the law."""
+    reach = distance(dimensions, where)
+    spans = [d.phis(index, reach + 1e-6 * (reach > 0)) for d, index in zip(dimensions, where, strict=True)]
+    return reach, max(span[0] for span in spans), min(span[1] for span in spans)
 
 
-def resolution_interval(network: ConvNet, resolution: int) -> Interval:
-    """The log multipliers that round to `resolution` pixels; everything below rounds to the smallest."""
-    step = network.rules.resolution_step
-    smallest = resolution - step < network.total_stride
-    low = SMALLEST_LOG if smallest else math.log((resolution - step / 2) / network.resolution)
-    return Interval(low, math.log((resolution + step / 2) / network.resolution))
+def nearest_phi(dimensions: Sequence[Dimension], where: Sequence[int]) -> float:
+    """The middle of the phis at which a network is nearest to the law; its nearer end where there is but one."""
+    _, low, high = nearest_phis(dimensions, where)
+    if math.isfinite(low) and math.isfinite(high):
+        return (low + high) / 2
+    if math.isfinite(low) or math.isfinite(high):
+        return low if math.isfinite(low) else high
+    phis = [d.built(index) / d.slope for d, index in zip(dimensions, where, strict=True) if d.slope > 0]
+    return phis[-1] if phis else 0.0
 
 
-def _channel_edges(channels: int, least: float, rules: ScalingRules, largest: float) -> list[float]:
-    """The multipliers from `least` to `largest` at which these channels change; they stay as they are up to `least`."""
-    last = int(channels * largest / rules.divisor) + 2
-    edges = [width_edge(count * rules.divisor, rules) / channels for count in range(1, last)]
-    if least and round_channels(channels, rules.divisor, rules.floor) != channels:
-        edges.append(least)
-    return [edge for edge in edges if edge >= least]
-
-
-def _scaled_channels(network: ConvNet) -> set[tuple[int, float]]:
-    """The channels of each part that scales in width, and the multiplier below which they stay as they are."""
-    parts = [(network.stem.fixed_width, network.stem.channels, 0.0)]
-    parts += [(stage.fixed_width, stage.channels, 0.0) for stage in network.stages]
-    head = network.head
-    if isinstance(head, ConvPool):
-        parts.append((head.fixed_width, head.channels, 0.0 if head.shrinks else 1.0))
-    if isinstance(head, ConvPoolHidden):
-        parts.append((head.fixed_width, head.channels, 0.0))
-        parts.append((head.fixed_width or head.fixed_hidden, head.hidden, 0.0))
-    return {(channels, least) for fixed, channels, least in parts if not fixed}
-
-
-def _group_widths(network: ConvNet) -> set[int]:
-    blocks = (row.block for stage in network.stages if not stage.fixed_width for row in stage.rows)
-    groups = (block.groups for block in blocks if isinstance(block, Bottleneck))
-    return {group.channels for group in groups if isinstance(group, Width)}
-
-
-def _intervals(edges: Iterable[float], window: Interval) -> list[Interval]:
-    inside = {edge for edge in map(math.log, edges) if window.low < edge < window.high}
-    bounds = [window.low, *sorted(inside), window.high]
-    return [Interval(low, high) for low, high in pairwise(bounds) if high - low > 1e-12]
+def distinct(edges: Sequence[float], top: float) -> list[float]:
+    """Logs of multipliers as edges of choices: sorted, up to `top`, those that are one within rounding noise once."""
+    found: list[float] = []
+    for log in sorted({math.log(edge) for edge in edges}):
+        if log <= top and (not found or log - found[-1] > 1e-12):
+            found.append(log)
+    return found

@@ -1,9 +1,8 @@
 """plan: the network of a scaling law that spends a budget best, on true rounded costs.
 
 Turning phi alone misses a budget: repeats, channels and pixels come in whole steps (phi = 1 from EfficientNet-B0
-costs 2.57x, not 1.92x). So the planner looks at the distinct networks near the law, nearest first: for each
-choice of repeats and channels it finds the largest resolution that keeps every limit, and takes the first
-network that spends a limit. None further than 10 % from the law in any dimension is considered.
+costs 2.57x, not 1.92x). So the planner looks at the distinct networks near the law, in ever wider reach of it, until
+one spends a limit without breaking any. None further than 10 % from the law in any dimension is considered.
 """
 
 from __future__ import annotations
@@ -14,16 +13,19 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from convscale.costs import Cost, cost
+from convscale.costs.latency import LatencyPredictor
 from convscale.display import Display, Displayed
 from convscale.errors import BudgetError, ConfigError
 from convscale.flattening import TABLE, AsDict
 from convscale.networks import ConvNet
-from convscale.planning.budget import LATENCY, SPENT, Budget, format_limit
-from convscale.planning.lattice import nearest_phi
-from convscale.planning.search import Candidate, Search
+from convscale.planning.budget import LATENCY, SPENT, Budget, binding_limits, format_limit
+from convscale.planning.neighbours import REACH, Neighbour, Neighbours
+from convscale.planning.pixels import Pixels
 from convscale.scaling import Scaling, ScalingLaw, compound_law, scale
 from convscale.units import format_count
 
+REACHES = (*(math.log1p(percent / 100) for percent in (0, 0.5, 1, 2, 3, 4.5, 6, 8)), REACH)
+EXPLORED = 24  # choices of repeats and channels looked at for alternatives
 MAX_ALTERNATIVES = 5
 NEARLY = 0.95  # the least that an alternative uses, of what the plan uses
 
@@ -42,14 +44,20 @@ GROWTH = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Proposal(Displayed):
-    """A network with its place on the law, its costs, and the share of each limit that it uses."""
+    """A network with its place near the law, its costs, and the share of each limit that it uses.
+
+    phi: where on the law it is nearest to it. scaling: multipliers that build exactly this network, of those the
+    nearest to what they build; exactly 1 in a dimension that is built as the baseline's. blocks: before and after.
+    off_law: the largest relative deviation from the law of what is built in a dimension: 0.05 is 5 %.
+    """
 
     phi: float
     scaling: Scaling
+    blocks: tuple[int, int]
     network: ConvNet = field(metadata=TABLE)
     cost: Cost
     used: dict[str, float]
-    off_law: float  # the largest relative deviation of a dimension from the law at phi: 0.05 is 5 %
+    off_law: float
 
     def _display(self) -> Display:
         """Its place on the law and its share of each limit."""
@@ -63,7 +71,8 @@ class Plan(AsDict, Displayed):
     binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
     naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
     the budget and use nearly as much of it, with fewer parameters, MACs or activations, a fuller budget, or a
-    place nearer to the law. evidence: a sentence about where the law comes from, empty where nothing is known.
+    place nearer to the law. baseline: what was scaled. evidence: a sentence about where the law comes from, empty where
+    nothing is known.
     """
 
     JSON: ClassVar = ("law=law.name", "evidence", "**chosen", "binding", "naive", "alternatives")
@@ -74,6 +83,7 @@ class Plan(AsDict, Displayed):
     binding: tuple[str, ...]
     naive: Proposal | None = field(metadata={"none": {}})
     alternatives: tuple[Proposal, ...]
+    baseline: ConvNet
     evidence: str = ""
 
     @property
@@ -98,16 +108,21 @@ class Plan(AsDict, Displayed):
         )  # fmt: skip
 
 
-_COLUMNS = ("", "phi", "off law", "depth", "width", "px", "params", "MACs", "fullest limit")
+_COLUMNS = ("", "phi", "off law", "blocks", "width", "px", "params", "MACs", "fullest limit")
 
 
 def _row(label: str, one: Proposal) -> tuple[str, ...]:
     fullest = max(one.used, key=lambda key: one.used[key])
     return (
-        label, f"{one.phi:.2f}", f"{one.off_law:.1%}", f"x{one.scaling.depth:.3f}", f"x{one.scaling.width:.3f}",
+        label, f"{one.phi:.2f}", f"{one.off_law:.1%}", change(*one.blocks), f"x{one.scaling.width:.3f}",
         str(one.network.resolution), format_count(one.cost.params), format_count(one.cost.macs),
         f"{one.used[fullest]:.1%} of {fullest}",
     )  # fmt: skip
+
+
+def change(before: int, after: int) -> str:
+    """As "16 -> 23", or the number that stays."""
+    return str(after) if before == after else f"{before} -> {after}"
 
 
 def plan(
@@ -115,95 +130,149 @@ def plan(
     budget: Budget,
     law: ScalingLaw | None = None,
     *,
+    predictor: LatencyPredictor | None = None,
     predict_latency: Callable[[ConvNet], float] | None = None,
+    resolution: int | None = None,
+    max_resolution: int | None = None,
+    resolution_step: int = 1,
 ) -> Plan:
     """Scale `network` up or down by `law` (the paper's compound law) so that it spends `budget`.
 
-    Never over a limit. `predict_latency(network)` gives seconds, for a latency limit. Raises BudgetError where
-    even the smallest network breaks a limit, or where no limit stops the law, and ConfigError where `network`
-    is itself scaled.
+    Never over a limit. For a latency limit `predictor` gives the seconds of each block, or `predict_latency` those of
+    a network. `resolution` is the input side in pixels that the plan must have, whatever the law says; up to
+    `max_resolution` and in multiples of `resolution_step` it follows the law, and depth and width go on alone from the
+    largest.
+
+    Raises BudgetError where even the smallest network breaks a limit, or where no limit stops the law, and ConfigError
+    where `network` is itself scaled and where it has none of the resolutions asked for.
     """
-    if budget.latency_seconds is not None and predict_latency is None:
-        raise BudgetError("a latency limit needs a latency prediction", hint="pass predict_latency")
-    search = Search(network, law or compound_law(), budget.limits(), predict_latency)
-    _require_possible(search)
-    return _choose(search, budget)
+    limits = budget.limits()
+    require_prediction(limits, predictor, predict_latency)
+    pixels = Pixels(resolution, max_resolution, resolution_step)
+    _require_baseline(network)
+    neighbours = Neighbours(network, law or compound_law(), limits, pixels, predictor, predict_latency)
+    _require_possible(neighbours)
+    return _choose(neighbours, budget)
 
 
-def _choose(search: Search, budget: Budget) -> Plan:
-    candidates = search.candidates(search.largest_phi())
-    spent = [candidate for candidate in candidates if candidate.spent]
-    if spent:
-        best = min(spent, key=lambda c: (c.rank, -max(c.used.values())))
+def require_prediction(
+    limits: dict[str, float],
+    predictor: LatencyPredictor | None,
+    predict_latency: Callable[[ConvNet], float] | None,
+) -> None:
+    """Raise BudgetError for a latency limit without a prediction, ConfigError for two predictions."""
+    if predictor is not None and predict_latency is not None:
+        raise ConfigError("predictor and predict_latency both say the latency", hint="leave one of them out")
+    if LATENCY in limits and predictor is None and predict_latency is None:
+        raise BudgetError("a latency limit needs a latency prediction", hint="pass predictor or predict_latency")
+
+
+def _require_baseline(network: ConvNet) -> None:
+    if network.origin is not None:
+        scale(network, Scaling(2))  # says why not
+
+
+def _choose(neighbours: Neighbours, budget: Budget) -> Plan:
+    phi = neighbours.largest_phi()
+    neighbours.measure_unevenness(phi)
+    found: list[Neighbour] = []
+    for reach in REACHES:
+        found = [one for around in neighbours.within(reach, phi) for one in neighbours.keeping(*around)]
+        spent = [one for one in found if one.spent]
+        if spent:
+            best = neighbours.nearest(spent, reach)
+            break
     else:
-        best = max(candidates, key=lambda c: (max(c.used.values()), -c.off))
-    used = best.used
-    binding = tuple(key for key in used if used[key] >= SPENT[key]) or (max(used, key=lambda k: used[k]),)
-    others = _neighbours(candidates, best)
+        best = max(found or [neighbours.smallest], key=lambda one: (one.fullest, -neighbours.off(one.where)))
+    others = _others(neighbours, _around(neighbours, best, reach), best)
     return Plan(
-        search.law,
+        neighbours.law,
         budget,
-        _proposal(search, best),
-        binding,
-        _naive(search),
-        tuple(_proposal(search, candidate) for candidate in others),
+        _proposal(neighbours, best),
+        binding_limits(best.used),
+        _naive(neighbours),
+        tuple(_proposal(neighbours, one) for one in others),
+        neighbours.network,
     )
 
 
-def _require_possible(search: Search) -> None:
+def _around(neighbours: Neighbours, best: Neighbour, reach: float) -> list[Neighbour]:
+    """Networks with repeats and channels near the best one's, each at its largest resolution that fits."""
+    phi = neighbours.phi(best.where)
+    around: list[tuple[int, int, range]] = []
+    for wider in (one for one in REACHES if one >= reach):
+        around = list(neighbours.within(wider, phi))
+        if len(around) >= EXPLORED:
+            break
+    middle = best.where[0], best.where[1]
+    around.sort(key=lambda one: (abs(one[0] - middle[0]) + abs(one[1] - middle[1]), one[:2]))
+    largest = (neighbours.largest(*one) for one in around[:EXPLORED])
+    return [one for one in largest if one is not None]
+
+
+def _require_possible(neighbours: Neighbours) -> None:
     """Raise BudgetError where the smallest network of the law breaks a limit."""
-    figures = search.smallest().figures
-    over = [key for key, limit in search.limits.items() if figures[key] > limit]
+    figures, limits = neighbours.smallest.figures, neighbours.limits
+    over = [
+        f"{key} {limit:,.10g} is below the smallest achievable {figures[key]:,.10g}"
+        for key, limit in limits.items()
+        if figures[key] > limit
+    ]
     if over:
-        told = "; ".join(
-            f"{key} {search.limits[key]:,.10g} is below the smallest achievable {figures[key]:,.10g}" for key in over
-        )
         raise BudgetError(
-            f"no network of {search.network.name} under the {search.law.name} law meets the budget: {told}",
+            f"no network of {neighbours.network.name} under the {neighbours.law.name} law meets the budget: "
+            + "; ".join(over),
             hint="raise the limit, or start from a smaller baseline or another law",
         )
 
 
-def _proposal(search: Search, candidate: Candidate) -> Proposal:
-    """The candidate with a phi and multipliers that give exactly its network."""
-    phi = nearest_phi(search.slopes, candidate.intervals)
-    logs = [
-        0.0 if slope == 0 and box.low <= 0 <= box.high else box.clip(slope * phi)
-        for slope, box in zip(search.slopes, candidate.intervals, strict=True)
-    ]
-    scaling = Scaling(*(math.exp(log) for log in logs))
-    network = scale(search.network, scaling)
-    if network != candidate.network:  # a multiplier of exactly 1 leaves a width that rounding would move
-        scaling = Scaling(*(math.exp(box.middle) for box in candidate.intervals))
-        network = scale(search.network, scaling)
-    return Proposal(phi, scaling, network, cost(network), candidate.used, math.expm1(candidate.off))
+def _proposal(neighbours: Neighbours, one: Neighbour) -> Proposal:
+    network = neighbours.build(one.where)
+    return Proposal(
+        neighbours.phi(one.where),
+        neighbours.scaling(one.where),
+        (neighbours.network.num_blocks, network.num_blocks),
+        network,
+        cost(network),
+        one.used,
+        math.expm1(neighbours.off(one.where)),
+    )
 
 
-def _naive(search: Search) -> Proposal | None:
+def _naive(neighbours: Neighbours) -> Proposal | None:
     """What the formula gives: the phi at which the exact, unrounded growth meets the tightest limit; None
     where that network would be absurdly large."""
-    base = search.figures(search.network)
-    phis = []
-    for key, limit in search.limits.items():
-        growth = sum(power * slope for power, slope in zip(GROWTH[key], search.slopes, strict=True))
-        if growth > 0:
-            phis.append(math.log(limit / base[key]) / growth)
-    phi = max(min(phis, default=0.0), search.smallest_phi)
     try:
-        network = scale(search.network, search.law(phi))
+        slopes = [dimension.slope for dimension in neighbours.dimensions]
+        base = neighbours.at(neighbours.on_law(0.0)).figures
+        phis = []
+        for key, limit in neighbours.limits.items():
+            growth = sum(
+                power * dimension.slope
+                for power, dimension in zip(GROWTH[key], neighbours.dimensions, strict=True)
+                if not dimension.single
+            )
+            if growth > 0:
+                phis.append(math.log(limit / base[key]) / growth)
+        phi = max(min(phis, default=0.0), neighbours.smallest_phi)
+        where = neighbours.on_law(phi)
+        one = neighbours.at(where)
     except ConfigError:
         return None
-    return Proposal(phi, search.law(phi), network, cost(network), search.used(search.figures(network)), 0.0)
+    scaling = Scaling(*(math.exp(slope * phi) for slope in slopes))
+    network = neighbours.build(where)
+    blocks = (neighbours.network.num_blocks, network.num_blocks)
+    return Proposal(phi, scaling, blocks, network, cost(network), one.used, 0.0)
 
 
-def _neighbours(candidates: list[Candidate], best: Candidate) -> list[Candidate]:
+def _others(neighbours: Neighbours, found: list[Neighbour], best: Neighbour) -> list[Neighbour]:
     """The Pareto front of other shapes that use nearly as much of the budget as the best one does."""
-    fullest = max(best.used.values())
-    near = [one for one in candidates if one is not best and max(one.used.values()) > NEARLY * fullest]
+    near = [one for one in found if one.where[:2] != best.where[:2] and one.fullest > NEARLY * best.fullest]
 
-    def key(one: Candidate) -> tuple[float, ...]:
+    def key(one: Neighbour) -> tuple[float, ...]:
         figures = one.figures
-        return (one.off, -max(one.used.values()), figures["params"], figures["macs"], figures["activations"])
+        off = neighbours.off(one.where)
+        return (off, -one.fullest, figures["params"], figures["macs"], figures["activations"])
 
     def beaten(one: tuple[float, ...], by: tuple[float, ...]) -> bool:
         return all(b <= a for a, b in zip(one, by, strict=True))
@@ -214,7 +283,4 @@ def _neighbours(candidates: list[Candidate], best: Candidate) -> list[Candidate]
         for own, one in front.items()
         if not beaten(own, key(best)) and not any(own != by and beaten(own, by) for by in front)
     ]
-    shapes = {best.network.stages: best}  # one of each choice of repeats and channels
-    for one in sorted(others, key=lambda one: one.rank):
-        shapes.setdefault(one.network.stages, one)
-    return list(shapes.values())[1 : 1 + MAX_ALTERNATIVES]
+    return sorted(others, key=lambda one: neighbours.off(one.where))[:MAX_ALTERNATIVES]

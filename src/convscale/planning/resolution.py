@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable
 
 from convscale.costs import cost
-from convscale.errors import BudgetError
+from convscale.costs.chain import BlockCosts
+from convscale.costs.latency import LatencyPredictor
+from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
-from convscale.planning.budget import LATENCY, SPENT, Budget, measured
-from convscale.planning.planner import Plan, Proposal
+from convscale.planning.budget import LATENCY, Budget, binding_limits
+from convscale.planning.neighbours import network_seconds
+from convscale.planning.pixels import Pixels
+from convscale.planning.planner import Plan, Proposal, require_prediction
 from convscale.scaling import Scaling, law
 
 
 def plan_resolution(
-    network: ConvNet, budget: Budget, *, predict_latency: Callable[[ConvNet], float] | None = None
+    network: ConvNet,
+    budget: Budget,
+    *,
+    predictor: LatencyPredictor | None = None,
+    predict_latency: Callable[[ConvNet], float] | None = None,
+    resolution: int | None = None,
+    max_resolution: int | None = None,
+    resolution_step: int = 1,
 ) -> Plan:
     """`network` at the largest resolution that keeps the budget, at most its own; nothing else of it changes.
 
-    Raises BudgetError where a limit is broken even at the smallest, or where a latency limit has no prediction.
+    Every size is looked at, for memory and latency may fall from one to the next. Latency and the resolutions that may
+    be taken are as for `plan`.
+
+    Raises BudgetError where a limit is broken even at the smallest, or where a latency limit has no prediction, and
+    ConfigError where the network has none of the resolutions asked for.
     """
     limits = budget.limits()
-    if LATENCY in limits and predict_latency is None:
-        raise BudgetError("a latency limit needs a latency prediction", hint="pass predict_latency")
+    require_prediction(limits, predictor, predict_latency)
+    allowed = Pixels(resolution, max_resolution, resolution_step)
+    chain = BlockCosts(predictor if LATENCY in limits else None).chain(network)
 
-    def used(resolution: int) -> dict[str, float]:
-        smaller = network.at_resolution(resolution)
-        figures = measured(cost(smaller), predict_latency(smaller) if predict_latency and LATENCY in limits else None)
-        return {key: figures[key] / limit for key, limit in limits.items()}
+    def used(side: int) -> dict[str, float]:
+        figures, seconds = chain.at(side)
+        if LATENCY in limits and predict_latency is not None:
+            seconds = network_seconds(predict_latency, network.at_resolution(side))
+        return {key: (seconds if key == LATENCY else figures[key]) / limit for key, limit in limits.items()}
 
-    sides = range(network.total_stride, network.resolution + 1)
-    count = bisect_left(sides, True, key=lambda side: max(used(side).values()) > 1)
-    if not count:
+    sides = [side for side in range(network.total_stride, network.resolution + 1) if allowed.allows(side)]
+    if not sides:
+        raise ConfigError(
+            f"{network.name} has no such resolution: its own is {network.resolution} pixels and its largest",
+            hint=f"{network.total_stride} to {network.resolution} pixels",
+        )
+    fitting = next((side for side in reversed(sides) if max(used(side).values()) <= 1), None)
+    if fitting is None:
         over = ", ".join(f"{key} {limits[key]:,.10g}" for key, share in used(sides[0]).items() if share > 1)
+        where = f"at {sides[0]} pixels" if len(sides) == 1 else "at any resolution"
         raise BudgetError(
-            f"{network.name} breaks the budget at any resolution: {over} is too little",
+            f"{network.name} breaks the budget {where}: {over} is too little",
             hint="raise the limit, or start from smaller weights",
         )
-    fitting, scaling_law = sides[count - 1], law("resolution")
+    scaling_law, scaling = law("resolution"), Scaling(resolution=fitting / network.resolution)
     chosen, shares = network.at_resolution(fitting), used(fitting)
-    scaling = Scaling(resolution=fitting / network.resolution)
     phi = math.log(scaling.resolution) / math.log(scaling_law.resolution)
-    proposal = Proposal(phi, scaling, chosen, cost(chosen), shares, 0.0)
-    binding = tuple(key for key in shares if shares[key] >= SPENT[key]) or (max(shares, key=lambda key: shares[key]),)
-    return Plan(scaling_law, budget, proposal, binding, None, ())
+    proposal = Proposal(phi, scaling, (network.num_blocks,) * 2, chosen, cost(chosen), shares, 0.0)
+    return Plan(scaling_law, budget, proposal, binding_limits(shares), None, (), network)

@@ -10,6 +10,7 @@ from convscale.catalog import source
 from convscale.costs import Cost, stage_rows
 from convscale.networks import ConvNet, describe_head, describe_stage, describe_stem
 from convscale.planning import Family, FamilyMember, Plan, format_limit
+from convscale.planning.planner import change
 from convscale.records import TrainedFamily
 from convscale.report.tables import Column, Table, interval, text_column
 from convscale.units import format_bytes, format_count
@@ -75,8 +76,8 @@ def plan_table(planned: Plan) -> Table:
     limits = planned.budget.limits()
     words = {key: LIMIT_HEADINGS.get(key, key) for key in (*limits, "params", "macs")}
     columns = [
-        text_column(""), Column("phi", "{:.2f}".format), Column("off law", "{:.1%}".format), Column("depth", _factor),
-        Column("width", _factor), Column("px"),
+        text_column(""), Column("phi", "{:.2f}".format), Column("off law", "{:.1%}".format), Column("blocks"),
+        Column("chan\u00adnels", _factor), Column("pixels"),
         *(Column(words[key], partial(format_limit, key)) for key in ("params", "macs")),
         *(Column(f"{words[key]} of {format_limit(key, limit)}", _share) for key, limit in limits.items()),
     ]  # fmt: skip
@@ -85,8 +86,9 @@ def plan_table(planned: Plan) -> Table:
     labelled += [("or", other) for other in planned.alternatives]
     rows = [
         (
-            label, one.phi, one.off_law, one.scaling.depth, one.scaling.width, one.network.resolution, one.cost.params,
-            one.cost.macs, *one.used.values(),
+            label, one.phi, None if one is planned.naive else one.off_law, change(*one.blocks), one.scaling.width,
+            change(planned.baseline.resolution, one.network.resolution), one.cost.params, one.cost.macs,
+            *one.used.values(),
         )
         for label, one in labelled
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Scaling laws, rounding rules, and `scale`, which applies one to a baseline."""
 
 from convscale.networks.rounding import (
+    NOISE,
     group_width_edges,
     round_channels,
     round_group_width,
@@ -12,6 +13,7 @@ from convscale.scaling.coefficients import PAPER, Coefficients, read_coefficient
 from convscale.scaling.laws import (
     DIMENSIONS,
     LAWS,
+    MAX_MULTIPLIER,
     RELEASED,
     Scaling,
     ScalingLaw,
@@ -22,11 +24,13 @@ from convscale.scaling.laws import (
     published,
     shares_law,
 )
-from convscale.scaling.scaler import scale
+from convscale.scaling.scaler import scale, scale_rows
 
 __all__ = [
     "DIMENSIONS",
     "LAWS",
+    "MAX_MULTIPLIER",
+    "NOISE",
     "PAPER",
     "RELEASED",
     "Coefficients",
@@ -44,6 +48,7 @@ __all__ = [
     "round_repeats",
     "round_resolution",
     "scale",
+    "scale_rows",
     "shares_law",
     "width_edge",
 ]

@@ -26,7 +26,8 @@ from convscale.scaling.laws import Scaling
 def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> ConvNet:
     """Scale a baseline's repeats, channels and resolution by the network's own rules.
 
-    A multiplier of exactly 1 leaves its dimension untouched. Raises ConfigError when `network` is itself a
+    A multiplier of exactly 1 leaves its dimension untouched. The name says what was built: blocks, the width's
+    multiplier, pixels. Raises ConfigError when `network` is itself a
     scaled network: rounding twice gives another network than rounding once.
     """
     if not isinstance(network, ConvNet):
@@ -51,12 +52,14 @@ def scale(network: ConvNet, scaling: Scaling, *, name: str | None = None) -> Con
         resolution = round_resolution(
             network.resolution * scaling.resolution, rules.resolution_step, network.total_stride
         )
+    stages = tuple(_scale_stage(stage, scaling, rules) for stage in network.stages)
+    blocks = sum(stage.repeats for stage in stages)
     return replace(
         network,
-        name=name or f"{network.name}-d{scaling.depth:.3g}-w{scaling.width:.3g}-r{resolution}",
+        name=name or f"{network.name}-{blocks}blocks-w{scaling.width:.3g}-{resolution}px",
         resolution=resolution,
         stem=_scale_stem(network.stem, scaling.width, rules),
-        stages=tuple(_scale_stage(stage, scaling, rules) for stage in network.stages),
+        stages=stages,
         head=_scale_head(network.head, scaling.width, rules),
         origin=Origin(network.name, scaling.depth, scaling.width, scaling.resolution),
     )
@@ -88,14 +91,14 @@ def _scale_head(head: Head, width: float, rules: ScalingRules) -> Head:
 def _scale_stage(stage: Stage, scaling: Scaling, rules: ScalingRules) -> Stage:
     rows = stage.rows
     if scaling.depth != 1 and not stage.fixed_depth:
-        rows = _scale_rows(rows, round_repeats(stage.repeats * scaling.depth, rules.repeats))
+        rows = scale_rows(rows, round_repeats(stage.repeats * scaling.depth, rules.repeats))
     if scaling.width != 1 and not stage.fixed_width:
         rows = tuple(_scale_groups(row, scaling.width) for row in rows)
     channels = _channels(stage.channels, scaling.width, rules, stage.fixed_width)
     return Stage(channels, stage.stride, rows, stage.fixed_depth, stage.fixed_width)
 
 
-def _scale_rows(rows: tuple[Row, ...], repeats: int) -> tuple[Row, ...]:
+def scale_rows(rows: tuple[Row, ...], repeats: int) -> tuple[Row, ...]:
     """Keep `repeats` blocks, taking from the end, or extend the last row to reach them."""
     kept = []
     for index, row in enumerate(rows):

@@ -23,6 +23,10 @@ from convscale.scaling import Scaling, scale, shares_law
 
 MAX_GRID = 20_000  # points of a grid that are still looked at
 
+# A law leaves a dimension of share 0 exactly alone, and then its coarse steps often miss the cost. So the planner looks
+# beside each such direction too, with this much of the growth in that dimension.
+LEANINGS = (0.05, 0.1, 0.15)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -183,10 +187,12 @@ def _planned(
     limits = [target]
     while limits[-1] * SPENT["macs"] > target * (1 - tolerance) * 1.001:
         limits.append(limits[-1] * SPENT["macs"])  # the planner takes whatever is spent: look at each band in turn
-    for shares in directions:
+    around = dict.fromkeys(one for shares in directions for one in (shares, *_leaning(shares)))
+    ways = [(shares, side) for shares in around for side in (None, *(_sides(baseline) if shares[2] == 0 else ()))]
+    for shares, side in ways:
         for limit in limits:
             try:
-                found = plan(baseline, Budget(macs=int(limit)), shares_law(*shares))
+                found = plan(baseline, Budget(macs=int(limit)), shares_law(*shares), resolution=side)
             except (BudgetError, ConfigError) as error:
                 reasons.setdefault(shares, error.message)
                 continue
@@ -199,6 +205,24 @@ def _planned(
             if not target * (1 - tolerance) <= found.chosen.cost.macs:
                 reasons.setdefault(shares, f"the planner comes to {found.chosen.cost.macs / target:.1%} of the cost")
     return list(pool.values()), reasons
+
+
+def _leaning(shares: Shares) -> Iterator[Shares]:
+    """Directions beside one that leaves a dimension alone: a little of the growth goes there."""
+    for dimension in range(3):
+        if shares[dimension] == 0:
+            for lean in LEANINGS:
+                depth, width, resolution = (
+                    (1 - lean) * share + (lean if i == dimension else 0) for i, share in enumerate(shares)
+                )
+                yield depth, width, resolution
+
+
+def _sides(baseline: ConvNet) -> list[int]:
+    """Resolutions one step from the baseline's, for directions that leave it alone."""
+    step = baseline.rules.resolution_step
+    near = (baseline.resolution - step, baseline.resolution + step)
+    return [side for side in near if side % step == 0 and side >= baseline.total_stride]
 
 
 def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Shares, str], step: float) -> Candidates:

@@ -61,7 +61,8 @@ def main() -> None:
     table = {"baseline": "small-mbconv", "resolution": RESOLUTION, "cost": COST, "share_step": SHARE_STEP,
              "recipe": "small-images", "epochs": options.epochs, "images": options.images,
              "test_images": options.test_images,
-             "trained": [{"shares": one.shares, "scaling": [one.scaling.depth, one.scaling.width, one.scaling.resolution]}
+             "trained": [{"shares": one.shares,
+                          "scaling": [one.scaling.depth, one.scaling.width, one.scaling.resolution]}
                          for one in found]}  # fmt: skip
     before = read_json(options.table) if options.table.exists() else table | {"rows": []}
     kept = [row for row in before.pop("rows") if row["seed"] not in options.seeds]

@@ -167,7 +167,8 @@ def fit(
     `changes` are their older names). `search` says how many learning rates and weight decays to try
     (`Recipe.searching`), `exclude` lists images to leave out. With `weights`, a run or weights file, its network is
     trained on from there, by recipe finetune unless another is named, at the largest resolution up to its own that
-    keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in `plan`.
+    keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in
+    `plan`.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
     starts.

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 resolution_option = click.option(
-    "--resolution", "resolutions", type=Numbers(int, "224,256", between=(1, MAX_SIZE), sides=True), default=(), metavar="R[,R...]",
+    "--resolution", "resolutions", type=Numbers(int, "224,256", between=(1, MAX_SIZE), sides=True), default=(),
+    metavar="R[,R...]",
     help="Pixels a side [the network's]; several make a sweep.",
 )  # fmt: skip
 crop_option = click.option(

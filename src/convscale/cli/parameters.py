@@ -14,8 +14,8 @@ from convscale.networks import MAX_RESOLUTION
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
     """One number or several, comma separated; a tuple.
 
-    between: the least and the greatest that is allowed. counts: how many may be given. ranges: "0..7" counts by one. sides: they
-    are those of squares, of which 224x224 is 224.
+    between: the least and the greatest that is allowed. counts: how many may be given. ranges: "0..7" counts by one.
+    sides: they are those of squares, of which 224x224 is 224.
     example: what to write, for the errors.
     """
 

@@ -77,7 +77,7 @@ def train_family(
     with hold_study(Path(folder)) as study:
         require_same_settings(study.path, KIND, training, read_family_training)
         trials = training.trials()
-        made = replace(training.family(), evidence=evidence or _kept_evidence(study.path))
+        made = replace(training.family(), evidence=evidence or _kept_evidence(study.path, training.law))
         write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
@@ -88,10 +88,11 @@ def train_family(
     return trained
 
 
-def _kept_evidence(folder: Path) -> str:
-    """What family.json says of the law, of any format version."""
+def _kept_evidence(folder: Path, law: ScalingLaw) -> str:
+    """What family.json says of the law, of any format version; without it, the law itself."""
     table = read_json(folder / "family.json", MAX_RECORD_BYTES) if (folder / "family.json").exists() else {}
-    return str(table.get("evidence", ""))
+    numbers = f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1"
+    return str(table.get("evidence", "")) or f"{numbers}, as settings.json has them"
 
 
 def _trained(member: FamilyMember, records: list[TrialRecord]) -> TrainedMember:

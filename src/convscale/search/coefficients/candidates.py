@@ -198,7 +198,7 @@ def _planned(
                 continue
             for one in (found.chosen, *found.alternatives):
                 macs = one.cost.macs
-                if one.network in pool or not target * (1 - tolerance) <= macs <= target:
+                if one.network in pool or one.network == baseline or not target * (1 - tolerance) <= macs <= target:
                     continue
                 actual = actual_shares(baseline, one.scaling)
                 pool[one.network] = Candidate(shares, actual, one.scaling, one.network, macs, macs / base)

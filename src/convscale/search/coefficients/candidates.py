@@ -25,7 +25,7 @@ MAX_GRID = 20_000  # points of a grid that are still looked at
 
 # A law leaves a dimension of share 0 exactly alone, and then its coarse steps often miss the cost. So the planner looks
 # beside each such direction too, with this much of the growth in that dimension.
-LEANINGS = (0.05, 0.1, 0.15)
+LEANINGS = (0.08, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def candidates_at_cost(
     _require_cost(baseline, cost_ratio, tolerance)
     directions = list(simplex(step))
     target = cost_ratio * cost(baseline).macs
-    pool, reasons = _planned(baseline, target, tolerance, directions)
+    around = [one for shares in directions for one in _leaning(shares)]
+    pool, reasons = _planned(baseline, target, tolerance, [*directions, *around])
     if not pool:
         raise BudgetError(
             f"no candidate of {baseline.name} reaches {cost_ratio:g} times its cost within {tolerance:.0%}: "
@@ -73,7 +74,8 @@ def candidates_toward(
     """
     _require_cost(baseline, cost_ratio, tolerance)
     target = cost_ratio * cost(baseline).macs
-    pool, reasons = _planned(baseline, target, tolerance, [*directions, *simplex(0.25)])
+    around = [one for shares in directions for one in _leaning(shares)]
+    pool, reasons = _planned(baseline, target, tolerance, [*directions, *around, *simplex(0.25)])
     found: list[Candidate | str] = []
     for shares in directions:
         nearest = min(pool, key=lambda one: share_distance(one.actual, shares), default=None)
@@ -187,8 +189,8 @@ def _planned(
     limits = [target]
     while limits[-1] * SPENT["macs"] > target * (1 - tolerance) * 1.001:
         limits.append(limits[-1] * SPENT["macs"])  # the planner takes whatever is spent: look at each band in turn
-    around = dict.fromkeys(one for shares in directions for one in (shares, *_leaning(shares)))
-    ways = [(shares, side) for shares in around for side in (None, *(_sides(baseline) if shares[2] == 0 else ()))]
+    sides = (None, *_sides(baseline))
+    ways = [(shares, side) for shares in dict.fromkeys(directions) for side in (sides if shares[2] == 0 else sides[:1])]
     for shares, side in ways:
         for limit in limits:
             try:

@@ -1,4 +1,4 @@
-"""The search for alpha, beta and gamma: candidates of one true cost, halving over paired seeds, how sure the pick is."""
+"""The search for alpha, beta and gamma: candidates of one true cost, halving over paired seeds, and how sure it is."""
 
 from convscale.search.coefficients.candidates import (
     Candidates,

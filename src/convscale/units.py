@@ -102,7 +102,7 @@ def shown(value: object) -> str:
     try:
         return f"{value!r:.80}"
     except ValueError:  # a whole number of thousands of digits
-        return f"a {type(value).__name__} too long to show"
+        return f"{type(value).__name__} too long to show"
 
 
 def printable(text: str) -> str:

@@ -22,8 +22,9 @@ import pytest
 import convscale as cs
 from convscale import optuna_storage
 from convscale.errors import ConfigError, RunError, TrainingStopped
-from convscale.records import DataChoice, flat
+from convscale.records import DataChoice, FactorCurve, StudySpec, flat
 from convscale.runs import ProgressFile, ProgressRecord, Run
+from convscale.studies.running import read_spec
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.folders import StudyFolder, hold_study, is_held, require_same_settings
@@ -369,12 +370,17 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused_with_what_differs(tmp_path: Path) -> None:
-    require_same_settings(tmp_path, {"costs": (2, 4), "data": {"source": "digits"}})
-    require_same_settings(tmp_path, {"costs": [2, 4], "data": {"source": "digits"}})
-    with pytest.raises(RunError, match=r"costs was \[2, 4\], is now \[2, 8\]; data.source was 'digits', is now 'x'"):
-        require_same_settings(tmp_path, {"costs": [2, 8], "data": {"source": "x"}})
-    with pytest.raises(RunError, match="seeds was nothing, is now 3"):
-        require_same_settings(tmp_path, {"costs": [2, 4], "data": {"source": "digits"}, "seeds": 3})
+    def ask(spec: StudySpec) -> None:
+        require_same_settings(tmp_path, "study", spec, read_spec)
+
+    curve, data = FactorCurve(name="deep", points=((2, 1, 1),)), DataChoice(source="d")
+    spec = StudySpec(name="s", baselines=("small-resnet",), curves=(curve,), lengths=(2, 4), data=data)
+    ask(spec)
+    ask(replace(spec, lengths=[2, 4]))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"data.source was 'd', is now 'x'; lengths was \[2, 4\], is now \[2, 8\]"):
+        ask(replace(spec, lengths=(2, 8), data=DataChoice(source="x")))
+    with pytest.raises(RunError, match="resolution was nothing, is now 8; seeds was 3, is now 4"):
+        ask(replace(spec, resolution=8, seeds=4))
 
 
 def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:

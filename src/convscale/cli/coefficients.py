@@ -31,39 +31,21 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-HELP = {  # of the fields of SearchSettings that are options here, in the order of `--help`
-    "cost": "Of the candidates, times the baseline's.",
-    "method": "shares: equal true cost; grid: the paper's step 1 as written.",
-    "share_step": "Between shares of extra cost.",
-    "step": "Of the grid.",
-    "tolerance": "Of the grid: how far alpha beta^2 gamma^2 may be from the cost.",
-    "seeds": "Paired seeds of a rung.",
-    "final_seeds": "Seeds of the finalists.",
-    "reduction": "The best 1/N of a rung go on.",
-    "keep": "At least so many go on.",
-    "probe": "Candidates that check the first length.",
-    "trust": "Rank correlation that it needs.",
-    "budget": "Share of the full grid's training.",
-}
-SHOWN = {"share_step": "1/6"}  # defaults that read better so
+DEFAULTS = {field.name: field.default for field in fields(SearchSettings)}
 
 
-def search_options(command: F) -> F:
-    """Add the options of the search, with the types and defaults of SearchSettings."""
-    defaults = {field.name: field.default for field in fields(SearchSettings)}
-    for name, text in reversed(HELP.items()):
-        default = defaults[name]
-        kind = click.Choice(get_args(Method)) if name == "method" else type(default)
-        command = click.option(
-            f"--{name.replace('_', '-')}", type=kind, default=default, show_default=SHOWN.get(name, True), help=text
-        )(command)
-    return command
+def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable[[F], F]:
+    """An option for a field of SearchSettings, with its type and default; `shown` is how `--help` writes that."""
+    kind = click.Choice(get_args(Method)) if name == "method" else type(DEFAULTS[name])
+    flag = f"--{name.replace('_', '-')}"
+    return click.option(flag, type=kind, default=DEFAULTS[name], show_default=shown, help=text)
 
 
 @click.command()
 @click.argument("baseline")
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
+@search_option("cost", "Of the candidates, times the baseline's.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
@@ -77,7 +59,17 @@ def search_options(command: F) -> F:
     metavar="E,E,...",
     help="Training lengths in epochs, two at least.",
 )
-@search_options
+@search_option("method", "shares: equal true cost; grid: the paper's step 1 as written.")
+@search_option("share_step", "Between shares of extra cost.", shown="1/6")
+@search_option("step", "Of the grid.")
+@search_option("tolerance", "Of the grid: how far alpha beta^2 gamma^2 may be from the cost.")
+@search_option("seeds", "Paired seeds of a rung.")
+@search_option("final_seeds", "Seeds of the finalists.")
+@search_option("reduction", "The best 1/N of a rung go on.")
+@search_option("keep", "At least so many go on.")
+@search_option("probe", "Candidates that check the first length.")
+@search_option("trust", "Rank correlation that it needs.")
+@search_option("budget", "Share of the full grid's training.")
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convscale.catalog import CATALOG
-from convscale.catalog import network as find_network
+from convscale.openers import network as find_network
 from convscale.dialects.layout import Dialect, Entry
 from convscale.dialects.published_weights import find_published
 from convscale.dialects.reading import Foreign

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from convscale.catalog import CATALOG
-from convscale.openers import network as find_network
 from convscale.dialects.layout import Dialect, Entry
 from convscale.dialects.published_weights import find_published
 from convscale.dialects.reading import Foreign
 from convscale.errors import ConfigError, RunError
 from convscale.layers import resolve
 from convscale.networks import ConvNet
+from convscale.openers import network as find_network
 
 
 @dataclass(frozen=True, slots=True)

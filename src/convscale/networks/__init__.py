@@ -14,10 +14,11 @@ from convscale.networks.blocks import (
     Squeeze,
     Width,
 )
-from convscale.networks.convnet import (
+from convscale.networks.convnet import ConvNet
+from convscale.networks.describe import describe_block, describe_head, describe_stage, describe_stem
+from convscale.networks.parts import (
     MAX_BLOCKS,
     MAX_RESOLUTION,
-    ConvNet,
     ConvPool,
     ConvPoolHidden,
     Head,
@@ -29,7 +30,6 @@ from convscale.networks.convnet import (
     Stage,
     Stem,
 )
-from convscale.networks.describe import describe_block, describe_head, describe_stage, describe_stem
 
 __all__ = [
     "MAX_BLOCKS",

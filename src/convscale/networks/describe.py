@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from convscale.display import Display
 from convscale.networks.blocks import Basic, Block, Bottleneck, Conv, Count, FusedMBConv, MBConv, Separable
-from convscale.networks.convnet import ConvNet, ConvPool, ConvPoolHidden, Stage
+from convscale.networks.parts import ConvPool, ConvPoolHidden, Stage
+
+if TYPE_CHECKING:
+    from convscale.networks.convnet import ConvNet
 
 
 def describe_block(block: Block) -> str:

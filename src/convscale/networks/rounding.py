@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from convscale.networks import ScalingRules
+from convscale.networks.parts import ScalingRules
 
 # A law's multipliers carry rounding noise of floats: 4.000000000000001 times 2 repeats are 8, not 9.
 NOISE = 1e-9

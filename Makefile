@@ -40,8 +40,10 @@ test: setup-dev ## all tests
 # The table of docs/reliability.md, as often as it says; more than 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 1200 tests/training/test_checkpoints.py tests/training/test_resume.py \
-	    tests/training/test_machine_faults.py tests/nn/test_processes.py tests/data/test_check.py tests/data/test_streaming.py \
-	    tests/trials/test_trials.py tests/trials/test_cluster.py tests/dialects/test_dialects.py
+	    tests/training/test_signals.py tests/training/test_steps.py tests/training/test_machine_faults.py \
+	    tests/nn/test_processes.py tests/nn/test_process_faults.py tests/data/test_check.py tests/data/test_streaming.py \
+	    tests/trials/test_trials.py tests/trials/test_killed.py tests/trials/test_damage.py tests/trials/test_cluster.py \
+	    tests/dialects/test_bad_files.py
 	$(BIN)/python bench/oversubscribed.py
 
 lowest: $(BIN)/python ## the lowest versions that pyproject.toml promises: an environment of them, and a short suite

@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[1]
 EXTRAS = ("digits", "study", "tensorboard")
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")
 SUITE = (
-    "tests/ground", "tests/networks/test_networks.py", "tests/planning", "tests/recipes", "tests/search/test_search.py",
-    "tests/training/test_training.py", "tests/cli/test_cli.py",
+    "tests/ground", "tests/networks/test_networks.py", "tests/planning", "tests/recipes",
+    "tests/search/test_candidates.py", "tests/search/test_statistics.py", "tests/search/test_search.py",
+    "tests/search/test_halving.py", "tests/search/test_storage.py",
+    "tests/training/test_training.py", "tests/cli/test_pinned.py", "tests/cli/test_commands.py",
+    "tests/cli/test_exits.py",
 )  # fmt: skip
 
 
@@ -46,7 +49,11 @@ def main() -> None:
     subprocess.run([*install, "--no-deps", "--editable", ROOT], check=True)
     subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "check"], check=True)
     environment = os.environ | {"GOMP_SPINCOUNT": "0", "OMP_NUM_THREADS": "1"}
-    sys.exit(subprocess.run([python, "-m", "pytest", "-W", "default", *SUITE], cwd=ROOT, env=environment, check=False).returncode)
+    sys.exit(
+        subprocess.run(
+            [python, "-m", "pytest", "-W", "default", *SUITE], cwd=ROOT, env=environment, check=False
+        ).returncode
+    )
 
 
 if __name__ == "__main__":

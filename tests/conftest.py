@@ -13,6 +13,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")
 
 import pytest
+
+HELPERS = (  # whose asserts say what failed, as those of test files do
+    "tests.cli.calling", "tests.planning.measures", "tests.trials.small_trials", "tests.training.small_runs",
+    "tests.nn.several", "tests.studies.planted",
+)  # fmt: skip
+pytest.register_assert_rewrite(*HELPERS)
+
 import torch
 from hypothesis import settings
 

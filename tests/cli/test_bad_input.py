@@ -19,7 +19,7 @@ from PIL import Image
 import convscale as cs
 from convscale.headers import WeightsHeader
 from convscale.preprocessing import default_preprocessing
-from tests.cli.test_cli import run, run_json
+from tests.cli.calling import run, run_json
 
 NETWORK = cs.network("small-mbconv").at_resolution(16).with_classes(2)
 

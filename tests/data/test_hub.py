@@ -1,110 +1,26 @@
-"""Data through Hugging Face `datasets`: local copies of every layout, streams and their exact resume, and failures."""
+"""Data through Hugging Face `datasets`: local copies of every layout, failures, and the hub itself."""
 
 from __future__ import annotations
 
 import http.server
-import io
-import json
 import os
 import subprocess
 import sys
-import tarfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from convscale import open_dataset
 from convscale.data.hub import read_hub
 from convscale.data.hub_source import parse_spec
-from convscale.data.stream import ImageStream, open_streams
+from convscale.data.stream import open_streams
 from convscale.errors import DataError
-
-COUNT = 120
-NAMES = tuple(f"digit {number}" for number in range(10))
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """`datasets` with its cache in a temporary folder."""
-    home = tmp_path_factory.mktemp("hf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HOME", str(home))
-        package = pytest.importorskip("datasets")
-        patch.setattr(package.config, "HF_DATASETS_CACHE", home / "datasets")
-        patch.setattr(package.config, "DOWNLOADED_DATASETS_PATH", home / "downloads")
-        patch.setattr(package.config, "EXTRACTED_DATASETS_PATH", home / "extracted")
-        package.disable_progress_bars()
-        yield package
-        package.enable_progress_bars()
-
-
-@pytest.fixture(scope="module")
-def digits() -> list[tuple[bytes, int]]:
-    """(PNG, label) of some digits."""
-    data = open_dataset("digits")
-    found = []
-    for index in range(COUNT):
-        file = io.BytesIO()
-        data.train.image(index).save(file, "PNG")
-        found.append((file.getvalue(), int(data.train.labels[index])))
-    assert len({content for content, _ in found}) == COUNT
-    return found
-
-
-def table_of(hub: Any, digits: list[tuple[bytes, int]], names: tuple[str, ...] | None = NAMES, **columns: Any) -> Any:
-    label = hub.Value("int64") if names is None else hub.ClassLabel(names=list(names))
-    features = hub.Features({"picture": hub.Image(), "label": label})
-    stored = [{"bytes": content, "path": None} for content, _ in digits]
-    return hub.Dataset.from_dict({"picture": stored, "label": [y for _, y in digits]} | columns, features=features)
-
-
-def write_parquet(table: Any, folder: Path, files: int = 4, rows: int = 15) -> Path:
-    folder.mkdir()
-    for index in range(files):
-        table.shard(files, index).to_parquet(folder / f"train-{index:05d}-of-{files:05d}.parquet", batch_size=rows)
-    return folder
-
-
-def write_tars(digits: list[tuple[bytes, int]], folder: Path, files: int = 3, label: str = "cls") -> Path:
-    folder.mkdir()
-    size = len(digits) // files
-    for file in range(files):
-        with tarfile.open(folder / f"train-{file}.tar", "w") as tar:
-            for index in range(file * size, (file + 1) * size):
-                content, number = digits[index]
-                text = str(number) if label == "cls" else json.dumps({"label": number, "width": 8})
-                for suffix, data in (("png", content), (label, text.encode())):
-                    member = tarfile.TarInfo(f"{index:05d}.{suffix}")
-                    member.size = len(data)
-                    tar.addfile(member, io.BytesIO(data))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def copies(hub: Any, digits: list[tuple[bytes, int]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The digits in every layout."""
-    root = tmp_path_factory.mktemp("copies")
-    table = table_of(hub, digits)
-    table.save_to_disk(root / "saved")
-    hub.DatasetDict(train=table.select(range(90)), val=table.select(range(90, COUNT))).save_to_disk(root / "splits")
-    write_parquet(table, root / "parquet")
-    write_parquet(table_of(hub, digits, names=None), root / "numbers")
-    write_tars(digits, root / "tar")
-    write_tars(digits, root / "json", label="json")
-    for index, (content, label) in enumerate(digits):
-        path = root / "folder" / NAMES[label] / f"{index:05d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return {path.name: path for path in root.iterdir()}
-
+from tests.data.hub_copies import COUNT, NAMES, STREAMED, table_of, write_parquet, write_tars
 
 NUMBERED = ("numbers", "tar", "json")  # no class names: labels are numbers
-STREAMED = ("saved", "parquet", "numbers", "tar", "json")
 
 
 @pytest.mark.parametrize("layout", [*STREAMED, "folder"])
@@ -150,112 +66,6 @@ def test_splits_that_name_their_classes_in_another_order(hub: Any, digits: list[
     assert splits["test"].labels.tolist() == [label for _, label in digits[90:]]
     stream = open_streams(f"hf-stream:{tmp_path / 'data'}", "label")["test"]
     assert [item.label for item in stream.read(None, 0)] == [label for _, label in digits[90:]]
-
-
-def stream_of(copies: dict[str, Path], layout: str, buffer: int = 16) -> ImageStream:
-    (stream,) = open_streams(f"hf-stream:{copies[layout]}", "label", buffer=buffer).values()
-    return stream
-
-
-@pytest.mark.parametrize("layout", STREAMED)
-def test_an_epoch_holds_every_image_once_in_a_seeded_order(
-    layout: str, copies: dict[str, Path], digits: list[tuple[bytes, int]]
-) -> None:
-    stream = stream_of(copies, layout)
-    assert len(stream) == COUNT and len(stream.classes) == 10
-    items = list(stream.read(3, 1))
-    assert [item.position for item in items] == list(range(COUNT))
-    assert sorted((item.content, item.label) for item in items) == sorted(digits)
-    assert len({item.name for item in items}) == COUNT
-    again = list(stream_of(copies, layout).read(3, 1))
-    assert items == again
-    contents = [item.content for item in items]
-    for seed, epoch in ((3, 2), (4, 1)):
-        assert contents != [item.content for item in stream.read(seed, epoch)]
-    assert [(item.content, item.label) for item in stream.read(None, 7)] == digits
-
-
-@pytest.mark.parametrize(
-    ("layout", "world"), [("saved", 1), ("saved", 3), ("parquet", 1), ("parquet", 2), ("tar", 2), ("tar", 3)]
-)
-def test_a_stream_resumes_exactly_with_and_without_its_state(layout: str, world: int, copies: dict[str, Path]) -> None:
-    stream = stream_of(copies, layout)
-    whole = list(stream.read(5, 2, rank=world - 1, world=world))
-    for start in (0, 1, 15, 16, 33, len(whole) - 1, len(whole), len(whole) + 40):
-        expected = whole[start:]
-        assert list(stream_of(copies, layout).read(5, 2, start, world - 1, world)) == expected
-        running = stream.read(5, 2, rank=world - 1, world=world)
-        for _ in range(min(start, len(whole))):
-            next(running)
-        state = json.loads(json.dumps(stream.state_at(start)))
-        other = stream_of(copies, layout)
-        other._length = None  # type: ignore[method-assign, assignment]  # counting would fail
-        if start < len(whole):
-            assert list(other.read(5, 2, start, world - 1, world, state=state)) == expected
-        assert list(stream_of(copies, layout).read(5, 2, start, world - 1, world, state=state)) == expected
-
-
-def test_a_state_of_another_epoch_or_ahead_of_the_start_is_not_used(copies: dict[str, Path]) -> None:
-    stream = stream_of(copies, "parquet")
-    whole = list(stream.read(5, 2))
-    late = stream.state_at(100)
-    list(stream.read(5, 3))
-    other = stream.state_at(64)
-    assert late["raw"] == 96 and other["raw"] == 64
-    for state in (late, other, {}, {"raw": 3}):
-        assert list(stream_of(copies, "parquet").read(5, 2, 70, state=state)) == whole[70:]
-    assert stream_of(copies, "parquet").state_at(5) == {}
-
-
-@pytest.mark.parametrize("layout", ["saved", "parquet", "tar"])
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_ranks_share_the_images_out(
-    layout: str, world: int, copies: dict[str, Path], digits: list[tuple[bytes, int]]
-) -> None:
-    stream = stream_of(copies, layout)
-    for seed in (3, None):
-        ranks = [list(stream.read(seed, 1, rank=rank, world=world)) for rank in range(world)]
-        assert [len(items) for items in ranks] == [stream_of(copies, layout).length(r, world) for r in range(world)]
-        assert sorted((item.content, item.label) for items in ranks for item in items) == sorted(digits)
-        for items in ranks:
-            assert [item.position for item in items] == list(range(len(items)))
-
-
-def test_each_rank_reads_its_own_parts_where_they_divide_evenly(copies: dict[str, Path]) -> None:
-    stream = stream_of(copies, "tar")
-    files = [{item.name.split(", row")[0] for item in stream.read(3, 1, rank=rank, world=3)} for rank in range(3)]
-    assert [len(names) for names in files] == [1, 1, 1] and len(set.union(*files)) == 3
-
-
-def test_what_the_source_does_not_say_can_be_given(copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    classes = tuple(str(number) for number in range(10))
-    monkeypatch.setattr(ImageStream, "_length", None)
-    monkeypatch.setattr(ImageStream, "label_values", None)
-    stream = open_streams(f"hf-stream:{copies['tar']}", "label", classes=classes, lengths={"train": COUNT})["train"]
-    assert len(stream) == COUNT == len(list(stream.read(0, 0)))
-    stream = open_streams(f"hf-stream:{copies['tar']}", "label", classes=classes, lengths={"train": 99})["train"]
-    with pytest.raises(DataError, match="120 images, but its metadata says 99"):
-        list(stream.read(0, 0))
-    stream = open_streams(f"hf-stream:{copies['tar']}", "label", classes=classes[:5], lengths={"train": 99})["train"]
-    with pytest.raises(DataError, match="label [5-9] is none of the 5 classes"):
-        list(stream.read(0, 0))
-
-
-def test_counting_reads_no_image(copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = stream_of(copies, "numbers")
-    stream._rows = None
-    assert len(stream) == COUNT and stream._lengths
-    assert stream._labels.column_names == ["label"]
-
-
-def test_more_files_than_parts(
-    copies: dict[str, Path], digits: list[tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("convscale.data.stream.MAX_PARTS", 2)
-    stream = stream_of(copies, "tar")
-    items = list(stream.read(1, 0))
-    assert sorted((item.content, item.label) for item in items) == sorted(digits)
-    assert list(stream_of(copies, "tar").read(1, 0, 50)) == items[50:]
 
 
 def fails(spec: str, label_column: str = "label") -> DataError:

@@ -17,7 +17,7 @@ from convscale.errors import DataError
 from convscale.preprocessing import default_preprocessing
 from convscale.recipes import Augmentation, Recipe
 from convscale.runs import Run
-from tests.training.test_resume import forked, killing_itself
+from tests.training.small_runs import forked, killing_itself
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
 QUICK = Recipe(

@@ -27,7 +27,7 @@ from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.schema import to_table
 from convscale.training.setup import make_job
 from tests import peers
-from tests.cli.test_cli import run_json
+from tests.cli.calling import run_json
 
 pytest.importorskip("huggingface_hub")
 NAME = "mobilenetv1_100.ra4_e3600_r224_in1k"

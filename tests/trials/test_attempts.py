@@ -13,7 +13,7 @@ from convscale.trials.folders import StudyFolder, TrialFolder
 from convscale.trials.status import study_status
 from convscale.trials.training_work import train_trial
 from tests import works
-from tests.trials.test_trials import short, trials
+from tests.trials.small_trials import short, trials
 from tests.works import Inline
 
 pytest.importorskip("optuna")

@@ -23,7 +23,7 @@ from convscale.trials.folders import TrialFolder
 from convscale.trials.local import LocalExecutor
 from convscale.trials.trial import Trial
 from tests import works
-from tests.trials.test_trials import accuracies, stored, trials, wait_for
+from tests.trials.small_trials import accuracies, stored, trials, wait_for
 from tests.works import records_of
 
 ray = pytest.importorskip("ray")
@@ -111,7 +111,7 @@ from contextlib import closing
 from pathlib import Path
 from convscale.trials.cluster import ClusterExecutor
 from convscale.trials.coordination import run_trials
-from tests.trials.test_trials import trials
+from tests.trials.small_trials import trials
 from tests.works import ticking
 with closing(ClusterExecutor(sys.argv[1], work=ticking)) as executor:
     run_trials(Path(sys.argv[2]), trials(3), executor, quiet=True)

@@ -25,6 +25,7 @@ SUITE = (
     "tests/training/test_training.py", "tests/cli/test_pinned.py", "tests/cli/test_commands.py",
     "tests/cli/test_exits.py",
 )  # fmt: skip
+NEEDS_TIMM = "tests/recipes/test_recipes.py::test_rmsprop_is_timm_s"
 
 
 def lowest_versions() -> dict[str, str]:

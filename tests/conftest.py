@@ -13,15 +13,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")
 
 import pytest
+import torch
+from hypothesis import settings
 
-HELPERS = (  # whose asserts say what failed, as those of test files do
+# Their asserts say what failed, as those of test files do.
+HELPERS = (
     "tests.cli.calling", "tests.planning.measures", "tests.trials.small_trials", "tests.training.small_runs",
     "tests.nn.several", "tests.studies.planted",
 )  # fmt: skip
 pytest.register_assert_rewrite(*HELPERS)
-
-import torch
-from hypothesis import settings
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 torch.set_num_threads(1)

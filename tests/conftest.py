@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported, whichever test does it first
 # Hugging Face datasets reads this when it is imported: nothing is written to the real home.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")
 

@@ -18,7 +18,7 @@ from convscale.version import __version__
 
 if TYPE_CHECKING:
     from convscale.catalog import list_networks, write_network
-    from convscale.costs import Cost
+    from convscale.costs import Cost, LatencyPredictor
     from convscale.data import Dataset, FileImages, ImageCollection, open_dataset
     from convscale.data.images import Stream, StreamItem
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         CoefficientSearch,
         DataChoice,
         DataRecord,
+        Decision,
         EpochRecord,
         Evaluation,
         FactorCurve,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
         SearchedCandidate,
         SearchRow,
         SearchTraining,
+        Story,
         StudyResult,
         StudyRow,
         StudySpec,
@@ -127,7 +129,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "catalog": "list_networks write_network",
-    "costs": "Cost",
+    "costs": "Cost LatencyPredictor",
     "data": "Dataset FileImages ImageCollection open_dataset",
     "data.images": "Stream StreamItem",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
@@ -150,8 +152,8 @@ _HOMES = {
     ),
     "records": (
         "Candidate ClassRecord CoefficientSearch DataChoice DataRecord EpochRecord Evaluation FactorCurve "
-        "FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining SearchedCandidate "
-        "StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult "
+        "Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
+        "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult "
         "Unreachable read_record"
     ),
     "runs": "Run Settings open_run",
@@ -176,23 +178,23 @@ __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
     "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Ended", "EpochRecord",
+    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
     "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
-    "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LayerGraph", "LengthChange",
-    "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
-    "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan", "Prediction",
-    "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling",
-    "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate",
-    "Settings", "Staircase", "Steps", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec",
-    "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch",
-    "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError", "UnknownNameError", "Unreachable",
-    "WeightsHeader", "__version__", "build", "compound", "compound_law", "convert", "cost", "evaluate",
-    "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks",
-    "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset",
-    "open_run", "plan", "plan_resolution", "predict", "pretrained", "published", "read_coefficients",
-    "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study", "run_study",
-    "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
-    "write_network",
+    "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
+    "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
+    "MultiplyLayer", "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan",
+    "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError",
+    "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
+    "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem", "StudyResult",
+    "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError",
+    "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
+    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
+    "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",
+    "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights",
+    "network", "open_dataset", "open_run", "plan", "plan_resolution", "predict", "pretrained", "published",
+    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
+    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
+    "train", "train_family", "write_network",
 ]  # fmt: skip
 
 

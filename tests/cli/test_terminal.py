@@ -62,8 +62,8 @@ def test_nothing_is_cut_or_lost(arguments: tuple[str, ...], columns: int, tmp_pa
 def test_the_budget_that_is_broken_keeps_its_mark() -> None:
     for columns in WIDTHS:
         text = convscale(columns, *PLAN).text
-        assert all(figure in text for figure in ("131.9%!", "117.4%!", "104.5%!", "x1.174", "82.6%"))
-    assert len(convscale(80, *PLAN).text.rstrip().splitlines()) <= 12, "one line a row at 80 columns"
+        assert all(figure in text for figure in ("131.9%!", "117.4%!", "104.5%!", "x1.084", "79.2%"))
+    assert len(convscale(80, *PLAN).text.rstrip().splitlines()) <= 22, "two lines a row at 80 columns"
 
 
 def test_a_pipe_is_as_wide_as_needed() -> None:
@@ -164,14 +164,14 @@ import convscale as cs
 from convscale.records import DataChoice
 from convscale.recipes import recipe
 from convscale.trials.executor import Attempt
-from convscale.trials.live_board import Board
+from convscale.trials.live_board import TrialBoard
 from convscale.trials.trial import Trial, TrialRecord
 data = DataChoice(source="digits", train_images=100, test_images=100)
 network = cs.network("small-mbconv").at_resolution(16)
 trials = {n: Trial(network=network, recipe=recipe("digits"), seed=n, data=data) for n in range(40)}
-with Board(trials, 40, quiet=False) as board:
+with TrialBoard(trials, 40, quiet=False) as board:
     for number, trial in trials.items():
-        board.begin(Attempt(number=number, attempt=1, trial=trial, run=Path(sys.argv[1]) / str(number)))
+        board.begin(Attempt(trial_number=number, number=1, trial=trial, run=Path(sys.argv[1]) / str(number)))
     for turn in range(4):
         time.sleep(0.51)
         board.show()
@@ -189,7 +189,8 @@ def test_the_status_of_a_study_with_failures_fits(tmp_path: Path) -> None:
     for columns in WIDTHS:
         seen = convscale(columns, *status)
         assert_fits(seen, columns)
-        assert not letters(plain) - letters(seen.text)
+        # what no row has is left out, heading and all, where each cell has a line of its own
+        assert not letters(plain.partition("\n")[2]) - letters(seen.text)
 
 
 @pytest.mark.parametrize(

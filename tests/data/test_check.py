@@ -200,7 +200,9 @@ def test_odd_names_and_links(tmp_path: Path) -> None:
     assert found.unusual == found.duplicates == ()
 
     listed = [str(root / "cat" / os.fsdecode(name)) for name in names]
-    text = format_exclusions(DataCheck(str(root), {}, {}, (), (), (), ())) + "\n".join(json.dumps(n) for n in listed)
+    text = format_exclusions(DataCheck(str(root), {}, {}, (), (), (), (), ())) + "\n".join(
+        json.dumps(n) for n in listed
+    )
     (tmp_path / "list.txt").write_text(text)
     kept, count = leave_out(read_splits(root, "label")[0], tmp_path / "list.txt")
     assert len(count["all"]) == 20 and len(kept["all"]) == 3

@@ -206,7 +206,7 @@ def test_a_family_is_trained_once_for_the_images_at_hand(tmp_path: Path) -> None
     assert train_family(family_training(), tmp_path / "f", again, quiet=True).members == (small, large)
     assert len(executor.started) == 6 and not again.started
     kept = read_record(tmp_path / "f")
-    assert kept.members == (small, large) and kept.evidence == ""
+    assert kept.members == (small, large) and kept.evidence.endswith("as settings.json has them")
     told = train_family(family_training(), tmp_path / "f", again, evidence="as given", quiet=True)
     assert read_record(tmp_path / "f") == told and told.evidence == "as given"
     assert train_family(family_training(), tmp_path / "f", again, quiet=True) == told  # resumed: it is remembered

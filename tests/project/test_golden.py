@@ -12,6 +12,7 @@ import torch
 
 import convscale as cs
 from convscale.catalog import read_network
+from convscale.data import fit_to_images
 from convscale.errors import ConfigError, InputError
 from convscale.files import read_json, read_toml
 from convscale.formats import FORMAT_VERSION, UNNAMED, read_kept
@@ -20,11 +21,12 @@ from convscale.networks import ConvNet
 from convscale.planning import read_budget
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import RECORDS, DataChoice, DataRecord, StudySpec, read_record
+from convscale.records import RECORDS, Candidate, DataChoice, DataRecord, StudySpec, read_record
 from convscale.runs import Settings, create_run, open_run, open_unfinished_run
 from convscale.scaling import read_coefficients
 from convscale.schema import default_of, has_default, to_table
-from convscale.search.coefficients import SearchSettings
+from convscale.search.coefficients import Candidates, SearchSettings, actual_shares
+from convscale.search.coefficients import settings as search_settings
 from convscale.studies.coefficients import TrainingSearch, read_search, resume_search
 from convscale.studies.families import FamilyTraining, read_family_training, train_family
 from convscale.studies.running import read_spec, resume_study
@@ -32,6 +34,7 @@ from convscale.studies.spec import read_study, settled
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.folders import StudyFolder
 from convscale.trials.status import study_status
+from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 from tests.fixtures.golden.make import logits
 
@@ -123,9 +126,27 @@ def test_a_study_goes_on_without_a_training(golden: Path, expected: dict[str, An
     assert len(states) == 8 and {state.state for state in states} == {"finished"}
 
 
-def test_a_search_goes_on_without_a_training(golden: Path, expected: dict[str, Any]) -> None:
+def candidates_of(folder: Path) -> Candidates:
+    """Those that a search chose from then. The planner may find others today, which would be trained."""
+    search = read_search(folder)
+    baseline = fit_to_images(search.baseline, choose_images(search.data))
+    found = []
+    for one in read_json(folder / "coefficients.json")["candidates"]:
+        scaling = cs.Scaling(**one["scaling"])
+        network = cs.scale(baseline, scaling)
+        shares, macs = tuple(one["shares"].values()), cs.cost(network).macs
+        actual = actual_shares(baseline, scaling)
+        found.append(Candidate(shares, actual, scaling, network, macs, macs / cs.cost(baseline).macs))
+    return Candidates(tuple(found), (), 0)
+
+
+def test_a_search_goes_on_without_a_training(
+    golden: Path, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("optuna")
     folder = golden / "coefficients"
+    then = candidates_of(folder)
+    monkeypatch.setattr(search_settings, "candidates_at_cost", lambda *_, **__: then)
     read = read_coefficients(folder)
     assert [read.alpha, read.beta, read.gamma] == expected["coefficients"]
     assert read_search(folder).options["final_seeds"] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import ClassVar
 
 from convscale.display import Display, Displayed
@@ -136,6 +137,8 @@ class StudySpec(Displayed):
     """The images; None where the command names them."""
 
     def __post_init__(self) -> None:
+        named = tuple(str(one) if isinstance(one, Path) else one for one in self.baselines)
+        object.__setattr__(self, "baselines", named)
         check(self)
         where = f"study {self.name!r}"
         if not self.baselines:

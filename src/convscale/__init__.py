@@ -153,8 +153,8 @@ _HOMES = {
     "records": (
         "Candidate ClassRecord CoefficientSearch DataChoice DataRecord EpochRecord Evaluation FactorCurve "
         "Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
-        "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult "
-        "Unreachable read_record"
+        "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
+        "TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
     "runs": "Run Settings open_run",
     "scaling": (

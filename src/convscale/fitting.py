@@ -16,7 +16,7 @@ from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.flattening import AsDict
 from convscale.headers import read_header
-from convscale.machine import launched_processes
+from convscale.machine import launched_processes, speaks
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
@@ -180,9 +180,7 @@ def fit(
         choice = replace(choice, recipe_name=OWN if isinstance(asked, Recipe) else str(asked))
     named = asked if isinstance(asked, Recipe) else open_recipe(choice.recipe_name)
     chosen_recipe = named.with_changes(epochs=epochs, batch=batch).with_settings([*set, *changes])
-    if search is not None:
-        chosen_recipe = chosen_recipe.searching(*search)
-    chosen_recipe = chosen_recipe.for_images(len(dataset.train))
+    chosen_recipe = (chosen_recipe.searching(*search) if search else chosen_recipe).for_images(len(dataset.train))
     planned = (partial(plan, law=law) if weights is None else plan_resolution)(
         choice.baseline, budget,
         resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
@@ -215,7 +213,8 @@ def fit(
         )
     seconds = time.monotonic() - started
     done = Fit(run, choice, planned, chosen_recipe, evaluation, seconds, dataset)
-    write_record(run.path / "fit.json", done.record)
+    if speaks():  # of several processes that train together one writes
+        write_record(run.path / "fit.json", done.record)
     return done
 
 

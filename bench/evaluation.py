@@ -31,7 +31,7 @@ import convscale as cs
 from convscale import machine
 from convscale.data import FileImages
 from convscale.evaluation import measure
-from convscale.nn import keep_memory, place
+from convscale.nn import keep_memory, to_default_device
 from convscale.preprocessing import Preprocessing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -69,7 +69,7 @@ def make_models() -> tuple[torch.nn.Module, torch.nn.Module]:
     peers.randomise_norms(theirs)
     model = cs.build(network)
     peers.copy_weights(theirs, model)
-    return place(model).eval(), theirs.eval()
+    return to_default_device(model).eval(), theirs.eval()
 
 
 def ours(model: Any, images: FileImages, workers: int) -> Callable[[], object]:

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 import convscale as cs
 from convscale import machine
 from convscale.networks import ConvNet
-from convscale.nn import autocast, keep_memory, prepare
+from convscale.nn import autocast, keep_memory, to_device
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests import peers
@@ -74,7 +74,7 @@ def our_network(case: Case) -> ConvNet:
 
 
 def our_model(case: Case, device: torch.device) -> torch.nn.Module:
-    return prepare(cs.build(our_network(case), dropout=0.2, drop_path=0.2, seed=0), device, device.type == "cuda")
+    return to_device(cs.build(our_network(case), dropout=0.2, drop_path=0.2, seed=0), device, device.type == "cuda")
 
 
 def their_model(case: Case, device: torch.device, tuned: bool) -> torch.nn.Module:

@@ -170,7 +170,7 @@ def fit(
     keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in
     `plan`.
 
-    Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is told before training
+    Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is said before training
     starts.
     """
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude)

@@ -72,7 +72,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Show a line that stays, about something that happened."""
         if not self.quiet:
-            tell(text)
+            print_note(text)
 
     def line(self, text: str) -> None:
         """Show a line that stays, with the time left."""
@@ -126,6 +126,6 @@ def images_per_second(images: float, seconds: float) -> str:
     return f"{format_count(float(f'{images / max(seconds, 1e-9):.3g}'))} images/s"
 
 
-def tell(text: str) -> None:
+def print_note(text: str) -> None:
     """A note on stderr."""
     terminal.note(text)

@@ -134,13 +134,13 @@ def test_an_error_after_a_live_line_begins_a_line() -> None:
 import time
 from convscale import terminal
 from convscale.cli.main import _fail
-from convscale.progress import Progress, tell
+from convscale.progress import Progress, print_note
 progress = Progress(100)
 for step in range(4):
     time.sleep(0.21)
     progress.step("a text that is far too long for this narrow terminal " * 2, pace="3 images/s")
     if step == 1:
-        tell("short")
+        print_note("short")
 _fail("broken", "mend it", 1)
 """
     seen = on_terminal(45, "-c", code)

@@ -20,7 +20,7 @@ from convscale.cli.main import run as command_line
 from convscale.errors import ConvscaleError, TrainingStopped
 from convscale.nn.processes import Processes
 from convscale.runs import Run
-from convscale.training.step import Stepper, spread
+from convscale.training.step import Stepper, data_parallel
 from tests.nn.several import FULL, LIVELY, PLAIN, QUIET_THREADS, arguments, free_port, launch, side_by_side, state_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -188,7 +188,7 @@ def test_no_model_outlives_the_group() -> None:
         models = []
 
         def work() -> None:
-            model = spread(torch.nn.Linear(2, 2))
+            model = data_parallel(torch.nn.Linear(2, 2))
             models.append(weakref.ref(model))
             raise TrainingStopped("stopped", signal.SIGTERM)
 

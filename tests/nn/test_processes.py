@@ -24,7 +24,7 @@ from convscale.recipes import LBFGS, Recipe, SearchGrid
 from convscale.runs import Run, Settings
 from convscale.training import step as step_module
 from convscale.training.setup import make_job, make_state
-from convscale.training.step import Stepper, spread
+from convscale.training.step import Stepper, data_parallel
 from tests.nn.several import NETWORK, PLAIN, arguments, side_by_side, state_of, telling_states
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -144,14 +144,14 @@ def test_what_one_tells_reaches_all() -> None:
                     raise UnknownNameError("network", "b9", ["b0"])
 
             with pytest.raises(UnknownNameError, match="unknown network 'b9'"):
-                processes.together(work)
+                processes.fail_together(work)
 
             def stop() -> None:
                 if rank == 2:
                     raise TrainingStopped("SIGTERM in epoch 3", signal.SIGTERM, hint="go on with it")
 
             with pytest.raises(TrainingStopped, match="SIGTERM in epoch 3 .go on with it") as stopped:
-                processes.together(stop)
+                processes.fail_together(stop)
             assert stopped.value.exit_code == 143
         return 0
 
@@ -161,11 +161,11 @@ def test_what_one_tells_reaches_all() -> None:
 def test_gradients_keep_their_values_when_laid_out_anew() -> None:
     """Strides along axes of length 1 say nothing; DDP would warn of them."""
     gradient = torch.arange(6.0).view(3, 2, 1, 1)
-    laid = step_module._laid_out(gradient, (2, 1, 2, 2))
+    laid = step_module._with_strides(gradient, (2, 1, 2, 2))
     assert laid.stride() == (2, 1, 2, 2) and torch.equal(laid, gradient)
     other = torch.arange(12.0).view(3, 2, 2, 1)
-    assert step_module._laid_out(other, (4, 1, 2, 2)) is other
-    assert callable(spread)
+    assert step_module._with_strides(other, (4, 1, 2, 2)) is other
+    assert callable(data_parallel)
 
 
 # Transfer learning.

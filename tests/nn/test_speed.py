@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import convscale as cs
 from convscale.errors import ConfigError
 from convscale.layers import same_padding
-from convscale.nn import autocast, keep_memory, pick_device, place, prepare
+from convscale.nn import autocast, keep_memory, pick_device, to_default_device, to_device
 from convscale.nn.convolution import convolve
 from convscale.nn.layers import Add, ConvNormAct, GlobalPool, Multiply
 
@@ -80,7 +80,7 @@ def test_a_training_step_is_that_of_plain_convolutions(padding: str, monkeypatch
 @pytest.mark.parametrize("name", ["efficientnet-b0", "mobilenet-v3-small", "resnet-18"])
 def test_features_and_their_gradients_stay_channels_last(name: str) -> None:
     model = cs.build(cs.network(name), dropout=0.2, drop_path=0.2, seed=0).train()
-    prepare(model, torch.device("cpu"))
+    to_device(model, torch.device("cpu"))
     wrong: list[str] = []
 
     def check(path: str, tensor: Tensor) -> None:
@@ -102,7 +102,7 @@ def test_compiling_keeps_values_and_names() -> None:
     network = cs.network("small-mbconv")
     model, compiled = (cs.build(network, seed=0).train() for _ in range(2))
     names = list(compiled.state_dict())
-    assert prepare(compiled, torch.device("cpu"), compile_model=False) is compiled
+    assert to_device(compiled, torch.device("cpu"), compile_model=False) is compiled
     compiled.compile(backend="aot_eager")
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     for a, b in zip(gradients(model, images), gradients(compiled, images), strict=True):
@@ -159,7 +159,7 @@ def test_autocast() -> None:
 
 
 def test_bf16_training_reaches_every_parameter() -> None:
-    model = place(cs.build(cs.network("small-mbconv"), drop_path=0.2, seed=0).train()).cpu()
+    model = to_default_device(cs.build(cs.network("small-mbconv"), drop_path=0.2, seed=0).train()).cpu()
     with autocast(torch.device("cpu"), "bf16"):
         loss = F.cross_entropy(model(torch.randn(8, 3, 8, 8)), torch.arange(8))
     loss.backward()

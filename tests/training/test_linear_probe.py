@@ -18,11 +18,11 @@ import convscale as cs
 from convscale.data.images import Subset
 from convscale.dialects import Choices
 from convscale.errors import ConfigError, DataError, TrainingError, TrainingStopped
-from convscale.evaluation.feature_extraction import Seen, look
+from convscale.evaluation.feature_extraction import Extracted, extract
 from convscale.evaluation.measurement import measure
 from convscale.files import write_atomic
 from convscale.headers import read_header
-from convscale.nn import Model, build, folded, place
+from convscale.nn import Model, build, folded, to_default_device
 from convscale.nn.layers import ConvNormAct
 from convscale.recipes import SearchGrid
 from convscale.training.probe import fit_classifier
@@ -70,7 +70,7 @@ def test_folding_changes_nothing_but_the_last_bits() -> None:
 @torch.inference_mode()
 def test_other_norms_are_not_dropped(kind: str) -> None:
     """Of a model that somebody else put together: they are left as they are."""
-    model = place(build(NETWORK, seed=0)).eval()
+    model = to_default_device(build(NETWORK, seed=0)).eval()
     if kind == "synchronised":
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in model.modules():
@@ -91,7 +91,7 @@ def test_features_do_not_depend_on_cores(weights: Path) -> None:
     try:
         for cores in (1, 3):
             torch.set_num_threads(cores)
-            seen = list(look(model, Model.pooled, data.train, model.preprocessing, batch=7))
+            seen = list(extract(model, Model.pooled, data.train, model.preprocessing, batch=7))
             assert torch.get_num_threads() == cores
             found.append(torch.cat([part.features for part in seen]))
             labels = torch.cat([part.labels for part in seen])
@@ -112,8 +112,10 @@ def test_the_fit_is_logistic_regression() -> None:
     features[:, 7] = 4.0  # says nothing and must not divide by zero
     for decay in (1.0, 0.01):
         recipe = replace(PROBE, weight_decay=decay, search=SearchGrid())
-        mine = fit_classifier(Seen(features, labels), 3, recipe)
-        warm = fit_classifier(Seen(features, labels), 3, recipe, fit_classifier(Seen(features, labels), 3, PROBE))
+        mine = fit_classifier(Extracted(features, labels), 3, recipe)
+        warm = fit_classifier(
+            Extracted(features, labels), 3, recipe, fit_classifier(Extracted(features, labels), 3, PROBE)
+        )
         scaled = ((features - features.mean(0)) / features.std(0, correction=0).clamp(min=1e-9)).numpy()
         scaled[:, 7] = 0
         peer = LogisticRegression(C=1 / (decay * 300), tol=1e-8, max_iter=10_000).fit(scaled, labels.numpy())
@@ -130,7 +132,7 @@ def test_the_linear_probe(weights: Path, tmp_path: Path, capfd: pytest.CaptureFi
     for name, value in after.items():
         assert name.startswith("head.classifier.") or torch.equal(before[name], value)
     model, header = cs.load_weights(run.weights)
-    again = measure(place(model), few().test, header.preprocessing, header.classes).evaluation
+    again = measure(to_default_device(model), few().test, header.preprocessing, header.classes).evaluation
     assert again.top1 == evaluation.top1 > 0.8 and again.per_class == evaluation.per_class
     rows, chosen = run.searched(), run.recipe()
     assert [row.weight_decay for row in rows] == [1, 0.1, 0.01] and {row.n for row in rows} == {24}

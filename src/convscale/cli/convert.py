@@ -45,7 +45,7 @@ def command(
     """Weights of another library as a Convscale file, or a Convscale file as another library's.
 
     What a file does not say, its padding, BN eps and preprocessing, is taken from what its library publishes, or from
-    the options, and is told.
+    the options, and is printed.
     """
     if output.is_dir() or not output.parent.is_dir():
         raise click.UsageError(f"-o {output}: no file can be written there")

@@ -11,7 +11,7 @@ import click
 from convscale.cli.parameters import Numbers
 from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, workers_option
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.records import Sweep
 from convscale.runs import Run, weights_file
 
@@ -54,7 +54,7 @@ def command(
         raise click.UsageError("--predictions and --pictures are of one --resolution and one --crop; give one of each")
     weights = weights_file(Path(run))
     if weights == Path(run):
-        tell("a weights file does not know its training images; all that are found count")
+        print_note("a weights file does not know its training images; all that are found count")
     else:
         _note_other_data(Run(Path(run)), data)
     from convscale.evaluation import evaluate, sweep
@@ -106,7 +106,7 @@ def _note_other_data(run: Run, data: str) -> None:
 
     trained_on = run.data()
     if trained_on is not None and trained_on.held_out == "stratified" and trained_on.source != source_of(data):
-        tell(
+        print_note(
             f"trained on {trained_on.source}, from which images were held out by a draw; if {data} holds the same "
             "images, those of the training count too"
         )
@@ -118,4 +118,4 @@ def _note_other_size(data: str, result: Evaluation) -> None:
 
     copy = find_copy(data)
     for note in copy.of.notes({"test": result.n + len(result.unreadable)}) if copy else ():
-        tell(note)
+        print_note(note)

@@ -24,7 +24,7 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.planning import Budget
-from convscale.progress import tell
+from convscale.progress import print_note
 
 
 @click.command()
@@ -72,7 +72,7 @@ def command(
         command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:
-        tell(note)
+        print_note(note)
     if as_json:
         print_json(result)
     else:

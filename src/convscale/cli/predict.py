@@ -19,7 +19,7 @@ from convscale.units import printable
 @json_option
 def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
     """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file)."""
-    weights_file(Path(run))  # a mistyped run is told before PyTorch is loaded
+    weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
     from convscale.evaluation import predict
 
     predictions = predict(run, images, top=top)

@@ -23,7 +23,7 @@ def command(run: Path, data: str | None, settings: tuple[str, ...], as_json: boo
     With --set the recipe is another from here on, and the run says so.
     """
     unfinished = open_unfinished_run(run)
-    unfinished.recipe().with_settings(list(settings))  # a mistyped one is told before PyTorch is loaded
+    unfinished.recipe().with_settings(list(settings))  # a mistyped one is refused before PyTorch is loaded
     from convscale.training import resume
 
     finished, evaluation = resume(run, data=data, set=settings)

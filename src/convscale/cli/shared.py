@@ -17,7 +17,7 @@ from convscale.cli.parameters import PIXELS
 from convscale.flattening import flat
 from convscale.machine import speaks
 from convscale.networks import ConvNet
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.records import TrainedRun
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def print_notes(data: Dataset | DataCheck) -> None:
     """What of the data is not used, and where it differs from what was published, on stderr."""
     unused = [f"not used: {', '.join(data.skipped)}"] if data.skipped else []
     for note in (*unused, *data.notes):
-        tell(note)
+        print_note(note)
 
 
 def print_table(table: Table) -> None:

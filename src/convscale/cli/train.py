@@ -28,7 +28,7 @@ from convscale.cli.shared import (
     workers_option,
 )
 from convscale.machine import launched_processes, speaks
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import recipe
 from convscale.runs import Decision, Story, require_writable
 
@@ -64,7 +64,7 @@ def command(
     net = load_network(network, resolution=resolution)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
-        tell(f"the network of {network} with new weights; --weights starts from its own")
+        print_note(f"the network of {network} with new weights; --weights starts from its own")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:
@@ -85,7 +85,7 @@ def command(
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
-        tell(f"unlike recipe {recipe_name}: {'; '.join(changed)}")
+        print_note(f"unlike recipe {recipe_name}: {'; '.join(changed)}")
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:

@@ -21,7 +21,7 @@ from convscale.data.named import find_copy
 from convscale.errors import DataError
 from convscale.progress import Progress
 
-SMALL = 8  # pixels: a shorter side below is told
+SMALL = 8  # pixels: a shorter side is reported
 ELONGATED = 4  # the longer side over the shorter one: a central crop sees a quarter of the image or less
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF",

@@ -144,7 +144,7 @@ def _load(
 
 
 class _Deaths:
-    """Deaths of workers are told while a batch is waited for: PyTorch's handler of SIGCHLD raises wherever the main
+    """Deaths of workers are reported while a batch is waited for: PyTorch's handler of SIGCHLD raises wherever the main
     thread is, in the middle of a step too."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class _Deaths:
             self._raise(number, frame)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def reported(self) -> Iterator[None]:
         """Raise RuntimeError, as PyTorch does, if a worker died since the last batch or dies now."""
         self._waiting = True
         try:
@@ -181,7 +181,7 @@ def _next(batches: Iterator[Batch], views: Views) -> Batch | None:
     looked = None
     while True:
         try:
-            with _deaths.told():
+            with _deaths.reported():
                 return next(batches, None)
         except RuntimeError as error:
             if "timed out" in str(error):

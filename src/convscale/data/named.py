@@ -51,12 +51,12 @@ class NamedSet:
         are no others."""
         train = images.get("train", images.get("all"))
         test = images.get("test", images.get("validation", None if train is None else 0))
-        told = [
+        differences = [
             f"{found:,} {word} images here, {published:,} published"
             for word, found, published in (("training", train, self.train_images), ("test", test, self.test_images))
             if found not in (None, published)
         ]
-        return (f"{self.name}: {'; '.join(told)}",) if told else ()
+        return (f"{self.name}: {'; '.join(differences)}",) if differences else ()
 
 
 # Sizes and classes: Tan & Le 2019, table 6, which prints 3,369 test images of pets where the set's own list has 3,669.

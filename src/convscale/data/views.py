@@ -132,7 +132,7 @@ class Views(torch_data.Dataset[View]):
         label = self.source.label(item)
         try:
             return View(torch.from_numpy(self.view(item)), label, self.source.name(item) if self.named else "")
-        except DataError as error:  # told by the main process: a worker would wrap it in its traceback
+        except DataError as error:  # reported by the main process: a worker would wrap it in its traceback
             return View(None, label, self.source.name(item), error.message)
         finally:
             if worker is not None:

@@ -42,8 +42,8 @@ def load_peer(dialect: str, source: Path, tensors: dict[str, Tensor], header: We
     except (LookupError, RuntimeError, ValueError) as error:
         if isinstance(error, ConvscaleError):
             raise
-        told = f"{dialect}'s own {network.name} does not take these weights: {first_line(error)}"
-        raise ConfigError(told, hint="leave --verify out") from None
+        message = f"{dialect}'s own {network.name} does not take these weights: {first_line(error)}"
+        raise ConfigError(message, hint="leave --verify out") from None
 
 
 def _torch_peer(peer: nn.Module, tensors: dict[str, Tensor], normalise: Normalise) -> Peer:

@@ -19,7 +19,7 @@ from convscale.evaluation.pictures import Pictures
 from convscale.evaluation.predictions import Predictions
 from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
-from convscale.nn import Model, keep_memory, load_weights, place
+from convscale.nn import Model, keep_memory, load_weights, to_default_device
 from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress, images_per_second
 from convscale.records import Evaluation, SweepRow
@@ -80,7 +80,7 @@ def sweep(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Measuring:
     """A network, images, and the network's class of each class of the images."""
 
     model: Model
@@ -118,17 +118,19 @@ class _Job:
         return measured._replace(evaluation=evaluation)
 
 
-def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Job:
+def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Measuring:
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     keep_memory()
     model, header = load_weights(weights_file(path))
-    held_out = _held_out_of(path, data, label_column)
+    held_out = _images_held_out(path, data, label_column)
     images, classes = held_out or open_images(data, label_column=label_column or "label")
-    return _Job(place(model), header, images, match_classes(classes, header.classes), batch, workers, quiet)
+    return _Measuring(
+        to_default_device(model), header, images, match_classes(classes, header.classes), batch, workers, quiet
+    )
 
 
-def _held_out_of(
+def _images_held_out(
     path: Path, data: str | Path, label_column: str | None
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
     """The images that a run held out of `data` by a draw, None where it did not."""
@@ -146,7 +148,7 @@ def _held_out_of(
     if dataset.record().fingerprint != trained_on.fingerprint:
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
-            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be told",
+            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be known",
             hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
         )
     return dataset.test, dataset.classes

@@ -1,4 +1,4 @@
-"""features: images to what a trained network sees in them, the pooled values before its classifier."""
+"""features: images to the pooled values before its classifier."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from convscale.data import FileImages, ImageCollection
 from convscale.data.images import Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches, evaluation_loads
 from convscale.errors import ConfigError, DataError
-from convscale.nn import Model, folded, keep_memory, load, place
+from convscale.nn import Model, folded, keep_memory, load, to_default_device
 from convscale.preprocessing import Preprocessing
 
 IMAGES_AT_ONCE = 4  # in each thread: their widest maps stay near the processor
 
 
-class Seen(NamedTuple):
+class Extracted(NamedTuple):
     """Some images in their order: features (n, channels) float32 and labels (n,) int64 on the CPU; those that could
     not be read are in `missing` alone, as (name, reason)."""
 
@@ -59,37 +59,37 @@ def features(
         images = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
     keep_memory()
     found = []
-    for seen in look(model, Model.pooled, images, model.preprocessing, batch=batch, workers=workers):
-        if seen.missing:
-            raise DataError(seen.missing[0][1], hint="remove it or replace it")
-        found.append(seen.features)
+    for part in extract(model, Model.pooled, images, model.preprocessing, batch=batch, workers=workers):
+        if part.missing:
+            raise DataError(part.missing[0][1], hint="remove it or replace it")
+        found.append(part.features)
     return torch.cat(found) if found else torch.empty(0, 0)
 
 
-def look(
+def extract(
     model: Model,
-    see: Callable[[Model, Tensor], Tensor],
+    compute: Callable[[Model, Tensor], Tensor],
     images: ImageCollection | Stream,
     preprocessing: Preprocessing,
     *,
     batch: int = IMAGES_AT_ONCE,
     workers: int = 0,
-) -> Generator[Seen, None, None]:
-    """What `see` gives of a copy of the model with its batch norms folded, batch by batch, in the images' order.
+) -> Generator[Extracted, None, None]:
+    """What `compute` gives of a copy of the model with its batch norms folded, batch by batch, in the images' order.
 
-    On a CPU each core loads a batch of its own and looks at it, which is faster than all cores at one, and gives the
+    On a CPU each core loads a batch of its own and computes it, which is faster than all cores at one, and gives the
     same values for any number of them. `workers`: processes that load images instead, for a GPU.
     """
-    model = folded(place(model))
+    model = folded(to_default_device(model))
     normalise = Normalise(preprocessing, next(model.parameters()).device)
 
     @torch.inference_mode()
-    def work(load: Callable[[], Batch]) -> Seen:
+    def work(load: Callable[[], Batch]) -> Extracted:
         loaded = load()
-        values = see(model, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
-        return Seen(values.float().cpu(), loaded.labels, loaded.missing)
+        values = compute(model, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
+        return Extracted(values.float().cpu(), loaded.labels, loaded.missing)
 
-    ahead: deque[Future[Seen]] = deque()
+    ahead: deque[Future[Extracted]] = deque()
     with _cores(normalise.device) as (pool, cores), closing(_loads(images, preprocessing, batch, workers)) as loads:
         for load in loads:
             ahead.append(pool.submit(work, load))

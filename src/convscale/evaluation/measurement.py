@@ -43,7 +43,7 @@ def measure(
 
     positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
     named; raises DataError where they are more than their allowed share. `each_batch` is called after each;
-    `each_image` is told what this process finds about its images, batch by batch.
+    `each_image` is called with what this process finds about its images, batch by batch.
     """
     group = processes or Processes()
     normalise = Normalise(preprocessing, next(model.parameters()).device)
@@ -54,7 +54,7 @@ def measure(
         images, preprocessing, batch, workers, rank=group.rank, world=group.world, named=each_image is not None
     )
     with closing(loading) as batches:
-        while group.any((loaded := group.together(lambda: next(batches, None))) is not None):
+        while group.any((loaded := group.fail_together(lambda: next(batches, None))) is not None):
             pixels, labels, unread, names = loaded or NOTHING  # another process may have more of them
             missing += [reason for _, reason in group.gather(unread)]
             require_readable(missing, len(images), max_unreadable)

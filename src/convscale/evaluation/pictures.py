@@ -13,7 +13,7 @@ from convscale.errors import ConfigError
 from convscale.evaluation.tally import CONFUSION_CLASSES, Measured
 from convscale.figures import draw_confusion, draw_reliability
 from convscale.files import write_text
-from convscale.progress import tell
+from convscale.progress import print_note
 
 
 class Pictures:
@@ -36,12 +36,12 @@ class Pictures:
         if measured.calibration:
             draw_reliability(measured.calibration, self.folder / "reliability.png")
         else:
-            tell("no reliability.png: a probability is not finite")
+            print_note("no reliability.png: a probability is not finite")
         if measured.confusion is not None:
             draw_confusion(measured.confusion, self.classes, self.folder / "confusion.png")
             write_text(self.folder / "confusion.csv", format_confusion(measured.confusion, self.classes))
         else:
-            tell(f"no confusion matrix: {len(self.classes):,} classes, {CONFUSION_CLASSES:,} at most")
+            print_note(f"no confusion matrix: {len(self.classes):,} classes, {CONFUSION_CLASSES:,} at most")
 
 
 def format_confusion(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:

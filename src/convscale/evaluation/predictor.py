@@ -11,7 +11,7 @@ import torch
 from convscale.data import FileImages
 from convscale.data.loader import Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
-from convscale.nn import keep_memory, load_weights, pick_device, place
+from convscale.nn import keep_memory, load_weights, pick_device, to_default_device
 from convscale.records import Prediction
 from convscale.runs import weights_file
 
@@ -34,7 +34,7 @@ def predict(
             raise DataError(f"{path}: no such image file", hint="name image files that exist")
     keep_memory()
     model, header = load_weights(weights_file(Path(run_or_file)))
-    model = place(model)
+    model = to_default_device(model)
     normalise = Normalise(header.preprocessing, pick_device())
     files = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
     best = []

@@ -1,7 +1,7 @@
 """Networks as PyTorch modules, built from the layer graph, and their weights."""
 
 from convscale.nn.allocator import keep_memory, release_memory
-from convscale.nn.device import Precision, autocast, pick_device, place, prepare
+from convscale.nn.device import Precision, autocast, pick_device, to_default_device, to_device
 from convscale.nn.folding import folded
 from convscale.nn.model import NORM_MOMENTUM, Model, build
 from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
@@ -19,9 +19,9 @@ __all__ = [
     "load",
     "load_weights",
     "pick_device",
-    "place",
-    "prepare",
     "release_memory",
     "save_weights",
     "synchronise_norms",
+    "to_default_device",
+    "to_device",
 ]

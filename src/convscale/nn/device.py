@@ -21,12 +21,12 @@ def pick_device() -> torch.device:
     return torch.device("cuda") if rank is None else torch.device("cuda", int(rank) % torch.cuda.device_count())
 
 
-def place(model: Model) -> Model:
+def to_default_device(model: Model) -> Model:
     """The model on the device that computes, channels last in memory: the faster layout for convolutions."""
-    return prepare(model, pick_device())
+    return to_device(model, pick_device())
 
 
-def prepare(model: Model, device: torch.device, compile_model: bool = False) -> Model:
+def to_device(model: Model, device: torch.device, compile_model: bool = False) -> Model:
     """The model on `device`, channels last in memory; where `compile_model`, its calls are compiled at the first.
 
     The model stays the same object with the same parameter names. On GPUs float32 products use TF32, for the

@@ -14,7 +14,7 @@ from convscale.nn.layers import ConvNormAct
 from convscale.nn.model import Model
 
 # What oneDNN applies to a convolution's outputs while it writes them: its names, their parameters and their variants.
-_WRITTEN_AS: dict[str | None, tuple[str, list[float], str]] = {
+_POST_OPS: dict[str | None, tuple[str, list[float], str]] = {
     None: ("none", [], ""),
     "relu": ("relu", [], ""),
     "relu6": ("hardtanh", [0.0, 6.0], ""),
@@ -39,7 +39,7 @@ def folded(model: Model) -> Model:
             if isinstance(child, ConvNormAct):
                 _fold(child)
                 if child.norm is None and _has_onednn(child.conv.weight):
-                    setattr(parent, name, _WrittenOnce(child))
+                    setattr(parent, name, _FusedConvAct(child))
     return copied
 
 
@@ -55,13 +55,13 @@ def _has_onednn(weight: Tensor) -> bool:
     return usable and bool(torch.backends.mkldnn.enabled) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
-class _WrittenOnce(nn.Module):
+class _FusedConvAct(nn.Module):
     """A convolution whose outputs are activated while they are written."""
 
     def __init__(self, module: ConvNormAct) -> None:
         super().__init__()
         self.conv, self.same = module.conv, module.same
-        self.written_as = _WRITTEN_AS[module.activation]
+        self.post_op = _POST_OPS[module.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, ceil(h / stride), ceil(w / stride))."""
@@ -71,6 +71,6 @@ class _WrittenOnce(nn.Module):
         convolve: Any = torch.ops.mkldnn._convolution_pointwise
         written: Tensor = convolve(
             x, conv.weight, conv.bias, list(padding), list(conv.stride), list(conv.dilation), conv.groups,
-            *self.written_as,
+            *self.post_op,
         )  # fmt: skip
         return written

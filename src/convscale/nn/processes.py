@@ -1,4 +1,4 @@
-"""Several processes that train one network: who this one is, and what they tell each other.
+"""Several processes that train one network: who this one is, and what they exchange.
 
 `torchrun --nproc-per-node N -m convscale train ...` starts them. Each loads its share of every batch; gradients are
 averaged by DistributedDataParallel, BN statistics are those of the whole batch, and rank 0 alone writes.
@@ -58,7 +58,7 @@ class Processes:
             return
         if error is None or isinstance(error, TrainingStopped) or self._all_know:
             self.barrier()  # nobody leaves while another still needs it, or torchrun ends it before it has spoken
-        # A model that is spread over processes must not outlive the group: freed by Python as its last owner, the group
+        # A data-parallel model must not outlive the group: freed by Python as its last owner, the group
         # waits for a thread of its own that waits for Python. The error's frames hold such models.
         traceback.clear_frames(trace)
         gc.collect()
@@ -94,7 +94,7 @@ class Processes:
         return values
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether it is true in any process."""
         return bool(self.sum(torch.tensor([float(here)])))
 
     def same(self, number: int) -> bool:
@@ -115,20 +115,20 @@ class Processes:
         """The signal that any process was sent, and whether the first one finds something due."""
         if self.world == 1:
             return signal, due
-        told = torch.tensor([float(signal), float(due and self.first)])
-        dist.all_reduce(told, dist.ReduceOp.MAX)
-        return int(told[0]), bool(told[1])
+        both = torch.tensor([float(signal), float(due and self.first)])
+        dist.all_reduce(both, dist.ReduceOp.MAX)
+        return int(both[0]), bool(both[1])
 
-    def gather(self, told: Iterable[T]) -> list[T]:
-        """What all processes tell, in their order. One small message where it is nothing."""
-        mine = list(told)
+    def gather(self, items: Iterable[T]) -> list[T]:
+        """The items of all processes, in their order. One small message where there are none."""
+        mine = list(items)
         if self.world == 1 or not self.any(bool(mine)):
             return mine
         lists: list[list[T]] = [[] for _ in range(self.world)]
         dist.all_gather_object(lists, mine)
         return [item for each in lists for item in each]
 
-    def together(self, work: Callable[[], T]) -> T:
+    def fail_together(self, work: Callable[[], T]) -> T:
         """The result of `work`, which every process does. A ConvscaleError in one of them is raised in all: nobody
         waits for one that has left."""
         if self.world == 1:

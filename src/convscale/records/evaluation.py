@@ -64,7 +64,7 @@ class Evaluation(AsDict, Displayed):
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
     def in_words(self, metric: Metric, interval: str = "") -> str:
-        """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always told."""
+        """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always given."""
         low, high = self.interval95
         if metric == "top1" or self.mean_per_class is None or self.mean_per_class_interval95 is None:
             return f"top-1 {self.top1:.4f} ({interval}{low:.4f} to {high:.4f})"

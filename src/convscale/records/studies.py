@@ -137,8 +137,9 @@ class StudySpec(Displayed):
     """The images; None where the command names them."""
 
     def __post_init__(self) -> None:
-        named = tuple(str(one) if isinstance(one, Path) else one for one in self.baselines)
-        object.__setattr__(self, "baselines", named)
+        if isinstance(self.baselines, tuple | list):
+            named = tuple(str(one) if isinstance(one, Path) else one for one in self.baselines)
+            object.__setattr__(self, "baselines", named)
         check(self)
         where = f"study {self.name!r}"
         if not self.baselines:

@@ -25,24 +25,24 @@ def describe_run(run: Run) -> list[str]:
     """Lines of 80 columns, but for what cannot be broken. Raises ConfigError where a file of it is damaged."""
     network, data, story, plan = run.network(), run.data(), run.story() or Story(), run.plan()
     row = read_row(run.path)
-    told: list[tuple[str, str]] = [("run", str(run.path)), ("state", _state(run, row))]
+    rows: list[tuple[str, str]] = [("run", str(run.path)), ("state", _state(run, row))]
     if row.state == "finished":
         metric = "top1" if data is None else data.metric
         evaluation = run.evaluation()
         words = evaluation.in_words(metric, "95% interval ")
-        told.append(("accuracy", f"{words} on {evaluation.n:,} held-out images"))
+        rows.append(("accuracy", f"{words} on {evaluation.n:,} held-out images"))
     elif row.top1 is not None:
-        told.append(("accuracy", f"top-1 {row.top1:.4f} after the last epoch"))
-    told += [("network", line) for line in _network(network)]
-    told += _origin(story, plan)
-    told += list(_data(run, data, story, network))
-    told += list(_recipe(run, story))
-    told += [("note", note) for note in story.notes]
+        rows.append(("accuracy", f"top-1 {row.top1:.4f} after the last epoch"))
+    rows += [("network", line) for line in _network(network)]
+    rows += _origin(story, plan)
+    rows += list(_data(run, data, story, network))
+    rows += list(_recipe(run, story))
+    rows += [("note", note) for note in story.notes]
     if story.command:
-        told.append(("command", story.command))
-    told += [("next", line) for line in _next(run, row.state, data)]
-    told.append(("stages", f"convscale show {shlex.quote(str(run.path / 'network.toml'))}"))
-    return _wrapped(told)
+        rows.append(("command", story.command))
+    rows += [("next", line) for line in _next(run, row.state, data)]
+    rows.append(("stages", f"convscale show {shlex.quote(str(run.path / 'network.toml'))}"))
+    return _wrapped(rows)
 
 
 def run_story(run: Run) -> RunStory:
@@ -70,10 +70,10 @@ def local_time(moment: str | None) -> str:
         return moment or ""
 
 
-def _wrapped(told: list[tuple[str, str]]) -> list[str]:
+def _wrapped(rows: list[tuple[str, str]]) -> list[str]:
     """A label where it changes, and its text beside it."""
     lines, before = [], ""
-    for label, text in told:
+    for label, text in rows:
         first = label if label != before else ""
         before = label
         if label in _WHOLE:
@@ -111,20 +111,20 @@ def _network(network: ConvNet) -> list[str]:
 
 
 def _origin(story: Story, plan: Plan | None) -> list[tuple[str, str]]:
-    told = []
+    rows = []
     if (baseline := story.decision("baseline")) is not None:
-        told.append(("baseline", f"{baseline.choice}: {baseline.why}"))
+        rows.append(("baseline", f"{baseline.choice}: {baseline.why}"))
     if plan is not None:
         chosen, limits = plan.chosen, plan.budget.limits()
         shares = ", ".join(
             f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in chosen.used.items()
         )
-        told += [
+        rows += [
             ("law", f"{plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
                     f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}"),
             ("budget", f"{shares}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}"),
         ]  # fmt: skip
-    return told
+    return rows
 
 
 def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ def claim_next(parent: Path, name: str) -> Path:
         except OSError as error:
             raise _cannot_write(path, error) from None
         except RunError:
-            if (path / _LOCK).exists():  # of a process that was told this very name, and came between
+            if (path / _LOCK).exists():  # of a process that was given this very name, and came between
                 continue
             raise
         return path

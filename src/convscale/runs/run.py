@@ -196,8 +196,8 @@ class Run:
         try:
             held = lock(self.path / "lock")
         except LockedError as error:
-            told = f"{self.path}: process {error.owner} is training this run"
-            raise RunError(told, hint="wait for it") from None
+            message = f"{self.path}: process {error.owner} is training this run"
+            raise RunError(message, hint="wait for it") from None
         try:
             yield
         finally:

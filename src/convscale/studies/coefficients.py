@@ -16,7 +16,7 @@ from convscale.figures import draw_search
 from convscale.files import write_text, write_toml
 from convscale.formats import UNNAMED
 from convscale.networks import ConvNet
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import Recipe
 from convscale.records import CoefficientSearch, DataChoice, SearchTraining, write_record
 from convscale.report.coefficients import candidates_as_csv, evidence_of, report
@@ -98,7 +98,7 @@ def _search(
         baseline,
         trials.answer,
         settings=search.settings([epochs * per_epoch for epochs in search.epochs]),
-        on_progress=None if quiet else tell,
+        on_progress=None if quiet else print_note,
     )
     training = SearchTraining(data=search.data, recipe=search.recipe, epochs=search.epochs, command=_command(search))
     found = replace(found, training=training)

@@ -10,7 +10,7 @@ from convscale.runs import Run, Settings
 
 
 class Board(Protocol):
-    """What is told of each epoch."""
+    """What is shown of each epoch."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
 

@@ -17,7 +17,7 @@ import torch
 from convscale.data import Dataset
 from convscale.data.images import steps_per_epoch
 from convscale.data.loader import Batch, evaluation_batches, training_batches
-from convscale.evaluation.feature_extraction import look
+from convscale.evaluation.feature_extraction import extract
 from convscale.networks import ConvNet
 from convscale.nn import Model, pick_device
 from convscale.nn.processes import Processes
@@ -32,7 +32,7 @@ from convscale.training.step import Stepper
 from convscale.units import format_bytes, format_seconds
 
 WARM_UP_STEPS, MEASURED_STEPS, MEASURED_BATCHES = 3, 8, 3
-LOOKED_AT_BATCHES = 16
+EXTRACTED_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         state = make_state(job, Processes())
         per_epoch = steps_per_epoch(job.train, recipe.batch)
         if isinstance(recipe.optimizer, LBFGS):
-            step = _look_seconds(job, state.model)
+            step = _extraction_seconds(job, state.model)
             evaluation = len(data.test) / recipe.batch * step
         else:
             stepper = Stepper(job, state, per_epoch, Processes())
@@ -116,12 +116,12 @@ def _step_seconds(job: Job, state: TrainingState, stepper: Stepper) -> float:
     return statistics.median(seconds[WARM_UP_STEPS:])
 
 
-def _look_seconds(job: Job, model: Model) -> float:
+def _extraction_seconds(job: Job, model: Model) -> float:
     """Of computing the features of a batch, from those of the first images."""
     started, images = time.perf_counter(), 0
-    with closing(look(model, Model.classified, job.train, job.preprocessing, workers=job.settings.workers)) as looking:
-        for seen in islice(looking, LOOKED_AT_BATCHES):
-            images += len(seen.labels)
+    with closing(extract(model, Model.classified, job.train, job.preprocessing, workers=job.settings.workers)) as parts:
+        for part in islice(parts, EXTRACTED_BATCHES):
+            images += len(part.labels)
     return (time.perf_counter() - started) * job.recipe.batch / max(images, 1)
 
 

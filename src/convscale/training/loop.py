@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -22,10 +21,9 @@ from convscale.training.optimizer import is_norm
 from convscale.training.session import PARTS, Session
 from convscale.training.setup import train_classifier_alone
 from convscale.training.step import Outcome, Stepper
+from convscale.training.time_forecast import FORECAST_AFTER_STEPS, TimeForecast
 from convscale.units import format_seconds
 
-PREDICTED_AFTER_STEPS = 12
-EVALUATION_SHARE = 0.8  # of a forward pass in training, which also keeps what the backward pass needs
 ROLLBACKS = 3
 SKIPPED_IN_A_ROW = 10
 
@@ -40,9 +38,7 @@ class Loop:
     def __init__(self, session: Session) -> None:
         self.session, self.job, self.state, self.processes = session, session.job, session.state, session.processes
         self.stepper = Stepper(self.job, self.state, session.steps, self.processes)
-        # What the prediction is made from, and nothing after it.
-        self.recent_steps: list[dict[str, float]] = []
-        self.recent_data: list[float] = []
+        self.forecast = TimeForecast()
         self.skipped_in_a_row = 0
 
     def run(self) -> Measured:
@@ -68,7 +64,7 @@ class Loop:
     def _take_best(self) -> None:
         """The weights of the best epoch, which the validation images chose, are those that are kept."""
         position, epochs = self.state.position, self.job.recipe.epochs
-        best, _ = self.processes.together(lambda: load_weights(self.job.run.path / BEST_WEIGHTS))
+        best, _ = self.processes.fail_together(lambda: load_weights(self.job.run.path / BEST_WEIGHTS))
         self.state.evaluated.load_state_dict(best.state_dict())
         stopped = f"stopped after {position.epoch} of {epochs} epochs; " if position.epoch < epochs else ""
         self.session.event(
@@ -115,7 +111,7 @@ class Loop:
         position.training_images += self.job.recipe.batch
         self._show_step()
         self.session.pause()
-        self._predict()
+        self._forecast_time()
 
     def _batches(self) -> Generator[Batch, None, None]:
         """The batches of the epoch from its next step on, with the time that each was waited for."""
@@ -128,11 +124,11 @@ class Loop:
         with closing(loading) as batches:
             while True:
                 started = time.perf_counter()
-                batch = self.processes.together(lambda: next(batches, None))
+                batch = self.processes.fail_together(lambda: next(batches, None))
                 waited = time.perf_counter() - started
                 self._add_seconds({"data": waited})
                 if not position.predicted_seconds:
-                    self.recent_data.append(waited)
+                    self.forecast.waits.append(waited)
                 if batch is None:
                     return
                 yield batch
@@ -152,7 +148,7 @@ class Loop:
         position.counted_steps += 1
         position.learning_rate = outcome.learning_rate
         if not position.predicted_seconds:
-            self.recent_steps.append(outcome.seconds)
+            self.forecast.steps.append(outcome.seconds)
 
     def _not_finite(self, outcome: Outcome) -> None:
         """Stop, skip the step or roll back, as the recipe says; the weights are as they were before the step."""
@@ -182,7 +178,7 @@ class Loop:
         """Go back to the newest checkpoint, and leave out the step that failed when it comes again."""
         failed = self.state.position
         self.processes.barrier()
-        found = self.processes.together(lambda: load_newest(self.job.run.checkpoints))
+        found = self.processes.fail_together(lambda: load_newest(self.job.run.checkpoints))
         if found is None:
             raise RunError(f"{self.job.run.checkpoints}: no checkpoint to go back to")
         self.session.go_to(found)
@@ -227,20 +223,17 @@ class Loop:
             f"epoch {position.epoch + 1}/{self.job.recipe.epochs}", pace=images_per_second(images, seconds)
         )
 
-    def _predict(self) -> None:
-        """Predict the seconds of the whole run, once, after the first steps."""
-        position, recipe, images = self.state.position, self.job.recipe, len(self.job.watched)
-        wanted = min(PREDICTED_AFTER_STEPS, self.session.steps * recipe.epochs)
-        left = self.session.steps * recipe.epochs - position.total_steps
-        if position.predicted_seconds or position.total_steps < wanted or not self.recent_steps or not left:
+    def _forecast_time(self) -> None:
+        """Forecast the seconds of the whole run, once, after the first steps."""
+        position, recipe = self.state.position, self.job.recipe
+        steps = self.session.steps * recipe.epochs
+        wanted, left = min(FORECAST_AFTER_STEPS, steps), steps - position.total_steps
+        if position.predicted_seconds or position.total_steps < wanted or not self.forecast.steps or not left:
             return
-        steps = self.recent_steps[2:] or self.recent_steps  # the first ones are slow
-        step = statistics.median(sum(seconds.values()) for seconds in steps)
-        forward = statistics.median(seconds["forward"] for seconds in steps)
-        data = statistics.median(self.recent_data)
-        evaluation = images / recipe.batch * (data + EVALUATION_SHARE * forward)
-        each_epoch = evaluation + self.session.save_seconds
-        position.predicted_seconds = position.run_seconds + left * (step + data) + recipe.epochs * each_epoch
+        seconds = self.forecast.seconds_left(
+            left, recipe.epochs, len(self.job.watched) / recipe.batch, self.session.save_seconds
+        )
+        position.predicted_seconds = position.run_seconds + seconds
         self.session.progress.note(
             f"about {format_seconds(position.predicted_seconds)} in all, by the first {wanted} steps"
         )

@@ -11,7 +11,7 @@ from convscale.errors import TrainingError
 from convscale.machine import launched_processes, memory_available_bytes
 from convscale.networks import ConvNet
 from convscale.nn import pick_device, release_memory
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import Recipe
 from convscale.units import format_bytes
 
@@ -86,7 +86,7 @@ def recover(message: str) -> None:
     release_memory()
     if _NO_PRIMITIVE in message and torch.backends.mkldnn.enabled:
         torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
-        tell("convolutions go on without oneDNN, more slowly: it does not recover from having had no memory")
+        print_note("convolutions go on without oneDNN, more slowly: it does not recover from having had no memory")
 
 
 def smaller_parts(network: ConvNet, recipe: Recipe, accumulation: int, world: int) -> int:

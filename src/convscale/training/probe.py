@@ -16,7 +16,7 @@ from torch import Tensor
 from convscale.data.dataset import stratified_split
 from convscale.errors import ConfigError, TrainingError
 from convscale.evaluation import Measured
-from convscale.evaluation.feature_extraction import Seen
+from convscale.evaluation.feature_extraction import Extracted
 from convscale.evaluation.measurement import require_readable
 from convscale.evaluation.tally import Tally
 from convscale.nn import pick_device
@@ -77,14 +77,14 @@ def fit_probe(session: Session) -> Measured:
     return measured
 
 
-def _chosen(session: Session, train: Seen) -> Recipe:
+def _chosen(session: Session, train: Extracted) -> Recipe:
     """The recipe with the best of its weight decays, each fitted to all but a share of the training images."""
     job, recipe = session.job, session.job.recipe
     choices = recipe.choices()
     if not choices:
         return recipe
     kept, held = stratified_split(train.labels.numpy(), recipe.search.share, job.settings.seed, job.dataset.classes)
-    fitting, judging = (Seen(train.features[part], train.labels[part]) for part in (kept, held))
+    fitting, judging = (Extracted(train.features[part], train.labels[part]) for part in (kept, held))
     rows: list[SearchRow] = []
     start = None
     for choice in choices:
@@ -98,7 +98,7 @@ def _chosen(session: Session, train: Seen) -> Recipe:
     return settle(job, best_choice(choices, rows), rows, session.processes)
 
 
-def fit_classifier(images: Seen, classes: int, recipe: Recipe, start: Classifier | None = None) -> Classifier:
+def fit_classifier(images: Extracted, classes: int, recipe: Recipe, start: Classifier | None = None) -> Classifier:
     """The classifier whose mean cross entropy and squared weights, times half the weight decay, are least together.
 
     The weights that count are those for scaled features. `start` is a classifier to begin with, for speed.
@@ -135,7 +135,7 @@ def fit_classifier(images: Seen, classes: int, recipe: Recipe, start: Classifier
 
 
 @torch.inference_mode()
-def _measured(classifier: Classifier, images: Seen, job: Job) -> Measured:
+def _measured(classifier: Classifier, images: Extracted, job: Job) -> Measured:
     """What the classifier gets right, counted as `evaluation.measure` counts."""
     tally = Tally(len(job.dataset.classes))
     if len(images.labels):

@@ -8,7 +8,7 @@ from convscale.evaluation import Measured
 from convscale.figures import draw_confusion, draw_curves
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.records import TrainRecord
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
@@ -43,10 +43,10 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         return
     loss, guessing = metrics[-1].train_loss, math.log(max(2, len(job.dataset.classes)))
     if loss is not None and loss > 2 * guessing:
-        tell(f"the loss ended at {loss:.3g}; guessing has {guessing:.3g}: did the training diverge?")
+        print_note(f"the loss ended at {loss:.3g}; guessing has {guessing:.3g}: did the training diverge?")
     if record.predicted_seconds:
         ratio = position.run_seconds / record.predicted_seconds
-        tell(
+        print_note(
             f"{format_seconds(position.run_seconds)} of training and evaluation, {ratio:.2f} times what the first "
             "steps predicted"
         )

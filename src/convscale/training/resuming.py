@@ -12,7 +12,7 @@ from convscale.formats import read_kept
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import Recipe
 from convscale.runs import Run
 from convscale.training.checkpoint import Checkpoint
@@ -102,4 +102,4 @@ def tell_resumed(job: Job, state: TrainingState, found: Checkpoint, changes: lis
     for note in notes:
         run.append_event(note, step=state.position.total_steps)
         if not job.quiet:
-            tell(note)
+            print_note(note)

@@ -1,6 +1,6 @@
 """A session: one sitting at a job, from where its checkpoints stand to its end or to a signal.
 
-Between any two steps it can be left: the state is saved, what was told is written, and `resume` goes on from there.
+Between any two steps it can be left: the state is saved, its records are written, and `resume` goes on from there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
 
 
 class Session:
-    """What is kept and told of a job while it is carried out, in one process of `processes`. It goes on from the
+    """What is kept and shown of a job while it is carried out, in one process of `processes`. It goes on from the
     checkpoint `found`, where there is one."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Session:
             position.stream = train.state_at(position.step * self.job.recipe.batch // self.processes.world)
         started = time.monotonic()
         if self.saved != name:
-            self.processes.together(lambda: self._write_checkpoint(name))
+            self.processes.fail_together(lambda: self._write_checkpoint(name))
             self.save_seconds = time.monotonic() - started
         self.saved, self.saved_at = name, time.monotonic()
 
@@ -95,7 +95,9 @@ class Session:
     def go_to(self, found: Checkpoint) -> None:
         """Put a checkpoint into the state, and away what is newer: damaged checkpoints, metrics of later epochs."""
         run = self.job.run
-        self.processes.together(lambda: self.state.restore(found.tensors, found.state["position"], str(found.path)))
+        self.processes.fail_together(
+            lambda: self.state.restore(found.tensors, found.state["position"], str(found.path))
+        )
         self.saved = found.path.name
         if self.processes.first:
             run.keep_metrics(self.state.position.epoch)
@@ -130,7 +132,7 @@ class Session:
         )
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def following(self) -> Iterator[None]:
         """While entered, progress.json says how far it is; after that, how it was left."""
         self.show_progress(now=True)
         try:

@@ -15,10 +15,10 @@ from convscale.figures import SHEET_IMAGES, draw_sheet
 from convscale.headers import read_header
 from convscale.layers import LinearLayer, resolve
 from convscale.networks import ConvNet
-from convscale.nn import Model, build, keep_memory, load_weights, pick_device, place, synchronise_norms
+from convscale.nn import Model, build, keep_memory, load_weights, pick_device, synchronise_norms, to_default_device
 from convscale.nn.processes import Processes
 from convscale.preprocessing import Preprocessing, default_preprocessing
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
 from convscale.runs import Run, Settings, weights_file
 from convscale.training.checkpoint import free_bytes
@@ -48,7 +48,7 @@ def make_job(
     weights to start from were trained on, else as is usual. Raises ConfigError and DataError where they do not fit."""
     if network.input_channels not in (1, 3):
         raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
-    train, validation = _held_out(dataset, recipe, settings.seed)
+    train, validation = _split_validation(dataset, recipe, settings.seed)
     images = len(train)
     if images < 2:
         raise DataError(f"{dataset.source}: {images} training images are too few")
@@ -63,7 +63,9 @@ def make_job(
     return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, train, validation, quiet)
 
 
-def _held_out(dataset: Dataset, recipe: Recipe, seed: int) -> tuple[ImageCollection | Stream, ImageCollection | None]:
+def _split_validation(
+    dataset: Dataset, recipe: Recipe, seed: int
+) -> tuple[ImageCollection | Stream, ImageCollection | None]:
     """The images to train on, and those that early stopping watches, if it is asked for: a share of each class."""
     if not recipe.patience:
         return dataset.train, None
@@ -80,8 +82,8 @@ def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple
     try:
         kept, held = stratified_split(dataset.train.labels, share, seed, dataset.classes)
     except DataError as error:
-        told = f"{why} holds out {share:.0%} of the {len(dataset.train):,} training images: {error.message}"
-        raise DataError(told, hint="more images, or without it") from None
+        message = f"{why} holds out {share:.0%} of the {len(dataset.train):,} training images: {error.message}"
+        raise DataError(message, hint="more images, or without it") from None
     return Subset(dataset.train, kept), Subset(dataset.train, held)
 
 
@@ -101,7 +103,7 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     model = build(job.network, recipe.dropout, recipe.drop_path, norm_momentum=recipe.norm_momentum, seed=settings.seed)
     if settings.weights is not None and from_start:
         start_from(model, _weights_of(settings), job.dataset.classes)
-    model = place(model)
+    model = to_default_device(model)
     if processes.world > 1:
         synchronise_norms(model)
     if recipe.trainable == "head":
@@ -167,7 +169,7 @@ def warn_of_memory(job: Job, processes: Processes) -> None:
     images = job.recipe.batch // processes.world // job.recipe.accumulation
     needed, free = training_bytes(job.network, images), available_bytes(pick_device())
     if free is not None and needed > free and processes.first and not job.quiet:
-        tell(f"{images} images at once need {format_bytes(needed)}, {format_bytes(free)} are free: --batch auto")
+        print_note(f"{images} images at once need {format_bytes(needed)}, {format_bytes(free)} are free: --batch auto")
 
 
 def warn_of_no_weights(job: Job, processes: Processes) -> None:
@@ -176,7 +178,7 @@ def warn_of_no_weights(job: Job, processes: Processes) -> None:
     keeps = recipe.trainable == "head" or recipe.norm_statistics == "frozen"
     if keeps and job.settings.weights is None and processes.first and not job.quiet:
         what = "everything before the classifier" if recipe.trainable == "head" else "statistics of batch norm"
-        tell(f"the recipe keeps {what} as the weights have it, and starts from random ones: --weights FILE")
+        print_note(f"the recipe keeps {what} as the weights have it, and starts from random ones: --weights FILE")
 
 
 def disk_bytes(job: Job) -> int:

@@ -40,18 +40,18 @@ def training_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Te
     return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
 
 
-def spread(model: nn.Module) -> DistributedDataParallel:
-    """`model` with its gradients averaged over all processes. BN statistics are the same in all by themselves."""
+def data_parallel(model: nn.Module) -> DistributedDataParallel:
+    """`model` with its gradients averaged over all processes. BN statistics are the same in all already."""
     for parameter in model.parameters():
         if parameter.requires_grad:
-            parameter.register_hook(partial(_laid_out, strides=parameter.stride()))  # type: ignore[no-untyped-call]
+            parameter.register_hook(partial(_with_strides, strides=parameter.stride()))  # type: ignore[no-untyped-call]
     known = inspect.signature(DistributedDataParallel).parameters
     forward_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # PyTorch 2.13
     options: dict[str, Any] = {forward_buffers: False}
     return DistributedDataParallel(model, **options)
 
 
-def _laid_out(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
+def _with_strides(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
     """The gradient with its parameter's strides, where they differ along axes of length 1 only: DDP compares them."""
     pairs = zip(gradient.shape, gradient.stride(), strides, strict=True)
     if all(size == 1 or mine == wanted for size, mine, wanted in pairs):
@@ -60,7 +60,7 @@ def _laid_out(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 class Stepper:
-    """Takes steps on a state; `forward` is its model, compiled or spread over processes."""
+    """Takes steps on a state; `forward` is its model, compiled or data-parallel."""
 
     def __init__(self, job: Job, state: TrainingState, steps_per_epoch: int, processes: Processes) -> None:
         self.recipe, self.network, self.state, self.processes = job.recipe, job.network, state, processes
@@ -71,7 +71,7 @@ class Stepper:
         self.precise_times = job.settings.step_times and self.device.type == "cuda"
         self.forward: nn.Module = state.model
         if processes.world > 1:
-            self.forward = spread(self.forward)
+            self.forward = data_parallel(self.forward)
         if job.settings.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]

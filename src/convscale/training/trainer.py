@@ -86,7 +86,7 @@ def train(
         job = replace(job, story=complete_story(story, job), plan=plan)
         if processes.first and again and path.is_dir():
             job.run.discard()  # half made by processes that were killed
-        processes.together(lambda: _create(job, processes))
+        processes.fail_together(lambda: _create(job, processes))
         warn_of_no_weights(job, processes)
         return _carry_out(job, processes, fresh=True)
 
@@ -157,7 +157,7 @@ def _resume(
 def _carry_out(job: Job, processes: Processes, *, fresh: bool) -> tuple[Run, Evaluation]:
     """Train from the newest checkpoint, or from the start, to the end, and write the results."""
     with Interrupts() as interrupts, ExitStack() as held:
-        processes.together(lambda: held.enter_context(job.run.locked()) if processes.first else None)
+        processes.fail_together(lambda: held.enter_context(job.run.locked()) if processes.first else None)
         try:
             chosen = with_choice(job, processes, lambda trial: _try(trial, processes, interrupts))
             return _train(chosen, processes, interrupts)
@@ -181,7 +181,7 @@ def _try(trial: Job, processes: Processes, interrupts: Interrupts) -> Evaluation
     if not processes.any(processes.first and (trial.run.path / "environment.json").exists()):
         if processes.first and trial.run.path.is_dir():
             trial.run.discard()  # half made when a kill came
-        processes.together(lambda: _create(trial, processes))
+        processes.fail_together(lambda: _create(trial, processes))
     return _train(trial, processes, interrupts)[1]
 
 
@@ -190,9 +190,9 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
     if processes.first:
         remove_leftovers(job.run.path)
     processes.barrier()
-    found = processes.together(lambda: load_newest(job.run.checkpoints))
+    found = processes.fail_together(lambda: load_newest(job.run.checkpoints))
     changes = changes_since(job, found)
-    state = processes.together(lambda: make_state(job, processes, from_start=found is None))
+    state = processes.fail_together(lambda: make_state(job, processes, from_start=found is None))
     session = Session(job, state, processes, interrupts, found)
     if found is not None:
         state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
@@ -208,7 +208,7 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
             tell_resumed(job, state, found, changes, processes)
         draw_first_batch(job)
     session.save()
-    with session.telling():
+    with session.following():
         measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()
         if processes.first:
             write_results(job, state, measured, processes)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from convscale.errors import NotFiniteError, TrainingError
 from convscale.nn.processes import Processes
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
 from convscale.records import Evaluation, SearchRow
 from convscale.runs import Run
@@ -34,7 +34,7 @@ def with_choice(job: Job, processes: Processes, carry_out: Callable[[Job], Evalu
         if (choice.learning_rate, choice.weight_decay) in tried:
             continue
         if processes.first and not job.quiet:
-            tell(
+            print_note(
                 f"search {index + 1}/{len(choices)}: learning rate {choice.learning_rate:.3g}, weight decay "
                 f"{choice.weight_decay:.3g}, on all but {job.recipe.search.share:.0%} of the training images"
             )
@@ -69,7 +69,7 @@ def settle(job: Job, chosen: Recipe, rows: Sequence[SearchRow], processes: Proce
         note = f"chosen of {len(rows)}: {facts}, {best:.4f} on {rows[0].n:,} training images held out for it"
         job.run.append_event(note)
         if not job.quiet:
-            tell(note)
+            print_note(note)
     return chosen
 
 

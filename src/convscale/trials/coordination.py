@@ -111,7 +111,7 @@ class _Coordinator:
             )
 
     def _end(self, folder: TrialFolder, ended: Ended) -> TrialRecord:
-        """Write the record, then tell the store."""
+        """Write the record, then the store."""
         attempt, result, failure = ended.attempt, ended.result, ended.reason
         if ended.how == "lost":
             failure = f"lost {self.max_attempts} times, at last: {ended.reason}"

@@ -1,6 +1,6 @@
 """The Optuna store beside the records: an index of the trials, for Optuna's dashboards and tools.
 
-The records of the folder are the truth. The store is told afterwards, and made anew from them where it is damaged.
+The records of the folder are the truth. The store follows them, and is made anew from them where it is damaged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convscale.optuna_storage import import_optuna, open_storage, retried
-from convscale.progress import tell
+from convscale.progress import print_note
 from convscale.trials.folders import StudyFolder, move_aside
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -35,7 +35,7 @@ class Store:
         self.asked: dict[str, optuna.Trial] = {}
         if address is None and folder.database.exists() and not _is_sound(folder):
             aside = move_aside(folder.database)
-            tell(f"{folder.database} was damaged: it is now {aside.name}, and is made anew from the records")
+            print_note(f"{folder.database} was damaged: it is now {aside.name}, and is made anew from the records")
         self.study = self._retried(self._open)
         self.known: set[str] = set()
         self._retried(self._read)

@@ -249,8 +249,8 @@ def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Share
 def _why_not(nearest: Candidate | None, reason: str | None) -> str:
     if nearest is None:
         return reason or "no network has this cost"
-    told = ", ".join(f"{share:.2f}" for share in nearest.actual)
-    return "; ".join(filter(None, (reason, f"the nearest network of this cost has shares {told}")))
+    shares = ", ".join(f"{share:.2f}" for share in nearest.actual)
+    return "; ".join(filter(None, (reason, f"the nearest network of this cost has shares {shares}")))
 
 
 def _nearest_reached(baseline: ConvNet, target: float, directions: list[Shares], reasons: dict[Shares, str]) -> str:

@@ -94,7 +94,7 @@ class _Search:
     settings: SearchSettings
     candidates: Candidates
     ledger: Ledger
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
     trusted: dict[int, float | None] = field(default_factory=dict)
     start: int = 0
     finalists: list[int] = field(default_factory=list)
@@ -127,7 +127,7 @@ class _Search:
         """Train these candidates, leaving out those known to have failed."""
         networks = [self.found[index].network for index in indices]
         alive = [network for network in networks if not self.ledger.failure(network)]
-        self.tell(f"{len(alive)} candidates, {seeds} seeds, {steps} steps")
+        self.note(f"{len(alive)} candidates, {seeds} seeds, {steps} steps")
         self.ledger.ask([Question(network, seed, steps) for network in alive for seed in self.seeds(seeds)])
 
     def mean(self, index: int, steps: int, seeds: int) -> float:
@@ -148,7 +148,7 @@ class _Search:
                 return
             correlation = self.trusted[steps]
             shown = "is undefined" if correlation is None else f"is {correlation:.2f}"
-            self.tell(f"the order after {steps} steps is not trusted: its rank correlation with {last} {shown}")
+            self.note(f"the order after {steps} steps is not trusted: its rank correlation with {last} {shown}")
         self.start = len(self.lengths) - 1
 
     def _predicts(self, probed: Sequence[int], steps: int) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported, whichever test does it first
 # Hugging Face datasets reads this when it is imported: nothing is written to the real home.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
-import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyte
 
+from tests.forking import Forked
+
 ROWS = 24
+WANTED = {"TERM": "xterm-256color", "PYTHONWARNINGS": "error"} | dict.fromkeys(("NO_COLOR", "COLUMNS", "LINES"))
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -39,24 +42,25 @@ def on_terminal(columns: int, *arguments: object, folder: Path | None = None, **
     """Run Python with `arguments` in a terminal of `columns`."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (ROWS, columns))
-    variables = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")}
-    child = subprocess.Popen(
-        [sys.executable, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
-        env=variables | {"TERM": "xterm-256color", "PYTHONWARNINGS": "error"} | environment, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    written = bytearray()
-    while True:
+    words, terminal = tuple(map(str, arguments)), (os.ttyname(theirs),) * 3
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(_read, ours)
         try:
-            part = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        written += part
+            code = Forked(words, terminal, folder, WANTED | environment).wait(60)
+        finally:
+            os.close(theirs)
+        raw = reading.result()
     os.close(ours)
-    raw = written.decode()
-    return Seen(child.wait(timeout=60), raw, screen(raw, columns))
+    return Seen(code, raw, screen(raw, columns))
+
+
+def _read(terminal: int) -> str:
+    """All that is written to the terminal until nobody has it open any more."""
+    written = bytearray()
+    with suppress(OSError):  # which says that
+        while part := os.read(terminal, 65536):
+            written += part
+    return written.decode()
 
 
 def convscale(columns: int, *arguments: object, folder: Path | None = None, **environment: str) -> Seen:

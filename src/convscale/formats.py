@@ -122,6 +122,7 @@ UNNAMED: Defaults = {
         "compile": False,
         "step_times": False,
         "tensorboard": False,
+        "pictures": True,
         "weights": None,
         "weights_sha256": "",
         "exclude": None,

@@ -23,7 +23,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One network in all that can be opened."""
     folder = tmp_path_factory.mktemp("sources")
     net = replace(cs.network("small-resnet"), input_channels=1, resolution=16)
-    cs.train(net, "digits", cs.recipe("digits"), folder / "run", set=["epochs=1", "warmup_epochs=0"], quiet=True)
+    cs.train(
+        net,
+        "digits",
+        cs.recipe("digits"),
+        folder / "run",
+        set=["epochs=1", "warmup_epochs=0"],
+        pictures=False,
+        quiet=True,
+    )
     cs.write_network(net, folder / "net.toml")
     files = {"toml": folder / "net.toml", "run": folder / "run", "weights": folder / "run" / "weights.safetensors"}
     return {"ConvNet": net} | files | {f"{name}, str": str(path) for name, path in files.items()}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -17,6 +15,7 @@ import convscale as cs
 from convscale.cli.parameters import Numbers
 from convscale.studies.running import run_study
 from convscale.studies.spec import read_study
+from tests.forking import run_forked
 from tests.terminals import CODES, Seen, convscale, on_terminal
 from tests.works import Inline, odd
 
@@ -33,10 +32,7 @@ SLOW = [("data", "check", "digits"), ("doctor",)]
 @cache
 def piped(*arguments: object, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """What the same command writes where no terminal is."""
-    return subprocess.run(
-        [sys.executable, "-m", "convscale", *map(str, arguments)], capture_output=True, text=True, cwd=folder,
-        env=os.environ | {"TERM": "xterm"} | environment, check=False,
-    )  # fmt: skip
+    return run_forked("-m", "convscale", *arguments, folder=folder, environment={"TERM": "xterm"} | environment)
 
 
 def letters(text: str) -> Counter[str]:
@@ -209,17 +205,11 @@ def test_dry_runs_fit(arguments: tuple[str, ...]) -> None:
 
 
 def test_completion() -> None:
-    script = subprocess.run(
-        [sys.executable, "-m", "convscale"], capture_output=True, text=True, check=False,
-        env=os.environ | {"_CONVSCALE_COMPLETE": "bash_source"},
-    )  # fmt: skip
+    script = run_forked("-m", "convscale", environment={"_CONVSCALE_COMPLETE": "bash_source"})
     assert "complete -o nosort -F _convscale_completion convscale" in script.stdout
     for words, wanted in (("pl", "plan"), ("study st", "status"), ("cost --res", "--resolution")):
-        found = subprocess.run(
-            [sys.executable, "-m", "convscale"], capture_output=True, text=True, check=False,
-            env=os.environ | {"_CONVSCALE_COMPLETE": "bash_complete", "COMP_WORDS": f"convscale {words}",
-                              "COMP_CWORD": str(words.count(" ") + 1)},
-        )  # fmt: skip
+        typed = {"COMP_WORDS": f"convscale {words}", "COMP_CWORD": str(words.count(" ") + 1)}
+        found = run_forked("-m", "convscale", environment={"_CONVSCALE_COMPLETE": "bash_complete"} | typed)
         assert found.stdout.split() == [f"plain,{wanted}"], found.stderr
 
 

@@ -277,7 +277,7 @@ def test_records_of_before_are_read(pets: Path) -> None:
 def test_a_run_on_a_named_set_is_resumed(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = cs.recipe("small-images").with_changes(epochs=2, batch=16)
     named = f"oxford-pets@{pets}"
-    cs.train(TINY, named, recipe, tmp_path / "whole", quiet=True)
+    cs.train(TINY, named, recipe, tmp_path / "whole", pictures=False, quiet=True)
     take, steps = Stepper.take, iter(range(100))
 
     def stopping(self: Stepper, batch: Any) -> Outcome:
@@ -287,7 +287,7 @@ def test_a_run_on_a_named_set_is_resumed(pets: Path, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Stepper, "take", stopping)
     with pytest.raises(TrainingStopped):
-        cs.train(TINY, named, recipe, tmp_path / "stopped", quiet=True)
+        cs.train(TINY, named, recipe, tmp_path / "stopped", pictures=False, quiet=True)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     cs.resume(tmp_path / "stopped", quiet=True)

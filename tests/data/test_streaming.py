@@ -51,14 +51,16 @@ def record_of(run: Path) -> Any:
 def test_training_on_a_stream_resumes_exactly(parquet: Path, tmp_path: Path) -> None:
     """FAULTS 4 on a stream: killed in the second epoch, the same bits at the end, with workers or without."""
     spec = f"hf-stream:{parquet}"
-    cs.train(TINY, spec, QUICK, tmp_path / "whole", quiet=True)
+    cs.train(TINY, spec, QUICK, tmp_path / "whole", pictures=False, quiet=True)
     assert record_of(tmp_path / "whole").steps == 18 and record_of(tmp_path / "whole").top1 > 0.1
     for at, workers in ((4, 0), (13, 2)):
         run = tmp_path / f"run{at}"
         child = killing_itself(
             "after",
             at,
-            lambda run=run, w=workers: cs.train(TINY, spec, QUICK, run, quiet=True, workers=w, checkpoint_seconds=0.0),  # type: ignore[misc]
+            lambda run=run, w=workers: cs.train(
+                TINY, spec, QUICK, run, pictures=False, quiet=True, workers=w, checkpoint_seconds=0.0
+            ),  # type: ignore[misc]
         )
         assert forked(child) == -signal.SIGKILL
         cs.resume(run, quiet=True)
@@ -69,7 +71,7 @@ def test_training_on_a_stream_resumes_exactly(parquet: Path, tmp_path: Path) -> 
 
 def test_a_hub_data_set_trains_as_its_files_do(parquet: Path, tmp_path: Path) -> None:
     for name, data in (("files", parquet), ("hub", f"hf:{parquet}")):
-        cs.train(TINY, data, QUICK, tmp_path / name, quiet=True)
+        cs.train(TINY, data, QUICK, tmp_path / name, pictures=False, quiet=True)
     assert record_of(tmp_path / "files").state_sha256 == record_of(tmp_path / "hub").state_sha256
     assert Run(tmp_path / "hub").data().source == f"hf:{parquet}"  # type: ignore[union-attr]
 

@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Evaluation]:
     network = cs.network("small-resnet").at_resolution(16)
     network = replace(network, input_channels=1)
     recipe = Recipe(note="a test", epochs=1, batch=64, learning_rate=0.05)
-    return cs.train(network, "digits", recipe, tmp_path_factory.mktemp("trained") / "run", quiet=True)
+    return cs.train(network, "digits", recipe, tmp_path_factory.mktemp("trained") / "run", pictures=False, quiet=True)
 
 
 def counted(batches: list[slice]) -> Tally:

@@ -183,7 +183,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the network on all digits."""
     run = tmp_path_factory.mktemp("before") / "run"
     recipe = replace(PLAIN, batch=32, learning_rate=0.02)
-    cs.train(NETWORK, "digits", recipe, run, quiet=True)
+    cs.train(NETWORK, "digits", recipe, run, pictures=False, quiet=True)
     return run / "weights.safetensors"
 
 

@@ -216,7 +216,7 @@ def test_a_training_from_weights_prepares_images_as_they_were(tmp_path: Path) ->
     header = WeightsHeader(network, preprocessing, tuple("0123456789"))
     cs.save_weights(weights, cs.build(network, seed=0), header)
     recipe = cs.recipe("digits").with_changes(epochs=1)
-    run, _ = cs.train(network, "digits", recipe, tmp_path / "run", weights=str(weights), quiet=True)
+    run, _ = cs.train(network, "digits", recipe, tmp_path / "run", weights=str(weights), pictures=False, quiet=True)
     assert read_header(run.weights).preprocessing == run.preprocessing() == preprocessing.at(16)
     (run.path / "result.json").unlink()
     weights.unlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ import convscale as cs
 from convscale.fitting import choose
 from convscale.networks import ConvNet
 from convscale.schema import from_table
+from tests.forking import forking_command, run_forked
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,26 +25,32 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def run(command: list[str], folder: Path) -> str:
-    tools = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+def run(folder: Path, *arguments: object) -> str:
+    """Python with `arguments`; what it says."""
+    done = run_forked(*arguments, folder=folder, environment={"PYTHONWARNINGS": "error"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("path", [path for path in DOCS if blocks(path, "python")], ids=lambda path: path.name)
 def test_python_blocks_run_and_print_what_they_say(path: Path, tmp_path: Path) -> None:
     code = "\n".join(blocks(path, "python"))
     code = re.sub(r"^(print\(.*\))  +# (?:.*: )?([\w. ]+)$", r"\1; print('said', '\2')", code, flags=re.MULTILINE)
-    lines = run([sys.executable, "-c", code], tmp_path).splitlines()
+    lines = run(tmp_path, "-c", code).splitlines()
     said = [(before, line) for before, line in pairwise(lines) if line.startswith("said ")]
     assert said and all(line == f"said {before}" for before, line in said)
 
 
 @pytest.mark.parametrize("block", [b for b in blocks(ROOT / "README.md", "sh") if "convscale " in b])
 def test_shell_blocks_run(block: str, tmp_path: Path) -> None:
-    run(["bash", "-euo", "pipefail", "-c", block], tmp_path)
+    (tmp_path / "work").mkdir()
+    with forking_command(tmp_path) as tools:
+        environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+        words = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(
+            words, cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", [path for path in DOCS if blocks(path, "toml")], ids=lambda path: path.name)
@@ -55,7 +61,7 @@ def test_networks_in_the_docs_are_networks(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
-    assert run([sys.executable, str(path)], tmp_path)
+    assert run(tmp_path, path)
 
 
 def test_the_readmes_demo_is_the_plan_of_the_demo() -> None:

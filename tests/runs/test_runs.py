@@ -64,7 +64,7 @@ def killed(run: Path, number: int = signal.SIGKILL) -> None:
             return take(self, batch)
 
         Stepper.take = fatal  # type: ignore[method-assign]
-        cs.train(TINY, "digits", QUICK, run, quiet=True)
+        cs.train(TINY, "digits", QUICK, run, pictures=False, quiet=True)
 
     assert forked(child) != 0
 
@@ -113,7 +113,7 @@ def test_a_story_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "weight_decay" in story.decision("changes to the recipe").choice  # type: ignore[union-attr]
     assert not any("not-to-be-kept" in path.read_text() for path in run.path.glob("*.json"))
     assert "convscale predict 'a run' IMAGE..." in command(capsys, "show", "a run")
-    cs.train(TINY, "digits", replace(QUICK, epochs=1), "called", quiet=True, seed=2)
+    cs.train(TINY, "digits", replace(QUICK, epochs=1), "called", pictures=False, quiet=True, seed=2)
     called = Run(Path("called")).story()
     assert called is not None and called.command == f"convscale.train('{TINY.name}', 'digits', ..., 'called', seed=2)"
 
@@ -173,7 +173,14 @@ def test_a_list_of_runs(fitted: Fit, tmp_path: Path, capsys: pytest.CaptureFixtu
     killed(tmp_path / "left")
     killed(tmp_path / "asked", signal.SIGTERM)
     with pytest.raises(NotFiniteError):
-        cs.train(TINY, "digits", replace(QUICK, learning_rate=900.0, gradient_clip=0), tmp_path / "bad", quiet=True)
+        cs.train(
+            TINY,
+            "digits",
+            replace(QUICK, learning_rate=900.0, gradient_clip=0),
+            tmp_path / "bad",
+            pictures=False,
+            quiet=True,
+        )
     rows = {Path(row.path).relative_to(tmp_path).as_posix(): row for row in list_runs(tmp_path)}
     states = {name: row.state for name, row in rows.items()}
     assert states == {"deep/er/one": "finished", "left": "interrupted", "asked": "interrupted", "bad": "failed"}
@@ -286,18 +293,20 @@ def records_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ProgressRecor
 
 def test_progress_of_steps_evaluations_features_and_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = records_of(monkeypatch)
-    cs.train(TINY, "digits", QUICK, tmp_path / "steps", quiet=True)
+    cs.train(TINY, "digits", QUICK, tmp_path / "steps", pictures=False, quiet=True)
     assert {record.state for _, record in written} == {"training", "evaluating", "finished"}
     assert {record.step for _, record in written} == set(range(45)) and written[-1][1].state == "finished"
     assert {record.epoch for _, record in written} == {1, 2}
     written.clear()
     probe = Recipe(note="a probe", epochs=1, batch=64, learning_rate=1.0, trainable="head", optimizer=LBFGS())
-    cs.train(TINY, "digits", probe, tmp_path / "probe", quiet=True)
+    cs.train(TINY, "digits", probe, tmp_path / "probe", pictures=False, quiet=True)
     features = [record for _, record in written if record.state == "features"]
     assert max(record.total_steps for record in features) == 1438 and features[-1].total_steps == 359
     assert max(record.step for record in features) > 359
     written.clear()
-    cs.train(TINY, "digits", replace(QUICK, epochs=1).searching(2, 1), tmp_path / "searched", quiet=True)
+    cs.train(
+        TINY, "digits", replace(QUICK, epochs=1).searching(2, 1), tmp_path / "searched", pictures=False, quiet=True
+    )
     searched = {record.state for name, record in written if name == "searched"}
     assert searched == {"searching", "training", "evaluating", "finished"}
     assert {name for name, _ in written} == {"searched", "001", "002"}
@@ -333,7 +342,7 @@ def test_progress_costs_training_next_to_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Session, "show_progress", timed)
     started = time.process_time()
-    cs.train(TINY, "digits", replace(QUICK, epochs=12), tmp_path / "run", quiet=True)
+    cs.train(TINY, "digits", replace(QUICK, epochs=12), tmp_path / "run", pictures=False, quiet=True)
     assert 0 < spent[0] < 0.005 * (time.process_time() - started)
 
 
@@ -347,7 +356,7 @@ def test_a_stop_is_told_from_a_failure(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Stepper, "take", stop)
     with pytest.raises(TrainingStopped):
-        cs.train(TINY, "digits", QUICK, tmp_path / "run", quiet=True)
+        cs.train(TINY, "digits", QUICK, tmp_path / "run", pictures=False, quiet=True)
     progress = read_progress(tmp_path / "run")
     assert progress is not None and progress.state == "interrupted" and progress.step == 31
     monkeypatch.undo()

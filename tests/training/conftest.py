@@ -41,6 +41,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known = replace(data, train=others(data.train), test=others(data.test), classes=data.classes[5:])
     run = tmp_path_factory.mktemp("before") / "run"
     recipe = Recipe(note="a test", epochs=3, batch=32, learning_rate=0.05, augmentation=Augmentation(crop="shift"))
-    _, evaluation = cs.train(NETWORK, known, recipe, run, quiet=True)
+    _, evaluation = cs.train(NETWORK, known, recipe, run, pictures=False, quiet=True)
     assert evaluation.top1 > 0.8
     return run / "weights.safetensors"

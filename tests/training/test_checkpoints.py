@@ -131,7 +131,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_resume(tmp_path: Path, capsys: p
             return take(self, batch)
 
         Stepper.take = fatal  # type: ignore[method-assign]
-        cs.train(TINY, "digits", QUICK, run, quiet=True, checkpoint_seconds=0.0)
+        cs.train(TINY, "digits", QUICK, run, pictures=False, quiet=True, checkpoint_seconds=0.0)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_resume(tmp_path: Path, capsys: p
     newest.write_bytes(newest.read_bytes()[:-9])
     cs.resume(run)
     assert "passed over" in capsys.readouterr().err
-    cs.train(TINY, "digits", QUICK, tmp_path / "whole", quiet=True)
+    cs.train(TINY, "digits", QUICK, tmp_path / "whole", pictures=False, quiet=True)
     states = [Run(path).result().state_sha256 for path in (run, tmp_path / "whole")]  # type: ignore[union-attr]
     assert states[0] == states[1]
 
@@ -225,7 +225,9 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
             save_checkpoint(disk / "c", checkpoint_name(2), tensors(2, 3.0), {"step": 2})
         assert [path.name for path in (disk / "c").iterdir()] == ["step-000000001"]
         with pytest.raises(RunError, match=r"checkpoints and weights need up to .*, \d.* are free"):
-            cs.train(cs.network("efficientnet-b0"), "digits", recipe("digits"), disk / "run", quiet=True)
+            cs.train(
+                cs.network("efficientnet-b0"), "digits", recipe("digits"), disk / "run", pictures=False, quiet=True
+            )
         assert not (disk / "run").exists()
     finally:
         subprocess.run(["umount", str(disk)], check=True)

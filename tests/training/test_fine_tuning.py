@@ -156,7 +156,7 @@ def test_a_resumed_training_counts_from_where_it_was(
 
 def test_weights_serve_any_input_size(weights: Path, tmp_path: Path) -> None:
     network = NETWORK.at_resolution(17)
-    run, _ = cs.train(network, few(), TUNE, tmp_path / "run", quiet=True, weights=str(weights))
+    run, _ = cs.train(network, few(), TUNE, tmp_path / "run", pictures=False, quiet=True, weights=str(weights))
     assert run.preprocessing().size == 17 and read_header(run.weights).network.resolution == 17
 
 

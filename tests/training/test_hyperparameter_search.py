@@ -136,7 +136,7 @@ def test_what_was_done_is_kept_where_the_data_fails(weights: Path, tmp_path: Pat
     for broken in sorted((photos / "0").iterdir())[:8]:
         broken.write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read"):
-        cs.train(NETWORK, photos, PROBE, tmp_path / "run", quiet=True, weights=str(weights))
+        cs.train(NETWORK, photos, PROBE, tmp_path / "run", pictures=False, quiet=True, weights=str(weights))
     assert list((tmp_path / "run" / "features").iterdir())
     with pytest.raises(DataError, match="a search holds out 25% of the 5 training images: class .* has a single image"):
         tuned(weights, tmp_path / "few", searching(), few(5, 5))

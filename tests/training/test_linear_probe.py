@@ -200,13 +200,15 @@ def test_a_probe_passes_over_unreadable_images(weights: Path, tmp_path: Path) ->
     for broken in sorted((photos / "0").iterdir())[:2]:
         broken.write_bytes(b"no image")
     network, recipe = NETWORK, replace(PROBE, max_unreadable=0.05)
-    run, evaluation = cs.train(network, photos, recipe, tmp_path / "run", quiet=True, weights=str(weights))
+    run, evaluation = cs.train(
+        network, photos, recipe, tmp_path / "run", pictures=False, quiet=True, weights=str(weights)
+    )
     record, events = run.result(), (run.path / "events.jsonl").read_text()
     assert record is not None and record.unreadable + len(evaluation.unreadable) == 2
     assert events.count("unreadable, skipped") == record.unreadable
     with pytest.raises(DataError, match="cannot be read"):
         strict = replace(PROBE, max_unreadable=0.0)
-        cs.train(network, photos, strict, tmp_path / "strict", quiet=True, weights=str(weights))
+        cs.train(network, photos, strict, tmp_path / "strict", pictures=False, quiet=True, weights=str(weights))
     assert (tmp_path / "strict" / "features").exists()
     _, again = cs.resume(tmp_path / "strict", changes=["max_unreadable=0.05"], quiet=True)
     assert again == evaluation and not (tmp_path / "strict" / "features").exists()
@@ -233,5 +235,7 @@ def test_two_hundred_photographs_suffice(mobilenet: Path, real_data: Path, tmp_p
     held = generator.permutation(len(data.test))[:400]
     small = replace(data, train=Subset(data.train, np.sort(drawn)), test=Subset(data.test, np.sort(held)))
     network = read_header(mobilenet).network
-    _, evaluation = cs.train(network, small, "linear-probe", tmp_path / "run", quiet=True, weights=str(mobilenet))
+    _, evaluation = cs.train(
+        network, small, "linear-probe", tmp_path / "run", pictures=False, quiet=True, weights=str(mobilenet)
+    )
     assert evaluation.top1 >= 0.92

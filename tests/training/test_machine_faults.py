@@ -67,10 +67,10 @@ def failing(times: int, monkeypatch: pytest.MonkeyPatch, message: str) -> list[i
 def test_out_of_memory_takes_smaller_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
     """FAULTS 13: the same batch in parts; the result is that of a recipe with so many parts."""
     sizes = failing(2, monkeypatch, message)
-    run, _ = cs.train(TINY, few(), QUICK, tmp_path / "run", quiet=True)
+    run, _ = cs.train(TINY, few(), QUICK, tmp_path / "run", pictures=False, quiet=True)
     assert sizes[:4] == [32, 16, 8, 8] and "out of memory" in (run.path / "events.jsonl").read_text()
     monkeypatch.undo()
-    cs.train(TINY, few(), replace(QUICK, accumulation=4), tmp_path / "parts", quiet=True)
+    cs.train(TINY, few(), replace(QUICK, accumulation=4), tmp_path / "parts", pictures=False, quiet=True)
     weights = [cs.load_weights(tmp_path / name / "weights.safetensors")[0].state_dict() for name in ("run", "parts")]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
@@ -78,12 +78,12 @@ def test_out_of_memory_takes_smaller_parts(tmp_path: Path, monkeypatch: pytest.M
 def test_out_of_memory_for_good_says_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = failing(99, monkeypatch, "DefaultCPUAllocator: can't allocate memory")
     with pytest.raises(TrainingError, match=r"out of memory with 2 images at once.*by the cost model \d+ fit"):
-        cs.train(TINY, few(), QUICK, tmp_path / "run", quiet=True)
+        cs.train(TINY, few(), QUICK, tmp_path / "run", pictures=False, quiet=True)
     assert sizes == [32, 16, 8, 4, 2]
     monkeypatch.undo()
     failing(1, monkeypatch, "some other error")
     with pytest.raises(RuntimeError, match="some other error"):
-        cs.train(TINY, few(), QUICK, tmp_path / "other", quiet=True)
+        cs.train(TINY, few(), QUICK, tmp_path / "other", pictures=False, quiet=True)
 
 
 STARVED = """
@@ -166,7 +166,7 @@ def test_batch_auto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS 14: the loader is made anew where it stood; the result is as if nothing had happened."""
-    cs.train(TINY, few(), QUICK, tmp_path / "whole", quiet=True)
+    cs.train(TINY, few(), QUICK, tmp_path / "whole", pictures=False, quiet=True)
     take, killed = Stepper.take, []
 
     def kill_a_worker(self: Stepper, batch: Any) -> Any:
@@ -181,7 +181,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Stepper, "take", kill_a_worker)
     slowed(monkeypatch, 0.02)
     started = time.monotonic()
-    cs.train(TINY, few(), QUICK, tmp_path / "run", quiet=True, workers=2)
+    cs.train(TINY, few(), QUICK, tmp_path / "run", pictures=False, quiet=True, workers=2)
     assert len(killed) == 2 and time.monotonic() - started < 30
     assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
 
@@ -221,7 +221,7 @@ def test_a_worker_that_hangs_names_its_image(tmp_path: Path, monkeypatch: pytest
     started = time.monotonic()
     name = data.train.name(70).replace("[", r"\[")
     with pytest.raises(TrainingError, match=rf"no image for 2 s; the workers are at .*{name}.*--exclude"):
-        cs.train(TINY, data, QUICK, tmp_path / "run", quiet=True, workers=2)
+        cs.train(TINY, data, QUICK, tmp_path / "run", pictures=False, quiet=True, workers=2)
     assert time.monotonic() - started < 20 and not multiprocessing.active_children()
     assert loader.WORKER_TIMEOUT_SECONDS == 2.0
 

@@ -123,7 +123,9 @@ def test_unreadable_images_are_skipped_up_to_a_share(photos: Path, tmp_path: Pat
     before = {path: path.read_bytes() for path in data.glob("*/*")}
     recipe = replace(PLAIN, max_unreadable=0.1, epochs=4)
     for workers in (0, 2):
-        run, evaluation = cs.train(NETWORK, data, recipe, tmp_path / f"run{workers}", quiet=True, workers=workers)
+        run, evaluation = cs.train(
+            NETWORK, data, recipe, tmp_path / f"run{workers}", pictures=False, quiet=True, workers=workers
+        )
         record = run.result()
         assert record is not None
         listed = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
@@ -132,7 +134,7 @@ def test_unreadable_images_are_skipped_up_to_a_share(photos: Path, tmp_path: Pat
     assert state_of(tmp_path / "run0") == state_of(tmp_path / "run2")
     assert {path: path.read_bytes() for path in data.glob("*/*")} == before
     with pytest.raises(DataError, match=r"of 75 training images cannot be read, more than 1.0%.*data check"):
-        cs.train(NETWORK, data, replace(recipe, max_unreadable=0.01), tmp_path / "strict", quiet=True)
+        cs.train(NETWORK, data, replace(recipe, max_unreadable=0.01), tmp_path / "strict", pictures=False, quiet=True)
     assert not (tmp_path / "strict").exists()
 
 
@@ -142,7 +144,7 @@ def test_a_batch_of_which_nothing_can_be_read_is_left_out(photos: Path, tmp_path
     for path in sorted((data / "0").iterdir())[:12]:
         path.write_bytes(b"nothing")
     recipe = replace(PLAIN, batch=2, max_unreadable=0.3, epochs=2)
-    run, _ = cs.train(NETWORK, data, recipe, tmp_path / "run", quiet=True, seed=3)
+    run, _ = cs.train(NETWORK, data, recipe, tmp_path / "run", pictures=False, quiet=True, seed=3)
     record = run.result()
     assert record is not None and record.steps == 72 and record.unreadable > 5
     assert "no image of a batch could be read" in (run.path / "events.jsonl").read_text()

@@ -119,7 +119,9 @@ def test_training_repeats_by_its_seed(tmp_path: Path) -> None:
     states = []
     for index, (seed, workers) in enumerate(((1, 0), (1, 1), (2, 0))):
         recipe_ = replace(QUICK, epochs=1, augmentation=Augmentation(crop="shift"), drop_path=0.2, dropout=0.1)
-        run, _ = cs.train(TINY, "digits", recipe_, tmp_path / str(index), seed=seed, workers=workers, quiet=True)
+        run, _ = cs.train(
+            TINY, "digits", recipe_, tmp_path / str(index), seed=seed, workers=workers, pictures=False, quiet=True
+        )
         states.append(cs.load_weights(run.weights)[0].state_dict())
     equal = [all(torch.equal(states[0][key], other[key]) for key in states[0]) for other in states[1:]]
     assert equal == [True, False]
@@ -142,7 +144,7 @@ def test_every_part_of_a_recipe_reaches_the_weights(tmp_path: Path, change: dict
     base = replace(QUICK, epochs=1)
     runs = []
     for name, recipe_ in (("a", base), ("b", replace(base, **change))):  # type: ignore[arg-type]
-        run, _ = cs.train(TINY, few, recipe_, tmp_path / name, quiet=True)
+        run, _ = cs.train(TINY, few, recipe_, tmp_path / name, pictures=False, quiet=True)
         runs.append(cs.load_weights(run.weights)[0].state_dict())
     assert any(not torch.equal(value, runs[1][key]) for key, value in runs[0].items())
 
@@ -156,7 +158,7 @@ def test_training_from_files_of_other_layouts(tmp_path: Path) -> None:
     network = cs.network("small-mobilenet-v2").at_resolution(16)
     lively = Augmentation(crop="resized", flip=True, scale_min=0.7)
     recipe_ = replace(QUICK, epochs=12, batch=16, label_smoothing=0.1, gradient_clip=1.0, augmentation=lively)
-    run, evaluation = cs.train(network, tmp_path / "data", recipe_, tmp_path / "run", quiet=True)
+    run, evaluation = cs.train(network, tmp_path / "data", recipe_, tmp_path / "run", pictures=False, quiet=True)
     assert evaluation.top1 > 0.9 and evaluation.top5 == 1
     assert read_header(run.weights).network.num_classes == 2
 
@@ -165,7 +167,7 @@ def test_a_loss_that_diverges_stops(tmp_path: Path) -> None:
     wild = replace(QUICK, learning_rate=1000.0, optimizer=SGD(momentum=0.99))
     plain = replace(TINY, norm_eps=1e-5)
     with pytest.raises(TrainingError, match="(nan|inf|overflow).* in step .*learning rate"):
-        cs.train(plain, "digits", replace(wild, epochs=30), tmp_path / "run", quiet=True)
+        cs.train(plain, "digits", replace(wild, epochs=30), tmp_path / "run", pictures=False, quiet=True)
     with pytest.raises(RunError, match="no weights yet.*convscale resume"):
         open_run(tmp_path / "run")
 
@@ -176,7 +178,7 @@ def test_a_run_without_a_finished_epoch_leaves_its_name_free(tmp_path: Path) -> 
         for index in range(4):
             (tmp_path / "data" / name / f"{index}.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match="training images cannot be read, more than"):
-        cs.train(cs.network("small-resnet"), tmp_path / "data", QUICK, tmp_path / "run", quiet=True)
+        cs.train(cs.network("small-resnet"), tmp_path / "data", QUICK, tmp_path / "run", pictures=False, quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -196,7 +198,9 @@ def test_eval_refuses_data_that_changed_since(tmp_path: Path) -> None:
         (tmp_path / "data" / str(label)).mkdir(parents=True)
         for index in np.flatnonzero(digits.labels == label)[:10]:
             digits.image(int(index)).save(tmp_path / "data" / str(label) / f"{index}.png")
-    run, _ = cs.train(TINY, tmp_path / "data", replace(QUICK, epochs=1, batch=4), tmp_path / "run", quiet=True)
+    run, _ = cs.train(
+        TINY, tmp_path / "data", replace(QUICK, epochs=1, batch=4), tmp_path / "run", pictures=False, quiet=True
+    )
     assert cs.evaluate(run.path, tmp_path / "data", quiet=True).n == 4
     digits.image(0).save(tmp_path / "data" / "0" / "new.png")
     with pytest.raises(DataError, match="20 images when .* was trained, now 21"):
@@ -219,17 +223,17 @@ def test_a_run_records_its_seed_and_threads(fitted: Fit) -> None:
 def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="not empty.*-o"):
-        cs.train(TINY, "digits", QUICK, tmp_path, quiet=True)
+        cs.train(TINY, "digits", QUICK, tmp_path, pictures=False, quiet=True)
     assert (tmp_path / "notes.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(RunError, match="cannot be written|0B are free"):
-        cs.train(TINY, "digits", QUICK, "/proc/nowhere/run", quiet=True)
+        cs.train(TINY, "digits", QUICK, "/proc/nowhere/run", pictures=False, quiet=True)
     (tmp_path / "a-1").mkdir()
     assert next_run_path(tmp_path, "a") == tmp_path / "a-2"
 
 
 def test_networks_that_cannot_see_images(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="input_channels 5"):
-        cs.train(replace(TINY, input_channels=5), "digits", QUICK, tmp_path / "run", quiet=True)
+        cs.train(replace(TINY, input_channels=5), "digits", QUICK, tmp_path / "run", pictures=False, quiet=True)
     assert not (tmp_path / "run").exists()
 
 

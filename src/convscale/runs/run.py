@@ -60,6 +60,8 @@ class Settings:
     """Show the time of each part of a step."""
     tensorboard: bool = False
     """Write event files beside metrics.jsonl."""
+    pictures: bool = True
+    """Draw the first batch, the curves and the confusion matrix."""
     weights: str | None = None
     """A file to start from."""
     weights_sha256: str = ""

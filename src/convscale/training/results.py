@@ -34,8 +34,9 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         state_sha256=state.sha256(),
     )
     metrics = run.metrics()
-    draw_curves(metrics, run.path / "pictures" / "curves.png")
-    if measured.confusion is not None:
+    if job.settings.pictures and len(metrics) > 1:
+        draw_curves(metrics, run.path / "pictures" / "curves.png")
+    if job.settings.pictures and measured.confusion is not None:
         draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
     run.write_result(record)
     run.remove_checkpoints()

@@ -206,7 +206,8 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
     if processes.first:
         if found is not None:
             tell_resumed(job, state, found, changes, processes)
-        draw_first_batch(job)
+        if job.settings.pictures:
+            draw_first_batch(job)
     session.save()
     with session.following():
         measured = fit_probe(session) if isinstance(job.recipe.optimizer, LBFGS) else Loop(session).run()

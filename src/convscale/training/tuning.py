@@ -96,7 +96,7 @@ def _trial(job: Job, choice: Recipe, run: Run, processes: Processes) -> Job:
     train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
     dataset = replace(job.dataset, train=train, test=held)
     trial = make_job(
-        job.network, dataset, choice, run, job.settings, preprocessing=job.preprocessing, world=processes.world,
+        job.network, dataset, choice, run, replace(job.settings, pictures=False), preprocessing=job.preprocessing, world=processes.world,
         quiet=job.quiet,
     )  # fmt: skip
     return replace(trial, part_of=job.run)

@@ -34,7 +34,9 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     if run.exists() and not (run / "environment.json").exists():
         Run(run).discard()  # half made by a process that was killed
     if not run.exists():
-        folder, evaluation = train(trial.network, dataset, trial.recipe, run, seed=trial.seed, quiet=True)
+        folder, evaluation = train(
+            trial.network, dataset, trial.recipe, run, seed=trial.seed, pictures=False, quiet=True
+        )
     else:
         folder, evaluation = resume(run, data=dataset, quiet=True)
     record = folder.result()

@@ -35,7 +35,7 @@ OPTIONS = {
     "train": [
         "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed", "--workers",
         "--label-column", "--weights", "--resolution", "--exclude", "--checkpoint-seconds", "--compile",
-        "--step-times", "--tensorboard", "--dry-run", "-o", "--output", "--json",
+        "--step-times", "--tensorboard", "--pictures", "--no-pictures", "--dry-run", "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
     "runs": ["folder", "--all", "--json"],
@@ -83,7 +83,9 @@ def test_options_are_pinned(name: str) -> None:
         option
         for sub in commands
         for parameter in sub.params
-        for option in (parameter.opts if parameter.param_type_name == "option" else [parameter.name])
+        for option in (
+            [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else [parameter.name]
+        )
     ]
     assert found == OPTIONS[name]
     assert all(getattr(p, "help", "") for p in command.params if p.param_type_name == "option")

@@ -96,7 +96,8 @@ def arguments(photos: Path, run: Path, recipe: Recipe, *more: str) -> list[str]:
     network, recipe_file = run.with_suffix(".network.toml"), run.with_suffix(".recipe.toml")
     write_toml(network, to_table(NETWORK))
     write_toml(recipe_file, to_table(recipe))
-    return ["train", str(network), "--data", str(photos), "--recipe", str(recipe_file), "-o", str(run), *more]
+    words = ["train", str(network), "--data", str(photos), "--recipe", str(recipe_file), "-o", str(run)]
+    return [*words, "--no-pictures", *more]
 
 
 def state_of(run: Path) -> str:

@@ -113,7 +113,7 @@ def test_a_story_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "weight_decay" in story.decision("changes to the recipe").choice  # type: ignore[union-attr]
     assert not any("not-to-be-kept" in path.read_text() for path in run.path.glob("*.json"))
     assert "convscale predict 'a run' IMAGE..." in command(capsys, "show", "a run")
-    cs.train(TINY, "digits", replace(QUICK, epochs=1), "called", pictures=False, quiet=True, seed=2)
+    cs.train(TINY, "digits", replace(QUICK, epochs=1), "called", quiet=True, seed=2)
     called = Run(Path("called")).story()
     assert called is not None and called.command == f"convscale.train('{TINY.name}', 'digits', ..., 'called', seed=2)"
 

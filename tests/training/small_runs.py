@@ -53,12 +53,12 @@ def few(images: int = 120, tests: int = 60, classes: int = 5) -> Dataset:
 
 
 def trained(photos: Path, run: Path, recipe: Recipe = LIVELY, **settings: Any) -> None:
-    cs.train(NETWORK, photos, recipe, run, pictures=False, quiet=True, **{"seed": 3, "pictures": False} | settings)
+    cs.train(NETWORK, photos, recipe, run, quiet=True, **{"seed": 3, "pictures": False} | settings)
 
 
 def tuned(weights: Path, run: Path, recipe: Recipe, data: Dataset | None = None, **settings: Any) -> cs.Evaluation:
     settings = {"weights": str(weights), "pictures": False} | settings
-    return cs.train(NETWORK, data or few(), recipe, run, pictures=False, quiet=True, **settings)[1]
+    return cs.train(NETWORK, data or few(), recipe, run, quiet=True, **settings)[1]
 
 
 def state_of(run: Path) -> str:

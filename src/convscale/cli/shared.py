@@ -128,6 +128,7 @@ def running_options(command: F) -> F:
         click.option("--compile", is_flag=True, help="Through torch.compile: slow to start, faster on GPUs."),
         click.option("--step-times", is_flag=True, help="Show the time of each part of a step."),
         click.option("--tensorboard", is_flag=True, help="Write RUN/tensorboard too."),
+        click.option("--pictures/--no-pictures", default=True, help="Draw the first batch, curves, confusion [on]."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -7,7 +7,7 @@ input size, so that the costs of a network are sums of what is known. They equal
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from convscale.costs.blocks import BlockCost, block_cost
 from convscale.costs.latency import LatencyPredictor, block_seconds
@@ -49,8 +49,14 @@ class Chain:
         return total_costs(runs, self.input_channels * resolution**2, self.rows, self.num_classes), seconds
 
 
+@lru_cache(maxsize=4)
+def block_costs(baseline: ConvNet) -> BlockCosts:
+    """Those of the networks that are scaled from `baseline`, kept from one plan of it to the next."""
+    return BlockCosts()
+
+
 class BlockCosts:
-    """Costs of blocks, kept for all the networks that are asked for."""
+    """Costs of blocks, kept for all the networks of one baseline that are asked for."""
 
     def __init__(self, predictor: LatencyPredictor | None = None) -> None:
         self.predictor = predictor

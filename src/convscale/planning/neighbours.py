@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
 
-from convscale.costs.chain import BlockCosts, Chain
+from convscale.costs.chain import BlockCosts, Chain, block_costs
 from convscale.costs.latency import LatencyPredictor
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import MAX_BLOCKS, ConvNet
@@ -30,6 +30,7 @@ SMALLEST_LOG = -650.0  # so small a multiplier that every dimension of any netwo
 # Costs that may fall from one resolution to the next: SAME padding that is not symmetric copies its input, which
 # even sides need and odd ones do not.
 UNEVEN = frozenset({"inference_memory_bytes", "training_memory_bytes_per_image", LATENCY})
+FLAT = frozenset({"params", "file_bytes", "training_memory_bytes_fixed"})  # the same at every resolution
 SAMPLED = 64  # sizes at which it is measured how far an uneven cost falls: two strides of most networks
 
 Where = tuple[int, int, int]  # the choices of depth, width and resolution
@@ -79,6 +80,7 @@ class Neighbours:
     predict_latency: Callable[[ConvNet], float] | None = None
     dimensions: Dimensions = field(init=False)
     even: bool = field(init=False)
+    flat: bool = field(init=False)
     _blocks: BlockCosts = field(init=False)
     _wide: dict[int, ConvNet] = field(init=False, default_factory=dict)
     _chains: dict[tuple[int, int], Chain] = field(init=False, default_factory=dict)
@@ -88,8 +90,10 @@ class Neighbours:
 
     def __post_init__(self) -> None:
         self.dimensions = dimensions(self.network, self.law, self.pixels)
-        self.even = not UNEVEN.intersection(self.limits)
-        self._blocks = BlockCosts(self.predictor if LATENCY in self.limits else None)
+        self.even = UNEVEN.isdisjoint(self.limits)
+        self.flat = FLAT.issuperset(self.limits)
+        timed = LATENCY in self.limits and self.predictor is not None
+        self._blocks = BlockCosts(self.predictor) if timed else block_costs(self.network)
 
     def at(self, where: Where) -> Neighbour:
         """The network of three choices. Raises ConfigError where it would be absurdly large."""
@@ -307,7 +311,8 @@ class Neighbours:
     def _nearest_spent(self, largest: Neighbour, sides: range) -> Neighbour:
         """Of the resolutions up to the largest that spend a limit the one nearest to the law, the larger of equals."""
         depth, width, last = largest.where
-        first = bisect_left(range(sides.start, last), True, key=lambda side: self.at((depth, width, side)).spent)
+        smaller = range(0) if self.flat else range(sides.start, last)
+        first = bisect_left(smaller, True, key=lambda side: self.at((depth, width, side)).spent)
         reach, low, high = nearest_phis(self.dimensions[:2], (depth, width))
         near = self._sides(reach, max(low, self.smallest_phi), min(high, 1 / TINY))
         return self.at((depth, width, min(max(near.stop - 1, sides.start + first), last)))
@@ -332,6 +337,8 @@ class Neighbours:
     def largest(self, depth: int, width: int, sides: range) -> Neighbour | None:
         """The largest of these resolutions that keeps every limit, None for none. Where costs are uneven a larger one
         may keep them too."""
+        if self.flat:
+            sides = sides[-1:]
         low, high = sides.start - 1, sides.stop
         while high - low > 1:
             middle = (low + high) // 2

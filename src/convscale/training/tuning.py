@@ -94,9 +94,9 @@ def _tried(
 def _trial(job: Job, choice: Recipe, run: Run, processes: Processes) -> Job:
     """The training of one choice: a part of the job's training images is what it is evaluated on."""
     train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
-    dataset = replace(job.dataset, train=train, test=held)
+    dataset, settings = replace(job.dataset, train=train, test=held), replace(job.settings, pictures=False)
     trial = make_job(
-        job.network, dataset, choice, run, replace(job.settings, pictures=False), preprocessing=job.preprocessing, world=processes.world,
+        job.network, dataset, choice, run, settings, preprocessing=job.preprocessing, world=processes.world,
         quiet=job.quiet,
     )  # fmt: skip
     return replace(trial, part_of=job.run)

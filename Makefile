@@ -35,7 +35,7 @@ demo: setup     ## a budget and real images to a trained, evaluated network, and
 	$(BIN)/convscale study run demo -o runs/demo-study
 
 test: setup-dev ## all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The table of docs/reliability.md, as often as it says; more than 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over

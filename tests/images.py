@@ -28,7 +28,7 @@ def digit_photos(folder: Path, count: int) -> Path:
     """Digits of three classes as PNG files in `folder`, `count` of each."""
     digits = cs.open_dataset("digits").train
     for label in range(3):
-        (folder / str(label)).mkdir()
+        (folder / str(label)).mkdir(parents=True)
         for index in np.flatnonzero(digits.labels == label)[:count]:
             digits.image(int(index)).resize((20, 18)).save(folder / str(label) / f"{index}.png")
     return folder

@@ -125,8 +125,9 @@ RECORD = [
 
 def test_train_says_what_it_changed_and_how_it_ended(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = (
-        "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--batch", 64, "--set",
-        "optimizer.type=rmsprop", "--set", "learning_rate=1e-3", "--step-times", "-o", tmp_path / "run",
+        "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--batch", 64,
+        "--set", "optimizer.type=rmsprop", "--set", "learning_rate=1e-3", "--step-times", "--resolution", 8,
+        "-o", tmp_path / "run",
     )  # fmt: skip
     code, out, err = run(capsys, *arguments, "--json")
     record = json.loads(out)
@@ -148,7 +149,10 @@ def test_train_says_what_it_changed_and_how_it_ended(capsys: pytest.CaptureFixtu
 
 def test_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--batch", "auto", "--dry-run")
+    arguments = (
+        "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--resolution", 8, "--batch", "auto",
+        "--dry-run",
+    )  # fmt: skip
     estimate = run_json(capsys, *arguments)
     assert estimate["steps"] == 16 * 44 and estimate["batch"] == 32 and estimate["accumulation"] == 1
     parts = estimate["steps"] * estimate["step_seconds"] + 16 * estimate["evaluation_seconds"]
@@ -162,8 +166,8 @@ def test_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
 
 def test_tensorboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run_json(
-        capsys, "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--tensorboard", "-o",
-        tmp_path / "run",
+        capsys, "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--resolution", 8,
+        "--no-pictures", "--tensorboard", "-o", tmp_path / "run",
     )  # fmt: skip
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -173,13 +177,12 @@ def test_tensorboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
 
 def test_starting_from_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """linear-probe moves the classifier alone; finetune moves all; other networks are refused."""
-    first = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "-o", tmp_path / "first")
-    run_json(capsys, *first)
+    few = ("--data", "digits", "--epochs", 1, "--resolution", 8, "--no-pictures")
+    run_json(capsys, "train", "small-resnet", "--recipe", "digits", *few, "-o", tmp_path / "first")
     weights = tmp_path / "first" / "weights.safetensors"
     for name, moved in (("linear-probe", False), ("finetune", True)):
         run_json(
-            capsys, "train", "small-resnet", "--data", "digits", "--recipe", name, "--epochs", 1, "--weights", weights,
-            "-o", tmp_path / name,
+            capsys, "train", "small-resnet", "--recipe", name, *few, "--weights", weights, "-o", tmp_path / name,
         )  # fmt: skip
         states = [cs.load_weights(path)[0].state_dict() for path in (weights, tmp_path / name / "weights.safetensors")]
         changed = {key for key, value in states[0].items() if not value.equal(states[1][key])}

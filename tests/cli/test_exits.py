@@ -13,6 +13,7 @@ import pytest
 
 import convscale as cs
 from tests.cli.calling import run
+from tests.forking import Forked
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ def test_nothing_is_written_to_the_home_but_the_cache(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     command = ["-m", "convscale", "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", "1"]
+    command += ["--resolution", "8"]
     unset = {name: "" for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR")}
     result = fresh(*command, "-o", str(tmp_path / "run"), HOME=str(home), **unset)
     assert result.returncode == 0, result.stderr
@@ -163,17 +165,17 @@ def test_python_m_and_a_reader_that_goes_away() -> None:
 
 def test_interruption_has_its_exit_codes(tmp_path: Path) -> None:
     for index, (number, code) in enumerate(((signal.SIGINT, 130), (signal.SIGTERM, 143))):
-        command = [sys.executable, "-m", "convscale", "fit", "digits", "--macs", "5M", "-o", str(tmp_path / str(index))]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        metrics = tmp_path / str(index) / "metrics.jsonl"
+        run, out, err = (tmp_path / f"{name}-{index}" for name in ("run", "out", "err"))
+        words = ("-m", "convscale", "fit", "digits", "--macs", "5M", "-o", str(run))
+        child = Forked(words, (os.devnull, str(out), str(err)))
+        metrics = run / "metrics.jsonl"
         deadline = time.monotonic() + 60
         while not metrics.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(1)
-        child.send_signal(number)
-        out, err = child.communicate(timeout=30)
-        assert child.returncode == code, err
-        assert out == "" and "Traceback" not in err
+        os.kill(child.pid, number)
+        assert child.wait(30) == code, err.read_text()
+        assert out.read_text() == "" and "Traceback" not in err.read_text()
 
 
 def test_commands_leave_no_trace_in_the_home_folder(tmp_path: Path) -> None:

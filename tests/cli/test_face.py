@@ -21,6 +21,7 @@ from convscale.cli import main as cli_main
 from convscale.files import format_toml
 from convscale.schema import to_table
 from tests.cli.calling import run, run_json
+from tests.images import digit_photos
 
 PUBLIC = [name for name in cs.__all__ if name != "__version__"]
 
@@ -88,13 +89,14 @@ def test_lists_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str],
 def test_fit_takes_a_recipe_and_changes_of_it(tmp_path: Path) -> None:
     budget, own = cs.Budget(macs="1M"), replace(cs.recipe("digits"), epochs=1, warmup_epochs=0)
     (tmp_path / "own.toml").write_text(cs_toml(own))
+    photos = digit_photos(tmp_path / "photos", 20)
     ways: dict[str, dict[str, Any]] = {
         "object": {"recipe": own, "set": ["weight_decay=1e-3"]},
         "file": {"recipe": tmp_path / "own.toml", "set": ("weight_decay=1e-3",)},
         "before": {"recipe_name": str(tmp_path / "own.toml"), "changes": ["weight_decay=1e-3"]},
     }
     for name, options in ways.items():
-        found = cs.fit("digits", budget, output=str(tmp_path / name), quiet=True, **options)
+        found = cs.fit(photos, budget, output=str(tmp_path / name), quiet=True, **options)
         assert found.recipe == replace(own, weight_decay=1e-3) == found.run.recipe()
         assert any("weight_decay" in line for line in found.run.settings().changed)
         assert found.choice.recipe_name == ("as given" if name == "object" else str(tmp_path / "own.toml"))

@@ -16,16 +16,18 @@ from convscale.schema import from_table, to_table
 from convscale.studies.designs import design
 from convscale.studies.spec import settled
 from tests.cli.calling import run_json
+from tests.images import digit_photos
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One network in all that can be opened."""
     folder = tmp_path_factory.mktemp("sources")
-    net = replace(cs.network("small-resnet"), input_channels=1, resolution=16)
+    photos = digit_photos(folder / "photos", 20)
+    net = replace(cs.network("small-resnet"), input_channels=1, resolution=16, num_classes=3)
     cs.train(
         net,
-        "digits",
+        photos,
         cs.recipe("digits"),
         folder / "run",
         set=["epochs=1", "warmup_epochs=0"],
@@ -34,7 +36,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     cs.write_network(net, folder / "net.toml")
     files = {"toml": folder / "net.toml", "run": folder / "run", "weights": folder / "run" / "weights.safetensors"}
-    return {"ConvNet": net} | files | {f"{name}, str": str(path) for name, path in files.items()}
+    return {"ConvNet": net, "photos": photos} | files | {f"{name}, str": str(path) for name, path in files.items()}
 
 
 KINDS = ["ConvNet", "toml", "run", "weights", "toml, str", "run, str", "weights, str"]
@@ -71,13 +73,14 @@ def test_every_command_opens_a_network(
     assert run_json(capsys, "scale", source, "--depth", 2)["network"]["origin"]["baseline"] == name
     assert run_json(capsys, "plan", source, "--macs", "2M")["network"]["origin"]["baseline"] == name
     assert run_json(capsys, "family", source, "--phi", "0,1")["baseline"] == name
-    few = ("--data", "digits", "--images", 100, "--test-images", 50)
+    photos = sources["photos"]
+    few = ("--data", photos, "--images", 40, "--test-images", 10)
     assert run_json(capsys, "coefficients", source, *few, "--lengths", "1,2", "--cost", 4, "--dry-run")["candidates"]
-    points = run_json(capsys, "study", "run", "demo", "--baseline", source, "--dry-run")["networks"]
+    points = run_json(capsys, "study", "run", "demo", *few, "--baseline", source, "--dry-run")["networks"]
     assert {one["baseline"] for one in points} == {name}
-    train = ("train", source, "--data", "digits", "--recipe", "digits", "--dry-run")
+    train = ("train", source, "--data", photos, "--recipe", "digits", "--dry-run")
     assert run_json(capsys, *train)["steps"]
-    fitted = ("fit", "digits", "--baseline", source, "--macs", "1M", "--epochs", 1, "-o", tmp_path / "fit")
+    fitted = ("fit", photos, "--baseline", source, "--macs", "1M", "--epochs", 1, "-o", tmp_path / "fit")
     assert run_json(capsys, *fitted)["baseline"] == name
 
 

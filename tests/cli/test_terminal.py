@@ -88,7 +88,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-TRAIN = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", "1")
+TRAIN = ("train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", "1", "--resolution", "16")
 
 
 @pytest.mark.parametrize("columns", (45, 80))

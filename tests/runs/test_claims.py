@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from convscale.preprocessing import default_preprocessing
 from convscale.recipes import Recipe
 from convscale.records import DataRecord
 from convscale.runs import Run, Settings, claim, claim_next, create_run, release
+from tests.forking import Forked
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
 QUICK = Recipe(note="a test", epochs=1, batch=64, learning_rate=0.05)
@@ -75,12 +74,10 @@ def test_each_process_claims_a_name_of_its_own(tmp_path: Path) -> None:
 
 
 def test_fit_twice_at_once_makes_two_runs(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "convscale", "fit", "digits", "--macs", "200k", "--epochs", "1", "--seed"]
-    children = [
-        subprocess.Popen([*words, str(seed)], cwd=tmp_path, stderr=subprocess.PIPE, text=True) for seed in range(2)
-    ]
-    told = [child.communicate()[1] for child in children]
-    assert [child.returncode for child in children] == [0, 0], told
+    words = ("-m", "convscale", "fit", "digits", "--macs", "200k", "--epochs", "1", "--seed")
+    said = [tmp_path / f"said-{seed}" for seed in range(2)]
+    children = [Forked((*words, str(seed)), (os.devnull, os.devnull, str(said[seed])), tmp_path) for seed in range(2)]
+    assert [child.wait() for child in children] == [0, 0], [path.read_text() for path in said]
     runs = [Run(tmp_path / "runs" / name) for name in ("digits-1", "digits-2")]
     assert {run.settings().seed for run in runs} == {0, 1}
     assert {run.story().command for run in runs} == {  # type: ignore[union-attr]

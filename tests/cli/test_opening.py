@@ -57,7 +57,7 @@ def test_every_function_opens_a_network(sources: dict[str, Any], kind: str) -> N
     found = cs.find_coefficients(source, lambda network, seed, steps: network.resolution / 100, lengths=[1, 2], cost=4)
     assert found.baseline == net.name
     spec = cs.StudySpec(name="x", baselines=(source,), resolution=16, costs=(4,), methods=(cs.Method(law="depth"),),
-                        lengths=(1, 2), data=cs.DataChoice(source="digits"))  # fmt: skip
+                        lengths=(1, 2), data=cs.DataChoice(source=str(sources["photos"])))  # fmt: skip
     kept = settled(spec)
     assert from_table(cs.StudySpec, to_table(kept)) == kept
     assert design(kept).points[0].network == net

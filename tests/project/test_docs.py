@@ -83,3 +83,11 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for path in [*DOCS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name} -> {target}"
+
+
+def test_tests_that_the_docs_name_are_there() -> None:
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        text = path.read_text()
+        assert all((ROOT / named).exists() for named in re.findall(r"\btests/[\w/]*\w(?:\.py)?", text)), path
+        assert set(re.findall(r"(?<!/)\btest_\w+\.py", text)) <= tests, path

@@ -89,5 +89,5 @@ def test_tests_that_the_docs_name_are_there() -> None:
     tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
         text = path.read_text()
-        assert all((ROOT / named).exists() for named in re.findall(r"\btests/[\w/]*\w(?:\.py)?", text)), path
+        assert all((ROOT / named).exists() for named in re.findall(r"\btests/[\w/]*\w(?:\.\w+)?", text)), path
         assert set(re.findall(r"(?<!/)\btest_\w+\.py", text)) <= tests, path

@@ -166,7 +166,7 @@ def test_python_m_and_a_reader_that_goes_away() -> None:
 def test_interruption_has_its_exit_codes(tmp_path: Path) -> None:
     for index, (number, code) in enumerate(((signal.SIGINT, 130), (signal.SIGTERM, 143))):
         run, out, err = (tmp_path / f"{name}-{index}" for name in ("run", "out", "err"))
-        words = ("-m", "convscale", "fit", "digits", "--macs", "5M", "-o", str(run))
+        words = ("-m", "convscale", "fit", "digits", "--macs", "1M", "-o", str(run))
         child = Forked(words, (os.devnull, str(out), str(err)))
         metrics = run / "metrics.jsonl"
         deadline = time.monotonic() + 60

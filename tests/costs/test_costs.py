@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from hypothesis import given, settings
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -240,21 +241,28 @@ def test_training_memory_of_every_activation(activation: Activation, block: Call
 
 
 def saved(network: ConvNet) -> float:
-    """Bytes an image that autograd saves for the backward pass of a batch, weights left out."""
+    """Bytes an image that autograd saves for the backward pass of a batch, weights left out; on the meta device, where
+    tensors have storages but no values."""
     batch = 2
-    model = cs.build(network).train()
-    weights = {t.untyped_storage().data_ptr() for t in stored(model)}
+    model = meta(network).train()
+    weights = {storage_of(t) for t in stored(model)}
     kept: dict[int, torch.Tensor] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if (pointer := tensor.untyped_storage().data_ptr()) not in weights:
-            kept[pointer] = tensor
+        if storage_of(tensor) not in weights:
+            kept[storage_of(tensor)] = tensor
         return tensor
 
+    image = torch.zeros(batch, network.input_channels, network.resolution, network.resolution, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = model(torch.zeros(batch, network.input_channels, network.resolution, network.resolution))
+        output = model(image)
     assert output.shape == (batch, network.num_classes)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / batch
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """Which storage it lies in, as long as that lives."""
+    return int(StorageWeakRef(tensor.untyped_storage()).cdata)
 
 
 def test_fixed_training_memory() -> None:

@@ -220,17 +220,17 @@ def test_a_budget_shrinks_the_input_alone() -> None:
         plan_resolution(network, cs.Budget(latency_seconds="1s"))
 
 
-def test_fit_from_weights(weights: Path, tmp_path: Path) -> None:
+def test_fit_from_weights(weights: Path, photos: Path, tmp_path: Path) -> None:
     own = cs.cost(NETWORK).macs
     budget = cs.Budget(macs=0.7 * own)
     for recipe in (None, "linear-probe"):
         fitted = cs.fit(
-            "digits", budget, weights=weights, recipe_name=recipe, epochs=None if recipe else 1,
+            photos, budget, weights=weights, recipe_name=recipe, epochs=None if recipe else 1,
             output=tmp_path / str(recipe), quiet=True,
         )  # fmt: skip
         assert fitted.choice.recipe_name == (recipe or "finetune")
         network = fitted.run.network()
-        assert network == NETWORK.with_classes(10).at_resolution(network.resolution) and network.resolution < 12
+        assert network == NETWORK.with_classes(3).at_resolution(network.resolution) and network.resolution < 12
         assert cs.cost(network).macs <= 0.7 * own and "the network of its weights" in "\n".join(fitted.summary())
     with pytest.raises(ConfigError, match="weights decide the network"):
         cs.fit("digits", budget, weights=weights, baseline="small-resnet", output=tmp_path / "no")

@@ -44,9 +44,8 @@ def test_a_search_of_any_size() -> None:
         recipe.searching(1, 0)
 
 
-def test_the_search_chooses_on_training_images(weights: Path, tmp_path: Path) -> None:
-    tuned(weights, tmp_path / "run", searching())
-    run = Run(tmp_path / "run")
+def test_the_search_chooses_on_training_images(weights: Path, searched: Path, tmp_path: Path) -> None:
+    run = Run(searched)
     rows = run.searched()
     assert [(row.learning_rate, row.weight_decay) for row in rows] == [(1e-5, 0), (1e-5, 1e-4), (0.02, 0), (0.02, 1e-4)]
     assert {row.n for row in rows} == {30} and all(row.seconds > 0 for row in rows)  # a quarter of 120
@@ -64,12 +63,19 @@ def test_the_search_chooses_on_training_images(weights: Path, tmp_path: Path) ->
     assert state_of(run.path) == state_of(tmp_path / "plain")
 
 
+@pytest.fixture(scope="module")
+def searched(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The search that nothing interrupted."""
+    run = tmp_path_factory.mktemp("searched") / "run"
+    tuned(weights, run, searching())
+    return run
+
+
 @pytest.mark.parametrize("steps", [3, 20, 45])
 def test_an_interrupted_search_goes_on(
-    steps: int, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    steps: int, weights: Path, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in its first training, in a later one, in the training after it: the same result."""
-    tuned(weights, tmp_path / "whole", searching())
     take, taken = Stepper.take, [0]
 
     def stop(self: Stepper, batch: Any) -> Any:
@@ -85,9 +91,9 @@ def test_an_interrupted_search_goes_on(
         with pytest.raises(ConfigError, match="its search goes on"):
             cs.resume(tmp_path / "run", data=few(), changes=["learning_rate=0.1"], quiet=True)
     cs.resume(tmp_path / "run", data=few(), quiet=True)
-    rows = [Run(tmp_path / name).searched() for name in ("run", "whole")]
+    rows = [Run(path).searched() for path in (tmp_path / "run", searched)]
     assert [row.accuracy for row in rows[0]] == [row.accuracy for row in rows[1]]
-    assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
+    assert state_of(tmp_path / "run") == state_of(searched)
 
 
 def test_a_search_goes_on_from_the_same_weights_only(

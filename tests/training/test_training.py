@@ -27,6 +27,7 @@ from convscale.recipes import SGD, AdamW, Augmentation, Constant, Recipe, RMSPro
 from convscale.runs import Run, Settings, next_run_path, open_run
 from convscale.schema import to_table
 from convscale.statistics import wilson_interval
+from tests.training.small_runs import FULL
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
 QUICK = Recipe(note="a test", epochs=2, batch=32, learning_rate=0.05)
@@ -68,6 +69,7 @@ def test_fit_goes_the_whole_way(fitted: Fit) -> None:
     assert len(summary) == 10 and "images are about 8 px" in summary[1] and str(run) in summary[7]
 
 
+@pytest.mark.skipif(not FULL, reason="`make faults`: a minute and a half")
 def test_the_demo_reaches_98_per_cent(tmp_path: Path) -> None:
     result = cs.fit("digits", cs.Budget(macs="5M"), output=tmp_path / "run", quiet=True)
     assert result.evaluation.top1 > 0.98 and result.plan.binding == ("macs",)

@@ -9,9 +9,11 @@ be scaled. They add up to 1, and their multipliers satisfy alpha * beta**2 * gam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations, product
+from types import MappingProxyType
 
 from convscale.costs import cost
 from convscale.errors import BudgetError, ConfigError
@@ -54,7 +56,7 @@ def candidates_at_cost(
     directions = list(simplex(step))
     target = cost_ratio * cost(baseline).macs
     around = [one for shares in directions for one in _leaning(shares)]
-    pool, reasons = _planned(baseline, target, tolerance, [*directions, *around])
+    pool, reasons = _planned(baseline, target, tolerance, (*directions, *around))
     if not pool:
         raise BudgetError(
             f"no candidate of {baseline.name} reaches {cost_ratio:g} times its cost within {tolerance:.0%}: "
@@ -75,7 +77,7 @@ def candidates_toward(
     _require_cost(baseline, cost_ratio, tolerance)
     target = cost_ratio * cost(baseline).macs
     around = [one for shares in directions for one in _leaning(shares)]
-    pool, reasons = _planned(baseline, target, tolerance, [*directions, *around, *simplex(0.25)])
+    pool, reasons = _planned(baseline, target, tolerance, (*directions, *around, *simplex(0.25)))
     found: list[Candidate | str] = []
     for shares in directions:
         nearest = min(pool, key=lambda one: share_distance(one.actual, shares), default=None)
@@ -179,10 +181,12 @@ def _require_baseline(baseline: ConvNet) -> None:
         )
 
 
+@lru_cache(maxsize=8)
 def _planned(
-    baseline: ConvNet, target: float, tolerance: float, directions: list[Shares]
-) -> tuple[list[Candidate], dict[Shares, str]]:
-    """Every distinct network that the planner comes upon within the tolerance, and why directions gave none."""
+    baseline: ConvNet, target: float, tolerance: float, directions: tuple[Shares, ...]
+) -> tuple[tuple[Candidate, ...], Mapping[Shares, str]]:
+    """Every distinct network that the planner comes upon within the tolerance, and why directions gave none. Seconds
+    of planning, and asked for again by whatever goes on with a search or a study."""
     pool: dict[ConvNet, Candidate] = {}
     reasons: dict[Shares, str] = {}
     base = cost(baseline).macs
@@ -206,7 +210,7 @@ def _planned(
                 pool[one.network] = Candidate(shares, actual, one.scaling, one.network, macs, macs / base)
             if not target * (1 - tolerance) <= found.chosen.cost.macs:
                 reasons.setdefault(shares, f"the planner comes to {found.chosen.cost.macs / target:.1%} of the cost")
-    return list(pool.values()), reasons
+    return tuple(pool.values()), MappingProxyType(reasons)
 
 
 def _leaning(shares: Shares) -> Iterator[Shares]:
@@ -227,7 +231,9 @@ def _sides(baseline: ConvNet) -> list[int]:
     return [side for side in near if side % step == 0 and side >= baseline.total_stride]
 
 
-def _assign(directions: list[Shares], pool: list[Candidate], reasons: dict[Shares, str], step: float) -> Candidates:
+def _assign(
+    directions: list[Shares], pool: Sequence[Candidate], reasons: Mapping[Shares, str], step: float
+) -> Candidates:
     """The network nearest to each direction; the direction nearest to each network."""
     chosen: dict[ConvNet, tuple[float, Candidate]] = {}
     unreachable = []
@@ -253,7 +259,7 @@ def _why_not(nearest: Candidate | None, reason: str | None) -> str:
     return "; ".join(filter(None, (reason, f"the nearest network of this cost has shares {shares}")))
 
 
-def _nearest_reached(baseline: ConvNet, target: float, directions: list[Shares], reasons: dict[Shares, str]) -> str:
+def _nearest_reached(baseline: ConvNet, target: float, directions: list[Shares], reasons: Mapping[Shares, str]) -> str:
     ratios = []
     for shares in directions:
         try:

@@ -20,7 +20,7 @@ from tests.training.small_runs import NETWORK, PROBE, TUNE, few, state_of, tuned
 
 
 def searching(**changes: Any) -> Recipe:
-    rates = SearchGrid(learning_rates=(1e-5, 0.02), weight_decays=(0.0, 1e-4), share=0.25)
+    rates = SearchGrid(learning_rates=(1e-5, 0.1), weight_decays=(0.0, 1e-4), share=0.25)
     return replace(TUNE, **({"epochs": 2, "warmup_epochs": 0, "search": rates} | changes))
 
 
@@ -47,19 +47,19 @@ def test_a_search_of_any_size() -> None:
 def test_the_search_chooses_on_training_images(weights: Path, searched: Path, tmp_path: Path) -> None:
     run = Run(searched)
     rows = run.searched()
-    assert [(row.learning_rate, row.weight_decay) for row in rows] == [(1e-5, 0), (1e-5, 1e-4), (0.02, 0), (0.02, 1e-4)]
+    assert [(row.learning_rate, row.weight_decay) for row in rows] == [(1e-5, 0), (1e-5, 1e-4), (0.1, 0), (0.1, 1e-4)]
     assert {row.n for row in rows} == {30} and all(row.seconds > 0 for row in rows)  # a quarter of 120
     chosen = run.recipe()
     best = max(row.accuracy or 0 for row in rows)
     first = next(row for row in rows if row.accuracy == best)
-    assert (chosen.learning_rate, chosen.weight_decay) == (first.learning_rate, first.weight_decay) == (0.02, 0)
+    assert (chosen.learning_rate, chosen.weight_decay) == (first.learning_rate, first.weight_decay) == (0.1, 0)
     assert not chosen.search
     assert not list((run.path / "search").glob("*/*.safetensors")) and run.weights.exists()
     trial = Run(run.path / "search" / "003")
     record = trial.data()
     assert record is not None and (record.train_images, record.test_images) == (90, 30)
     # What follows is the training that the chosen values alone would have given.
-    tuned(weights, tmp_path / "plain", replace(searching(search=SearchGrid()), learning_rate=0.02, weight_decay=0.0))
+    tuned(weights, tmp_path / "plain", replace(searching(search=SearchGrid()), learning_rate=0.1, weight_decay=0.0))
     assert state_of(run.path) == state_of(tmp_path / "plain")
 
 

@@ -73,6 +73,7 @@ def test_what_would_fail_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(machine, "load_average", lambda: (9.5, 3.0, 1.0))
     monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(machine, "core_quota", lambda: 0.5)

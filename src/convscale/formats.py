@@ -173,7 +173,8 @@ UNNAMED: Defaults = {
         "top5_interval95": None,
         "mean_per_class_interval95": None,
     },
-    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1"},
+    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1", "validation_images": 0},
+    "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},
     "Budget": dict.fromkeys(
         (

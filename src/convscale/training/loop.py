@@ -53,7 +53,8 @@ class Loop:
                 continue
         if self.job.validation is None:
             return measured or self._evaluate(self.job.dataset.test)
-        self._take_best()
+        if self.job.recipe.patience:
+            self._take_best()
         return self._evaluate(self.job.dataset.test)
 
     def _enough(self) -> bool:

@@ -58,6 +58,7 @@ def choose_images(choice: DataChoice) -> Dataset:
         dataset,
         train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),
         test=_kept(_draw(dataset.test, choice.test_images, choice, "held-out")),
+        validation=None,  # trials choose nothing within themselves
     )
 
 

@@ -174,6 +174,7 @@ UNNAMED: Defaults = {
         "mean_per_class_interval95": None,
     },
     "DataRecord": {"fingerprint": "", "published": None, "metric": "top1", "validation_images": 0},
+    "EpochRecord": {"mean_per_class": None},
     "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},
     "Budget": dict.fromkeys(

@@ -21,7 +21,7 @@ from convscale.networks import ConvNet
 from convscale.planning import read_budget
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
-from convscale.records import RECORDS, Candidate, DataChoice, DataRecord, StudySpec, read_record
+from convscale.records import RECORDS, Candidate, DataChoice, DataRecord, EpochRecord, StudySpec, read_record
 from convscale.runs import Settings, create_run, open_run, open_unfinished_run
 from convscale.scaling import read_coefficients
 from convscale.schema import default_of, has_default, to_table
@@ -42,7 +42,7 @@ GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.name.startswith("v"))
 KEPT = (
     ConvNet, Recipe, Preprocessing, Settings, Provenance, Trial, TrialRecord, StudySpec, TrainingSearch, SearchSettings,
-    FamilyTraining, *RECORDS.values(),
+    FamilyTraining, EpochRecord, *RECORDS.values(),
 )  # fmt: skip
 
 

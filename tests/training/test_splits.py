@@ -149,3 +149,23 @@ def test_a_run_from_before_goes_on_without_its_validation_split(data: Path, trai
     (before.path / "data.json").write_text(json.dumps(kept))
     assert same_data(before, None).validation is None
     assert same_data(trained, None).validation is not None
+
+
+def test_the_sets_own_metric_chooses_the_best_epoch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mean per class .7, .4, .5 and top-1 .6, .8, .7 of three epochs: the first is best."""
+    figures = iter([(0.6, 0.7), (0.8, 0.4), (0.7, 0.5), (0.5, 0.5)])
+    real = Loop._evaluate
+
+    def planted(self: Loop, images: Any) -> Any:
+        measured = real(self, images)
+        top1, mean = next(figures)
+        return measured._replace(evaluation=replace(measured.evaluation, top1=top1, mean_per_class=mean))
+
+    monkeypatch.setattr(Loop, "_evaluate", planted)
+    dataset = replace(cs.open_dataset(data), metric="mean_per_class")
+    run, _ = cs.train(NET, dataset, replace(QUICK, epochs=9, patience=2), tmp_path / "run", pictures=False, quiet=True)
+    result = result_of(run)
+    assert (result.best_epoch, result.best_top1, result.epochs) == (1, 0.6, 3)
+    assert [record.mean_per_class for record in run.metrics()] == [0.7, 0.4, 0.5]

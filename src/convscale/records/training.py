@@ -48,6 +48,12 @@ class EpochRecord:
     backward_seconds: float
     optimizer_seconds: float
     images_per_second: float
+    mean_per_class: float | None = None
+    """Of the same images as top1."""
+
+    def accuracy(self, metric: Metric) -> float:
+        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ class TrainRecord:
     """How a training ended: result.json.
 
     top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
-    best_epoch: of best.safetensors, which the validation images chose where there are such, else the held-out ones.
+    best_epoch: of best.safetensors, the best epoch by the data set's metric on the validation images where there are
+    such, else on the held-out ones.
     seconds: of all of it, interruptions left out, and the trainings of a search, whose own are in search.json.
     images_per_second: of training alone. predicted_seconds: from the first steps, none for a short run.
     unreadable: images that were skipped. processes: how many trained. state_sha256: of weights, EMA, optimizer,

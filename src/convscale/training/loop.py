@@ -212,7 +212,7 @@ class Loop:
             gradient_norm=position.gradient_norm_sum / counted if position.counted_steps else None,
             top1=measured.evaluation.top1, seconds=training_seconds,
             **{f"{part}_seconds": seconds[part] for part in PARTS},
-            images_per_second=images / max(training_seconds, 1e-9),
+            images_per_second=images / max(training_seconds, 1e-9), mean_per_class=measured.evaluation.mean_per_class,
         )  # fmt: skip
         self.session.keep_record(record)
 

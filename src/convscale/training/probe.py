@@ -76,6 +76,7 @@ def fit_probe(session: Session) -> Measured:
             gradient_norm=None, top1=judged.evaluation.top1, seconds=seconds + fitting_seconds, data_seconds=0.0,
             forward_seconds=seconds, backward_seconds=0.0, optimizer_seconds=fitting_seconds,
             images_per_second=len(train.labels) / max(seconds, 1e-9),
+            mean_per_class=judged.evaluation.mean_per_class,
         )
     )  # fmt: skip
     return measured

@@ -43,8 +43,8 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     assert record is not None, "a finished training has a result"
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     return TrialResult(
-        accuracy=evaluation.top1,
-        interval95=evaluation.interval95,
+        accuracy=evaluation.accuracy(dataset.metric),
+        interval95=evaluation.interval(dataset.metric),
         steps=record.steps,
         device_seconds=record.seconds * threads,
     )

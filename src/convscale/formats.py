@@ -123,6 +123,7 @@ UNNAMED: Defaults = {
         "step_times": False,
         "tensorboard": False,
         "pictures": True,
+        "fresh_statistics_steps": 0,
         "weights": None,
         "weights_sha256": "",
         "exclude": None,

@@ -165,7 +165,15 @@ def test_the_sets_own_metric_chooses_the_best_epoch(
 
     monkeypatch.setattr(Loop, "_evaluate", planted)
     dataset = replace(cs.open_dataset(data), metric="mean_per_class")
-    run, _ = cs.train(NET, dataset, replace(QUICK, epochs=9, patience=2), tmp_path / "run", pictures=False, quiet=True)
+    run, _ = cs.train(
+        NET,
+        dataset,
+        replace(QUICK, epochs=9, patience=2),
+        tmp_path / "run",
+        fresh_statistics_steps=0,
+        pictures=False,
+        quiet=True,
+    )
     result = result_of(run)
     assert (result.best_epoch, result.best_top1, result.epochs) == (1, 0.6, 3)
     assert [record.mean_per_class for record in run.metrics()] == [0.7, 0.4, 0.5]

@@ -108,6 +108,8 @@ class Session:
         position = self.state.position
         accuracy = record.accuracy(self.job.dataset.metric)
         if accuracy > position.best_accuracy:
+            position.improved_epoch = record.epoch
+        if accuracy >= position.best_accuracy:  # of equals the one that was trained longest
             position.best_accuracy, position.best_top1, position.best_epoch = accuracy, record.top1, record.epoch
             if self.processes.first:
                 save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)

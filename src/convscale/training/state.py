@@ -44,6 +44,7 @@ class Position:
     best_accuracy: float = -1.0
     best_top1: float = -1.0
     best_epoch: int = 0
+    improved_epoch: int = 0
     epoch_seconds: dict[str, float] = field(default_factory=dict)
     run_seconds: float = 0.0
     training_images: int = 0
@@ -62,6 +63,7 @@ class Position:
 # What runs that end alike may differ in, or what follows from the rest.
 _LEFT_OUT = (
     "best_accuracy",
+    "improved_epoch",
     "epoch_seconds",
     "run_seconds",
     "training_seconds",
@@ -119,7 +121,8 @@ class TrainingState:
             }
         if left:
             raise RunError(f"{where}: {next(iter(left))!r} does not belong to this network and recipe")
-        known = {"best_accuracy": table["best_top1"]} if "best_top1" in table else {}  # of checkpoints from before
+        before = {"best_accuracy": "best_top1", "improved_epoch": "best_epoch"}  # of checkpoints that have neither
+        known = {name: table[other] for name, other in before.items() if other in table}
         self.position = from_table(Position, known | dict(table), where)
 
     def sha256(self) -> str:

@@ -111,12 +111,13 @@ class Fit(AsDict, Displayed):
         )
         binding = ", ".join(self.plan.binding)
         kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
+        judging = "" if data.validation is None else f"{len(data.validation):,} to judge epochs by; "
         unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
         repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
         widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
         return [
             f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
-            f"{len(data.test):,} held out ({kept}){unused}",
+            f"{judging}{len(data.test):,} held out ({kept}){unused}",
             f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
             f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: {self.plan.baseline.num_blocks} -> "
             f"{chosen.network.num_blocks} blocks, width x{chosen.scaling.width:.2f}, "

@@ -123,6 +123,7 @@ UNNAMED: Defaults = {
         "step_times": False,
         "tensorboard": False,
         "pictures": True,
+        "fresh_statistics_steps": 0,
         "weights": None,
         "weights_sha256": "",
         "exclude": None,
@@ -173,7 +174,9 @@ UNNAMED: Defaults = {
         "top5_interval95": None,
         "mean_per_class_interval95": None,
     },
-    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1"},
+    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1", "validation_images": 0},
+    "EpochRecord": {"mean_per_class": None},
+    "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},
     "Budget": dict.fromkeys(
         (

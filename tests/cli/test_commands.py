@@ -119,7 +119,7 @@ EVALUATION = [
 ]  # fmt: skip
 RECORD = [
     "top1", "epochs", "steps", "seconds", "images_per_second", "best_top1", "best_epoch", "predicted_seconds",
-    "unreadable", "processes", "state_sha256",
+    "unreadable", "processes", "state_sha256", "validation_top1", "test_top1",
 ]  # fmt: skip
 
 

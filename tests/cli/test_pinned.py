@@ -67,7 +67,7 @@ OPTIONS = {
         "folder", "-o", "--output",
     ],
     "eval": [
-        "run", "--data", "--batch", "--workers", "--label-column", "--resolution", "--crop", "--predictions",
+        "run", "--data", "--batch", "--workers", "--label-column", "--split", "--resolution", "--crop", "--predictions",
         "--pictures", "--json",
     ],
     "predict": ["run", "images", "--top", "--json"],

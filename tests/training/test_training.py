@@ -146,7 +146,7 @@ def test_every_part_of_a_recipe_reaches_the_weights(tmp_path: Path, change: dict
     base = replace(QUICK, epochs=1)
     runs = []
     for name, recipe_ in (("a", base), ("b", replace(base, **change))):  # type: ignore[arg-type]
-        run, _ = cs.train(TINY, few, recipe_, tmp_path / name, pictures=False, quiet=True)
+        run, _ = cs.train(TINY, few, recipe_, tmp_path / name, fresh_statistics_steps=0, pictures=False, quiet=True)
         runs.append(cs.load_weights(run.weights)[0].state_dict())
     assert any(not torch.equal(value, runs[1][key]) for key, value in runs[0].items())
 

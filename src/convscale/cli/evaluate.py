@@ -36,6 +36,7 @@ crop_option = click.option(
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
 @workers_option
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
+@click.option("--split", type=click.Choice(("train", "validation", "test")), help="Split to evaluate on [test].")
 @resolution_option
 @crop_option
 @click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")

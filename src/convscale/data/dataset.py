@@ -27,10 +27,11 @@ HeldOut = Literal["test", "validation", "stratified"]
 class Dataset(Displayed):
     """Images to train on and images held out from it.
 
-    held_out: "test" or "validation" where the data has such a split, else "stratified": a seeded fifth of
-    each class. skipped: files and folders beside the data that belong to no split. excluded: positions of
-    the images that a list left out, by split. published: the name of a published data set, metric: what is reported
-    of it, notes: where this copy differs from what was published.
+    test: the images that are held out, which the final accuracy is of. held_out: "test" or "validation" where the data
+    has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split where
+    it has a test split too; epochs, early stopping and searches go by it. skipped: files and folders beside the data
+    that belong to no split. excluded: positions of the images that a list left out, by split. published: the name of a
+    published data set, metric: what is reported of it, notes: where this copy differs from what was published.
     """
 
     source: str
@@ -45,12 +46,14 @@ class Dataset(Displayed):
     published: str | None = None
     metric: Metric = "top1"
     notes: tuple[str, ...] = ()
+    validation: ImageCollection | Stream | None = None
 
     def _display(self) -> Display:
         """How many images there are, of which classes."""
         names = f"{', '.join(self.classes[:10])}{', ...' * (len(self.classes) > 10)}"
         rows = (
             ("training images", f"{len(self.train):,}"),
+            *([("validation", f"{len(self.validation):,}")] if self.validation is not None else []),
             ("held out", f"{len(self.test):,}, {self.held_out}"),
             ("classes", f"{len(self.classes):,}: {names}"),
         )
@@ -62,13 +65,14 @@ class Dataset(Displayed):
         return DataRecord(
             self.source, self.held_out, self.seed, self.label_column, *counts, self._fingerprint(),
             published=self.published, metric=self.metric,
+            validation_images=0 if self.validation is None else len(self.validation),
         )  # fmt: skip
 
     def _fingerprint(self) -> str:
         """sha256 of class names, and of the images' names and labels in their order; it moves with the data."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
         place = self.source.removeprefix(f"{self.published}@")
-        for images in (self.train, self.test):
+        for images in (self.train, self.test, *(() if self.validation is None else (self.validation,))):
             if isinstance(images, Stream):
                 digest.update(f"{len(images)} streamed\0".encode())
                 continue
@@ -90,7 +94,8 @@ def open_dataset(
     of `convscale.data.named`, `cifar10` from the hub or `cifar10@FOLDER`.
 
     A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
-    files; subfolders (or parquet files) called train, validation and test are splits. Without splits a stratified
+    files; subfolders (or parquet files) called train, validation and test are splits. Of two splits the second is held
+    out; of three the test split is, and the validation split is what training goes by. Without splits a stratified
     fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as `convscale data
     check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
     """
@@ -107,7 +112,8 @@ def open_dataset(
         splits, excluded = leave_out(splits, Path(exclude) if isinstance(exclude, str | Path) else exclude)
     _require_usable(splits, classes, data)
     parts = _divide(splits, classes, seed)
-    dataset = Dataset(source, classes, *parts, seed, label_column, skipped, excluded)
+    validation = splits.get("validation") if "test" in splits else None
+    dataset = Dataset(source, classes, *parts, seed, label_column, skipped, excluded, validation=validation)
     copy = find_copy(data)
     if copy is None:
         return dataset
@@ -167,11 +173,15 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
         if name not in streams:
             raise DataError(f"{spec}: no {name} split, but {', '.join(streams)}", hint="a stream needs train and test")
     train, test = streams["train"], streams[held_out]
-    return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column)
+    validation = streams.get("validation") if held_out == "test" else None
+    return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column, validation=validation)
 
 
-def open_images(data: str | Path, *, label_column: str = "label") -> tuple[ImageCollection | Stream, tuple[str, ...]]:
-    """Images to evaluate on, and their classes: the test split, else validation, else all of them."""
+def open_images(
+    data: str | Path, *, label_column: str = "label", split: str | None = None
+) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
+    """Images to evaluate on, and their classes: the `split` asked for ("train", "validation" or "test"), else the test
+    split, else validation, else all of them. Raises DataError where there is no such split."""
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):
         from convscale.data.stream import open_streams  # an optional extra, imported when asked for
@@ -180,7 +190,10 @@ def open_images(data: str | Path, *, label_column: str = "label") -> tuple[Image
         classes = next(iter(splits.values())).classes
     else:
         splits, classes, _ = read_splits(data, label_column)
-    chosen = next(splits[name] for name in ("test", "validation", "all", "train") if name in splits)
+    if split is not None and split not in splits:
+        found = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
+        raise DataError(f"{data}: {found}", hint="leave --split out, or name one that is there")
+    chosen = splits[split or next(name for name in ("test", "validation", "all", "train") if name in splits)]
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")
     return chosen, classes

@@ -33,23 +33,25 @@ def evaluate(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    split: str | None = None,
     resolution: int | None = None,
     crop: float | None = None,
     predictions: str | Path | None = None,
     pictures: str | Path | None = None,
     quiet: bool = False,
 ) -> Evaluation:
-    """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
+    """Accuracy of a run or weights file on `data`: the `split` asked for ("train", "validation" or "test"), else its
+    test split, else its validation split, else all images.
 
-    Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts; a
-    weights file does not know what it was trained on. `label_column` is the run's, or "label". Classes are matched
-    by name, or by number where the data numbers them and the network does not.
+    Where the run was trained on this very data, the images that it held out and did not leave out count, and the
+    accuracy is the run's own; a weights file does not know what it was trained on. `label_column` is the run's, or
+    "label". Classes are matched by name, or by number where the data numbers them and the network does not.
 
     resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
     predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
     confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
     """
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet, split)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if predictions is None else Predictions(predictions, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
@@ -70,10 +72,11 @@ def sweep(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    split: str | None = None,
     quiet: bool = False,
 ) -> list[SweepRow]:
     """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet, split)
     own = job.header.preprocessing
     ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
     return [SweepRow(way.size, way.crop, job.measure(way).evaluation) for way in ways]
@@ -118,40 +121,46 @@ class _Measuring:
         return measured._replace(evaluation=evaluation)
 
 
-def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Measuring:
+def _open(
+    path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool, split: str | None
+) -> _Measuring:
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     keep_memory()
     model, header = load_weights(weights_file(path))
-    held_out = _images_held_out(path, data, label_column)
-    images, classes = held_out or open_images(data, label_column=label_column or "label")
-    return _Measuring(
-        to_default_device(model), header, images, match_classes(classes, header.classes), batch, workers, quiet
-    )
+    own = _images_of_run(path, data, label_column, split)
+    images, classes = own or open_images(data, label_column=label_column or "label", split=split)
+    positions = match_classes(classes, header.classes)
+    return _Measuring(to_default_device(model), header, images, positions, batch, workers, quiet)
 
 
-def _images_held_out(
-    path: Path, data: str | Path, label_column: str | None
+def _images_of_run(
+    path: Path, data: str | Path, label_column: str | None, split: str | None
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
-    """The images that a run held out of `data` by a draw, None where it did not."""
+    """A part of the very data that a run was trained on, as the run divided it and without what it left out; None where
+    `data` is other data."""
     trained_on = Run(path).data() if path.is_dir() else None
-    if trained_on is None or trained_on.held_out != "stratified":
+    if trained_on is None or trained_on.source != source_of(data):
         return None
-    if trained_on.source != source_of(data):
+    drawn, excluded = trained_on.held_out == "stratified", Run(path).excluded_images()
+    if not (drawn or excluded):
         return None
-    dataset = open_dataset(
-        data,
-        seed=trained_on.seed,
-        label_column=label_column or trained_on.label_column,
-        exclude=Run(path).excluded_images(),
-    )
-    if dataset.record().fingerprint != trained_on.fingerprint:
+    column = label_column or trained_on.label_column
+    dataset = open_dataset(data, seed=trained_on.seed, label_column=column, exclude=excluded)
+    known = dataset if trained_on.validation_images else replace(dataset, validation=None)
+    if known.record().fingerprint != trained_on.fingerprint:
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
             f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be known",
             hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
         )
-    return dataset.test, dataset.classes
+    parts = {None: dataset.test, "train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    if trained_on.held_out == "validation":
+        parts |= {"validation": dataset.test, "test": None}
+    chosen = parts[split]
+    if chosen is None:
+        raise DataError(f"{data}: no {split} split", hint="leave --split out, or name one that is there")
+    return chosen, dataset.classes
 
 
 def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:

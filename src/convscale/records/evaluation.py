@@ -63,6 +63,11 @@ class Evaluation(AsDict, Displayed):
         """The accuracy that `metric` names; top-1 in files of before, which have no other."""
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
+    def interval(self, metric: Metric) -> tuple[float, float]:
+        """The interval of `accuracy(metric)`."""
+        other = self.mean_per_class_interval95
+        return self.interval95 if metric == "top1" or self.mean_per_class is None or other is None else other
+
     def in_words(self, metric: Metric, interval: str = "") -> str:
         """The accuracy that `metric` names, with its interval after the words `interval`; top-1 is always given."""
         low, high = self.interval95

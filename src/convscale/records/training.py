@@ -13,7 +13,8 @@ class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
 
     fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
-    published data set, and metric what is reported of it; files of before have neither.
+    published data set, and metric what is reported of it. test_images: those held out. validation_images: those that
+    epochs are judged by, of the data's own validation split, 0 without one.
     """
 
     source: str
@@ -25,13 +26,15 @@ class DataRecord:
     fingerprint: str = ""
     published: str | None = None
     metric: Metric = "top1"
+    validation_images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none
-    where all were left out; `top1` is of the held-out images, or of the validation images where early stopping has
-    some; `seconds` are those of training alone and the four that follow are parts of them."""
+    """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none where all were
+    left out; `top1` is of the validation images where there are such, a split of the data's or those that early
+    stopping takes, else of the held-out images; `seconds` are those of training alone and the four that follow are
+    parts of them."""
 
     epoch: int
     steps: int
@@ -45,18 +48,25 @@ class EpochRecord:
     backward_seconds: float
     optimizer_seconds: float
     images_per_second: float
+    mean_per_class: float | None = None
+    """Of the same images as top1."""
+
+    def accuracy(self, metric: Metric) -> float:
+        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRecord:
     """How a training ended: result.json.
 
-    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
-    best_epoch: of best.safetensors, which the held-out images chose, or with early stopping the validation images.
-    seconds: of all of it, interruptions left out, and the trainings of a search, whose own are in search.json.
-    images_per_second: of training alone. predicted_seconds: from the first steps, none for a short run.
-    unreadable: images that were skipped. processes: how many trained. state_sha256: of weights, EMA, optimizer,
-    position of the sampler and random state.
+    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1, best_epoch:
+    of best.safetensors, the best epoch by the data set's metric, of equals the last, on the validation images where
+    there are such, else on the held-out ones. seconds: of all of it, interruptions left out, and the trainings of a
+    search, whose own are in search.json. images_per_second: of training alone. predicted_seconds: from the first steps,
+    none for a short run. unreadable: images that were skipped. processes: how many trained. state_sha256: of weights,
+    EMA, optimizer, position of the sampler and random state. test_top1: of the kept weights on the held-out images, as
+    top1; validation_top1: on the validation images, None where there are none.
     """
 
     top1: float
@@ -70,12 +80,14 @@ class TrainRecord:
     unreadable: int
     processes: int
     state_sha256: str
+    validation_top1: float | None = None
+    test_top1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
-    """What a search found for one pair of values: the accuracy on `n` training images that were held out for it, None
-    where it failed, and why."""
+    """What a search found for one pair of values: the accuracy on the `n` images of the validation split, or on as many
+    training images that were held out for it, None where it failed, and why."""
 
     learning_rate: float
     weight_decay: float

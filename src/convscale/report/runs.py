@@ -130,7 +130,9 @@ def _origin(story: Story, plan: Plan | None) -> list[tuple[str, str]]:
 def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> Iterator[tuple[str, str]]:
     if data is not None:
         kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
-        yield "data", f"{data.source}: {data.train_images:,} training images; {data.test_images:,} held out ({kept})"
+        judging = f"{data.validation_images:,} to judge epochs by; " if data.validation_images else ""
+        held_out = f"{judging}{data.test_images:,} held out ({kept})"
+        yield "data", f"{data.source}: {data.train_images:,} training images; {held_out}"
     for what in ("left out", "not used"):
         if (found := story.decision(what)) is not None:
             yield "data", f"{what}: {found.choice}" + (f" ({found.why})" if found.why else "")

@@ -46,7 +46,8 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights` and `exclude`."""
+    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude` and, where
+    steps are few, `fresh_statistics_steps`."""
 
     seed: int = 0
     """Of weights, order of images and augmentation; from 0."""
@@ -62,6 +63,9 @@ class Settings:
     """Write event files beside metrics.jsonl."""
     pictures: bool = True
     """Draw the first batch, the curves and the confusion matrix."""
+    fresh_statistics_steps: int = 100
+    """Up to so many steps the statistics of batch norm are taken anew, on training images, before an evaluation, and
+    patience does not count."""
     weights: str | None = None
     """A file to start from."""
     weights_sha256: str = ""
@@ -77,6 +81,8 @@ class Settings:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
+        if self.fresh_statistics_steps < 0:
+            raise ConfigError(f"fresh_statistics_steps {self.fresh_statistics_steps} is not allowed", hint="from 0")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
 

@@ -77,13 +77,15 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         per_epoch = steps_per_epoch(job.train, recipe.batch)
         if isinstance(recipe.optimizer, LBFGS):
             step = _extraction_seconds(job, state.model)
-            evaluation = len(data.test) / recipe.batch * step
+            evaluation = len(job.watched) / recipe.batch * step
         else:
             stepper = Stepper(job, state, per_epoch, Processes())
             step = _step_seconds(job, state, stepper)
             evaluation = _evaluation_seconds(job, state.evaluated, stepper)
     steps = per_epoch * recipe.epochs
     seconds = steps * step + recipe.epochs * evaluation
+    if job.validation is not None:
+        seconds += evaluation * len(data.test) / len(job.validation)
     if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
         share = 1 - recipe.search.share
         seconds += len(recipe.choices()) * (share * steps * step + recipe.epochs * evaluation)
@@ -138,13 +140,13 @@ def _endless(job: Job, seed: int) -> Iterator[Batch]:
 
 @torch.inference_mode()
 def _evaluation_seconds(job: Job, model: Model, stepper: Stepper) -> float:
-    """Of all held-out images, from the first few batches."""
+    """Of what follows each epoch, from the first few batches."""
     model.eval()
     batch = max(64, job.recipe.batch)
     started, images = time.perf_counter(), 0
     for loaded in islice(
-        evaluation_batches(job.dataset.test, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
+        evaluation_batches(job.watched, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
     ):
         model(stepper.normalise(loaded.pixels)).sum().item()
         images += len(loaded.pixels)
-    return (time.perf_counter() - started) * len(job.dataset.test) / max(images, 1)
+    return (time.perf_counter() - started) * len(job.watched) / max(images, 1)

@@ -17,7 +17,8 @@ from convscale.runs import Run, Settings, Story
 @dataclass(frozen=True)
 class Job:
     """One training. `network` has the data's number of classes, `recipe` is the network's own. `train` are the images
-    that it is trained on: the data set's, but for those that are held out of them for `validation`. `part_of` is the
+    that it is trained on: the data set's, but for those that early stopping holds out of them. `validation` are the
+    images that epochs are judged by: those, or the data's own validation split. `part_of` is the
     run whose search it belongs to. `story` and `plan` are kept in the run folder, where there are such."""
 
     network: ConvNet
@@ -27,7 +28,7 @@ class Job:
     settings: Settings
     run: Run
     train: ImageCollection | Stream
-    validation: ImageCollection | None = None
+    validation: ImageCollection | Stream | None = None
     quiet: bool = False
     part_of: Run | None = None
     story: Story | None = None

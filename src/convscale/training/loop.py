@@ -17,6 +17,7 @@ from convscale.progress import images_per_second
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
 from convscale.training.checkpoint import load_newest
+from convscale.training.norm_statistics import renew_statistics
 from convscale.training.optimizer import is_norm
 from convscale.training.session import PARTS, Session
 from convscale.training.setup import train_classifier_alone
@@ -39,6 +40,9 @@ class Loop:
         self.session, self.job, self.state, self.processes = session, session.job, session.state, session.processes
         self.stepper = Stepper(self.job, self.state, session.steps, self.processes)
         self.forecast = TimeForecast()
+        recipe = self.job.recipe
+        kept = recipe.norm_statistics == "frozen" or recipe.trainable == "head"
+        self.fresh_steps = 0 if kept else self.job.settings.fresh_statistics_steps
         self.skipped_in_a_row = 0
 
     def run(self) -> Measured:
@@ -47,19 +51,22 @@ class Loop:
         while self.state.position.epoch < self.job.recipe.epochs and not self._enough():
             try:
                 self._train_epoch()
+                self._renew_statistics()
                 measured = self._evaluate(self.job.watched)
                 self._finish_epoch(measured)
             except _RolledBack:
                 continue
         if self.job.validation is None:
             return measured or self._evaluate(self.job.dataset.test)
-        self._take_best()
+        if self.job.recipe.patience:
+            self._take_best()
         return self._evaluate(self.job.dataset.test)
 
     def _enough(self) -> bool:
-        """Whether `patience` epochs have passed without a better accuracy."""
+        """Whether `patience` epochs have passed without a better accuracy, where steps are not few any more."""
         position, patience = self.state.position, self.job.recipe.patience
-        return 0 < patience <= position.epoch - position.best_epoch
+        begun = max(position.improved_epoch, self.fresh_steps // self.session.steps)
+        return 0 < patience <= position.epoch - begun
 
     def _take_best(self) -> None:
         """The weights of the best epoch, which the validation images chose, are those that are kept."""
@@ -188,6 +195,13 @@ class Loop:
         self.session.progress.done_steps = position.total_steps
         raise _RolledBack
 
+    def _renew_statistics(self) -> None:
+        """Take those of batch norm anew while steps are few."""
+        images, position = self.job.train, self.state.position
+        few = position.total_steps <= self.fresh_steps and position.epoch >= self.job.recipe.head_epochs
+        if few and not isinstance(images, Stream):
+            renew_statistics(self.state.evaluated, images, self.job.preprocessing)
+
     def _evaluate(self, images: ImageCollection | Stream) -> Measured:
         job, self.session.doing = self.job, "evaluating"
         return measure(
@@ -211,7 +225,7 @@ class Loop:
             gradient_norm=position.gradient_norm_sum / counted if position.counted_steps else None,
             top1=measured.evaluation.top1, seconds=training_seconds,
             **{f"{part}_seconds": seconds[part] for part in PARTS},
-            images_per_second=images / max(training_seconds, 1e-9),
+            images_per_second=images / max(training_seconds, 1e-9), mean_per_class=measured.evaluation.mean_per_class,
         )  # fmt: skip
         self.session.keep_record(record)
 

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convscale.data import ImageCollection
 from convscale.data.dataset import stratified_split
+from convscale.data.images import Stream
 from convscale.errors import ConfigError, TrainingError
 from convscale.evaluation import Measured
 from convscale.evaluation.feature_extraction import Extracted
@@ -40,7 +42,8 @@ class Classifier(NamedTuple):
 
 
 def fit_probe(session: Session) -> Measured:
-    """Fit the classifier of the session's model to the training images' features, and evaluate it on the held-out ones.
+    """Fit the classifier of the session's model to the training images' features, and evaluate it on the held-out ones;
+    a validation split is what its weight decay is chosen by.
 
     Raises ConfigError in several processes, DataError where too many images cannot be read, TrainingError where
     features are not finite, TrainingStopped at a signal.
@@ -52,16 +55,17 @@ def fit_probe(session: Session) -> Measured:
     position.epoch = 0
     train, seconds = stored_features(session, job.train, "train")
     session.note_unreadable(train.missing)
-    test, _ = stored_features(session, job.dataset.test, "test")
-    require_readable([reason for _, reason in test.missing], len(job.dataset.test), job.recipe.max_unreadable)
-    if not len(train.labels) or not train.features.isfinite().all() or not test.features.isfinite().all():
-        raise TrainingError("features are not finite: do the weights fit the network and its preprocessing?")
+    test = _held_out_features(session, job.dataset.test, "test")
+    validation = None if job.validation is None else _held_out_features(session, job.validation, "validation")
+    if not len(train.labels) or not train.features.isfinite().all():
+        raise _not_finite()
     started = time.perf_counter()
-    recipe = _chosen(session, train)
+    recipe = _chosen(session, train, validation)
     fitted = fit_classifier(train, len(job.dataset.classes), recipe)
     linear = session.state.model.head.get_submodule("classifier.linear")
     linear.load_state_dict({"weight": fitted.weight, "bias": fitted.bias})
     measured = _measured(fitted, test, job)
+    judged = measured if validation is None else _measured(fitted, validation, job)
     position.total_steps = fitted.iterations
     position.training_images, position.training_seconds = len(train.labels), seconds
     fitting_seconds = time.perf_counter() - started
@@ -69,22 +73,39 @@ def fit_probe(session: Session) -> Measured:
     session.keep_record(
         EpochRecord(
             epoch=1, steps=fitted.iterations, learning_rate=recipe.learning_rate, train_loss=fitted.loss,
-            gradient_norm=None, top1=measured.evaluation.top1, seconds=seconds + fitting_seconds, data_seconds=0.0,
+            gradient_norm=None, top1=judged.evaluation.top1, seconds=seconds + fitting_seconds, data_seconds=0.0,
             forward_seconds=seconds, backward_seconds=0.0, optimizer_seconds=fitting_seconds,
             images_per_second=len(train.labels) / max(seconds, 1e-9),
+            mean_per_class=judged.evaluation.mean_per_class,
         )
     )  # fmt: skip
     return measured
 
 
-def _chosen(session: Session, train: Extracted) -> Recipe:
-    """The recipe with the best of its weight decays, each fitted to all but a share of the training images."""
+def _held_out_features(session: Session, images: ImageCollection | Stream, name: str) -> Extracted:
+    """Those of images that nothing is fitted to. Raises DataError where too many cannot be read."""
+    found, _ = stored_features(session, images, name)
+    require_readable([reason for _, reason in found.missing], len(images), session.job.recipe.max_unreadable)
+    if not found.features.isfinite().all():
+        raise _not_finite()
+    return found
+
+
+def _not_finite() -> TrainingError:
+    return TrainingError("features are not finite: do the weights fit the network and its preprocessing?")
+
+
+def _chosen(session: Session, train: Extracted, validation: Extracted | None) -> Recipe:
+    """The recipe with the best of its weight decays, each judged by the validation images, or else fitted to all but a
+    share of the training images and judged by those."""
     job, recipe = session.job, session.job.recipe
     choices = recipe.choices()
     if not choices:
         return recipe
-    kept, held = stratified_split(train.labels.numpy(), recipe.search.share, job.settings.seed, job.dataset.classes)
-    fitting, judging = (Extracted(train.features[part], train.labels[part]) for part in (kept, held))
+    fitting, judging = train, validation
+    if judging is None:
+        parts = stratified_split(train.labels.numpy(), recipe.search.share, job.settings.seed, job.dataset.classes)
+        fitting, judging = (Extracted(train.features[part], train.labels[part]) for part in parts)
     rows: list[SearchRow] = []
     start = None
     for choice in choices:
@@ -92,7 +113,7 @@ def _chosen(session: Session, train: Extracted) -> Recipe:
         start = fit_classifier(fitting, len(job.dataset.classes), choice, start)
         accuracy = _measured(start, judging, job).evaluation.accuracy(job.dataset.metric)
         seconds = time.perf_counter() - started
-        rows.append(SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(held), seconds))
+        rows.append(SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(judging.labels), seconds))
         session.pause("while the weight decay was chosen")
     job.run.write_searched(rows)
     return settle(job, best_choice(choices, rows), rows, session.processes)

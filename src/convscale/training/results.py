@@ -20,6 +20,8 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
     run, position, evaluation = job.run, state.position, measured.evaluation
     save_weights(run.weights, state.evaluated, job.header)
     run.write_evaluation(evaluation)
+    metrics = run.metrics()
+    judged = position.best_top1 if job.recipe.patience else metrics[-1].top1
     record = TrainRecord(
         top1=evaluation.top1,
         epochs=position.epoch,
@@ -32,8 +34,9 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         unreadable=len(position.unreadable),
         processes=processes.world,
         state_sha256=state.sha256(),
+        validation_top1=None if job.validation is None else judged,
+        test_top1=evaluation.top1,
     )
-    metrics = run.metrics()
     if job.settings.pictures and len(metrics) > 1:
         draw_curves(metrics, run.path / "pictures" / "curves.png")
     if job.settings.pictures and measured.confusion is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,8 @@ def same_data(run: Run, data: Dataset | str | Path | None) -> Dataset:
         except DataError as error:
             hint = f"where is it now? convscale resume {run.path} --data NEW"
             raise DataError(error.message, hint=hint if data is None else error.hint) from None
+    if not record.validation_images:
+        dataset = replace(dataset, validation=None)  # begun when a validation split beside a test split was left out
     found = dataset.record()
     if found.fingerprint != record.fingerprint:
         raise DataError(

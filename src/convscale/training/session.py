@@ -106,8 +106,11 @@ class Session:
     def keep_record(self, record: EpochRecord) -> None:
         """Write what an epoch came to; the best weights so far, a checkpoint, a line of progress."""
         position = self.state.position
-        if record.top1 > position.best_top1:
-            position.best_top1, position.best_epoch = record.top1, record.epoch
+        accuracy = record.accuracy(self.job.dataset.metric)
+        if accuracy > position.best_accuracy:
+            position.improved_epoch = record.epoch
+        if accuracy >= position.best_accuracy:  # of equals the one that was trained longest
+            position.best_accuracy, position.best_top1, position.best_epoch = accuracy, record.top1, record.epoch
             if self.processes.first:
                 save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
         position.next_epoch()

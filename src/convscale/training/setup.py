@@ -65,8 +65,11 @@ def make_job(
 
 def _split_validation(
     dataset: Dataset, recipe: Recipe, seed: int
-) -> tuple[ImageCollection | Stream, ImageCollection | None]:
-    """The images to train on, and those that early stopping watches, if it is asked for: a share of each class."""
+) -> tuple[ImageCollection | Stream, ImageCollection | Stream | None]:
+    """The images to train on, and those that epochs are judged by where not the held-out ones: the validation split,
+    or for early stopping a share of each class."""
+    if dataset.validation is not None:
+        return dataset.train, dataset.validation
     if not recipe.patience:
         return dataset.train, None
     return split_training(dataset, recipe.validation_share, seed, "early stopping")
@@ -187,7 +190,7 @@ def disk_bytes(job: Job) -> int:
     features = 0
     if isinstance(job.recipe.optimizer, LBFGS):
         classifier = resolve(job.network).head.layers[-1]
-        images = len(job.train) + len(job.dataset.test)
+        images = len(job.train) + len(job.dataset.test) + (0 if job.validation is None else len(job.validation))
         features = 4 * images * classifier.in_channels if isinstance(classifier, LinearLayer) else 0
     return CHECKPOINTS_ON_DISK * costs.training_memory_bytes_fixed + 2 * costs.file_bytes + features
 

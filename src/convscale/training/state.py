@@ -41,8 +41,10 @@ class Position:
     gradient_norm_sum: float = 0.0
     counted_steps: int = 0
     learning_rate: float = 0.0
+    best_accuracy: float = -1.0
     best_top1: float = -1.0
     best_epoch: int = 0
+    improved_epoch: int = 0
     epoch_seconds: dict[str, float] = field(default_factory=dict)
     run_seconds: float = 0.0
     training_images: int = 0
@@ -58,8 +60,10 @@ class Position:
         self.epoch_seconds, self.stream = {}, {}
 
 
-# What runs that end alike may differ in.
+# What runs that end alike may differ in, or what follows from the rest.
 _LEFT_OUT = (
+    "best_accuracy",
+    "improved_epoch",
     "epoch_seconds",
     "run_seconds",
     "training_seconds",
@@ -117,7 +121,9 @@ class TrainingState:
             }
         if left:
             raise RunError(f"{where}: {next(iter(left))!r} does not belong to this network and recipe")
-        self.position = from_table(Position, table, where)
+        before = {"best_accuracy": "best_top1", "improved_epoch": "best_epoch"}  # of checkpoints that have neither
+        known = {name: table[other] for name, other in before.items() if other in table}
+        self.position = from_table(Position, known | dict(table), where)
 
     def sha256(self) -> str:
         """Of every tensor and of the position, its times left out: equal for runs that ended in the same state."""

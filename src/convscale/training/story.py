@@ -45,6 +45,10 @@ def complete_story(story: Story, job: Job) -> Story:
             f"the data has no split of its own; drawn by seed {dataset.seed}" if drawn else "",
         )
     ]
+    if job.validation is not None:
+        own = dataset.validation is not None
+        which = "the validation split" if own else f"{recipe.validation_share:.0%} of the training images of each class"
+        found.append(Decision("validation images", f"{len(job.validation):,}: {which}", "epochs are judged by them"))
     if job.settings.changed:
         found.append(Decision("changes to the recipe", "; ".join(job.settings.changed)))
     parts = f", in {recipe.accumulation} parts" if recipe.accumulation > 1 else ""

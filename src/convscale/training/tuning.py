@@ -1,4 +1,5 @@
-"""The search for a learning rate and a weight decay: a training for each pair, on a part of the training images.
+"""The search for a learning rate and a weight decay: a training for each pair, judged by the validation split, or by a
+part of the training images that is held out for it.
 
 Trainings are run folders in RUN/search, carried out one after the other by what trains anything else; so a search that
 was interrupted goes on where it was. Their weights are not kept. The images held out of the data set play no part.
@@ -36,7 +37,7 @@ def with_choice(job: Job, processes: Processes, carry_out: Callable[[Job], Evalu
         if processes.first and not job.quiet:
             print_note(
                 f"search {index + 1}/{len(choices)}: learning rate {choice.learning_rate:.3g}, weight decay "
-                f"{choice.weight_decay:.3g}, on all but {job.recipe.search.share:.0%} of the training images"
+                f"{choice.weight_decay:.3g}, {_judged(job)}"
             )
         rows.append(_tried(job, choice, index, processes, carry_out))
         if processes.first:
@@ -66,11 +67,19 @@ def settle(job: Job, chosen: Recipe, rows: Sequence[SearchRow], processes: Proce
         facts = f"learning rate {chosen.learning_rate:.3g}, weight decay {chosen.weight_decay:.3g}"
         if isinstance(chosen.optimizer, LBFGS):
             facts = f"weight decay {chosen.weight_decay:.3g}"
-        note = f"chosen of {len(rows)}: {facts}, {best:.4f} on {rows[0].n:,} training images held out for it"
+        images = "training images held out for it" if job.dataset.validation is None else "validation images"
+        note = f"chosen of {len(rows)}: {facts}, {best:.4f} on {rows[0].n:,} {images}"
         job.run.append_event(note)
         if not job.quiet:
             print_note(note)
     return chosen
+
+
+def _judged(job: Job) -> str:
+    """By which images, in words."""
+    if job.dataset.validation is None:
+        return f"on all but {job.recipe.search.share:.0%} of the training images"
+    return f"judged by the {len(job.dataset.validation):,} validation images"
 
 
 def _tried(
@@ -92,9 +101,13 @@ def _tried(
 
 
 def _trial(job: Job, choice: Recipe, run: Run, processes: Processes) -> Job:
-    """The training of one choice: a part of the job's training images is what it is evaluated on."""
-    train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
-    dataset, settings = replace(job.dataset, train=train, test=held), replace(job.settings, pictures=False)
+    """The training of one choice: the validation split, or a part of the training images, is what it is judged by."""
+    if job.dataset.validation is None:
+        train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
+        dataset = replace(job.dataset, train=train, test=held)
+    else:
+        dataset = replace(job.dataset, test=job.dataset.validation, validation=None)
+    settings = replace(job.settings, pictures=False)
     trial = make_job(
         job.network, dataset, choice, run, settings, preprocessing=job.preprocessing, world=processes.world,
         quiet=job.quiet,

@@ -43,8 +43,8 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     assert record is not None, "a finished training has a result"
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     return TrialResult(
-        accuracy=evaluation.top1,
-        interval95=evaluation.interval95,
+        accuracy=evaluation.accuracy(dataset.metric),
+        interval95=evaluation.interval(dataset.metric),
         steps=record.steps,
         device_seconds=record.seconds * threads,
     )
@@ -58,6 +58,7 @@ def choose_images(choice: DataChoice) -> Dataset:
         dataset,
         train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),
         test=_kept(_draw(dataset.test, choice.test_images, choice, "held-out")),
+        validation=None,  # trials choose nothing within themselves
     )
 
 

@@ -1,0 +1,48 @@
+"""Statistics of batch norm, taken anew where few steps have moved them.
+
+A running mean forgets what it began with, and follows the weights, only over some 1 / momentum steps. After fewer it is
+of another network than the one that is evaluated (keras#15813).
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from convscale.data import ImageCollection
+from convscale.data.images import Subset
+from convscale.data.loader import Normalise, evaluation_batches
+from convscale.preprocessing import Preprocessing
+from convscale.training.optimizer import is_norm
+
+IMAGES = 256  # their statistics vary by a few per cent of a deviation
+AT_ONCE = 64
+
+
+@torch.no_grad()
+def renew_statistics(model: nn.Module, images: ImageCollection, preprocessing: Preprocessing) -> None:
+    """Set the running statistics of `model`'s batch norms to their mean over batches of up to 256 of `images`, spread
+    over all of them and prepared as for evaluation. Weights stay, and the model is left in eval mode."""
+    norms: list[Any] = [module for module in model.eval().modules() if is_norm(module)]
+    batch = min(AT_ONCE, len(images))
+    count = min(IMAGES, len(images)) // batch * batch
+    spread = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
+    normalise = Normalise(preprocessing, next(model.parameters()).device)
+    momenta = [module.momentum for module in norms]
+    seen = 0
+    with closing(evaluation_batches(Subset(images, spread), preprocessing, batch)) as batches:
+        for loaded in batches:
+            if len(loaded.labels) < 2:  # the others could not be read
+                continue
+            seen += 1
+            for module in norms:
+                module.train()
+                module.momentum = 1 / seen
+            model.forward(normalise(loaded.pixels))  # compiled, it would be anew for each momentum
+    for module, momentum in zip(norms, momenta, strict=True):
+        module.momentum = momentum
+        module.eval()

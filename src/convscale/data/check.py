@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from convscale.data.duplicates import Fingerprints
-from convscale.data.images import ImageCollection, decode, open_image
+from convscale.data.images import ImageCollection
 from convscale.data.layouts import read_splits
 from convscale.data.named import find_copy
+from convscale.data.reading import decode, open_image, turn_upright
 from convscale.errors import DataError
 from convscale.progress import Progress
 
@@ -168,13 +169,16 @@ def _read(images: ImageCollection, index: int) -> tuple[Image.Image, list[str]]:
         image = open_image(content, name)
     except DataError as error:
         raise DataError(f"{name}: {_what_instead(content)}") if "not an image" in error.message else error from None
+    turned = image.format == "TIFF" and turn_upright(image) is not None  # Pillow turns it when it loads it
     upright = decode(image, 3, name)
+    turned = turned or turn_upright(image) is not None
     if _lacks_end(content, image.format or ""):
         raise DataError(f"{name}: cut short: the end of the file is missing")
     try:
-        return upright, _oddities(image, content, Path(name).suffix.lower())
+        oddities = _oddities(image, content, Path(name).suffix.lower())
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}") from None
+    return upright, [*oddities, "turned by its EXIF orientation"] if turned else oddities
 
 
 def _what_instead(content: bytes) -> str:
@@ -195,7 +199,7 @@ def _what_instead(content: bytes) -> str:
 
 def _lacks_end(content: bytes, kind: str) -> bool:
     """Whether the mark that ends a file of this kind is missing: decoders forgive a cut in the last bytes."""
-    if kind in ("JPEG", "MPO"):
+    if kind == "JPEG":
         return content.find(b"\xff\xd9", _start_of_scan(content)) < 0
     if kind == "PNG":
         return b"IEND\xaeB`\x82" not in content
@@ -218,16 +222,14 @@ def _start_of_scan(content: bytes) -> int:
 def _oddities(image: Image.Image, content: bytes, suffix: str) -> list[str]:
     """What a person should know about a file that training reads well."""
     found = []
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    kind = str(image.format)
     if suffix in FORMATS and FORMATS[suffix] != kind:
         found.append(f"{kind} in a file called {suffix}")
     if image.mode == "CMYK":
         found.append("CMYK colours, read as RGB")
     if _bits(image, content) > 8:
         found.append(f"{_bits(image, content)} bits a channel, read as 8")
-    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
-        found.append("turned by its EXIF orientation")
-    if image.format != "MPO" and getattr(image, "is_animated", False):
+    if getattr(image, "is_animated", False):
         found.append("several frames, of which the first is read")
     if _transparent(image):
         found.append("transparent, laid on white")

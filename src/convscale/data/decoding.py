@@ -15,11 +15,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from convscale.data.images import Pixels, check_size, decode, open_image
+from convscale.data.images import Pixels
+from convscale.data.reading import check_size, decode, open_image, turn_upright
 
 Box = tuple[int, int, int, int]
 
-_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1  # JPEG markers; APP1 carries EXIF and XMP
 _COLOUR = {1: ("Gray", "GRAY"), 3: ("YCbCr", "RGB")}  # by channels: what a plain JPEG holds, what it is decoded to
 
@@ -114,8 +114,8 @@ def _is_upright(content: bytes) -> bool:
             return True
         if marker == _APP1:
             try:
-                return bool(Image.open(io.BytesIO(content)).getexif().get(_ORIENTATION, 1) == 1)
-            except Exception:  # damaged EXIF raises anything; `open_image` will tell
+                return turn_upright(Image.open(io.BytesIO(content))) is None
+            except Exception:  # `open_image` will tell
                 return False
         position += 2 + int.from_bytes(content[position + 2 : position + 4])
     return False

@@ -92,7 +92,7 @@ def near_components(hashes: Hashes, thumbnails: Pixels) -> Labels:
     with n log n; a pair can be missed only among hundreds of images of almost the same hash.
     """
     component = np.arange(len(hashes))
-    flat = thumbnails.reshape(len(hashes), -1)
+    flat = thumbnails.reshape(len(hashes), int(np.prod(thumbnails.shape[1:])))
     mean: Floats = flat.mean(axis=1, dtype=np.float32)
     for turn in range(0, 64, 8):
         turned = np.left_shift(hashes, np.uint64(turn))

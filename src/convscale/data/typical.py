@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 
 from convscale.data.dataset import Dataset
-from convscale.data.images import ImageCollection, Stream, open_image
+from convscale.data.images import ImageCollection, Stream
+from convscale.data.reading import open_image
 from convscale.networks import ConvNet
 
 IMAGES_LOOKED_AT = 64

@@ -274,4 +274,5 @@ def choose(dataset: Dataset, baseline: ConvNet | str | Path | None = None) -> Ch
     else:
         network = open_network(baseline)
         reason = "as asked"
-    return Choice(fit_to_images(network, dataset), recipe_name, reason)
+    fitted = fit_to_images(network, dataset, quiet=True)  # the training names what it skips
+    return Choice(fitted, recipe_name, reason)

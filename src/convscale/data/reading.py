@@ -7,10 +7,10 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from convscale.data.ancillary import pixels_alone
+from convscale.data.depth import GREY_MODES, Range, is_deep, read_stored, to_8_bits
 from convscale.errors import DataError
 
 # Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes. Long ones too, since
@@ -90,25 +90,40 @@ def _too_large(name: str) -> DataError:
     return DataError(f"{name}: more than {MAX_PIXELS:,} pixels", hint="shrink the image first")
 
 
-def decode(image: Image.Image, channels: int, name: str) -> Image.Image:
-    """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, 16 bits scaled
-    down, transparency laid on white, the first frame of an animation. Raises DataError where data is missing, and
-    for floating-point pixels, whose range is anyone's guess.
+def decode(image: Image.Image, channels: int, name: str, stored_range: Range | None = None) -> Image.Image:
+    """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, all values that the
+    file can hold, or those of `stored_range`, scaled to 0 to 255, transparency laid on white, the first frame of an
+    animation. Raises DataError where data is missing, and for floating-point pixels without a range, which is anyone's
+    guess.
     """
-    if image.mode == "F":
-        raise DataError(f"{name}: floating-point pixels", hint="save it with 8 or 16 bits a channel")
+    if image.mode == "F" and stored_range is None:
+        raise DataError(f"{name}: floating-point pixels", hint="say with --range LOW,HIGH what becomes 0 and 255")
     try:
+        deep = read_stored(image) if _needs_stored(image, stored_range) else None
         image.load()  # what stands behind the pixels of a PNG counts too
         turn = turn_upright(image) if image.format != "TIFF" else None  # Pillow turns a TIFF when it loads one
+        if deep is not None:
+            image = to_8_bits(deep, stored_range, image.info.get("transparency"))
         if turn is not None:
             image = image.transpose(turn)
             image.info = {key: value for key, value in image.info.items() if key not in (*_EXIF, *_XMP)}  # it is done
-        if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-            image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8))
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
-        return image.convert("L" if channels == 1 else "RGB")
+        image = image.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
+    return image if stored_range is None or deep is not None else _stretched(image, stored_range)
+
+
+def _needs_stored(image: Image.Image, stored_range: Range | None) -> bool:
+    """Whether the 8 bits that Pillow would give are not enough."""
+    return image.mode in GREY_MODES or (is_deep(image) and (stored_range is not None or "transparency" in image.info))
+
+
+def _stretched(image: Image.Image, stored_range: Range) -> Image.Image:
+    """An image of 8 bits with `stored_range` as 0 to 255."""
+    low, high = stored_range
+    table = [round(min(255, max(0, (value - low) * 255 / (high - low)))) for value in range(256)]
+    return image.point(table * len(image.getbands()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -11,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from convscale.data.dataset import Dataset
+from convscale.data.depth import Range
 from convscale.data.images import ImageCollection, Stream
 from convscale.data.reading import open_image
+from convscale.data.usage import Usage
 from convscale.errors import DataError
 from convscale.networks import ConvNet
 from convscale.progress import print_note
@@ -45,6 +48,17 @@ def typical_image(images: ImageCollection | Stream, *, quiet: bool = True) -> tu
         for reason in unreadable:
             _tell_once(reason)
     return float(np.median([side for side, _ in seen])), all(grey for _, grey in seen)
+
+
+def notes_on_pixels(images: ImageCollection | Stream, stored_range: Range | None = None) -> tuple[str, ...]:
+    """What of the pixels of a spread of images is rounded away or not read, as `Usage` says it; nothing for a stream,
+    whose images come when they are trained on."""
+    usage = Usage(stored_range)
+    for image in () if isinstance(images, Stream) else _spread(images):
+        if not isinstance(image, DataError):
+            with suppress(DataError):  # told when it is its turn
+                usage.add(image, "")
+    return usage.notes()
 
 
 def _spread(images: ImageCollection | Stream) -> Iterator[Image.Image | DataError]:

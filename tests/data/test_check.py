@@ -396,7 +396,4 @@ def test_a_folder_where_no_image_can_be_read_is_listed(
     assert "12 images to leave out" in capsys.readouterr().err
     save(tmp_path / "a" / "good.png", photo(1))
     assert len(check(tmp_path).unreadable) == 12
-
-
-def test_no_image_is_like_no_other() -> None:
     assert Fingerprints(0).near_groups() == Fingerprints(3).near_groups() == Fingerprints(3).exact_groups() == []

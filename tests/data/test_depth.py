@@ -202,6 +202,31 @@ def test_32_bits_of_which_images_need_more_or_fewer_are_told(tmp_path: Path) -> 
     assert "values 0 to 900: white is 255, 65535, by image; --range 0,900" in note
 
 
+@pytest.mark.parametrize(
+    ("channels", "kind", "told"),
+    [
+        (5, np.uint8, "5 channels of 8 bits"),
+        (8, np.uint16, "8 channels of 16 bits"),
+        (3, np.float32, r"3 channels of 32 bits \(floating point\)"),
+        (1, np.float64, r"1 channel of 64 bits \(floating point\)"),
+    ],
+)
+def test_a_tiff_of_a_kind_that_cannot_be_read_is_called_so(channels: int, kind: Any, told: str, tmp_path: Path) -> None:
+    content = tiff(np.zeros((9, 9, channels), kind), 2 if channels == 3 else 1, extra=max(0, channels - 3))
+    with pytest.raises(DataError, match=f"x: a TIFF of {told}, of a kind that cannot be read"):
+        open_image(content, "x")
+    (tmp_path / "x.tif").write_bytes(content)
+    with pytest.raises(DataError, match=f"a TIFF of {told}"):
+        read_fully(images(tmp_path / "x.tif"), 0)
+
+
+@pytest.mark.parametrize(("channels", "photometric", "told"), [(2, 1, "2 channels, 1 is"), (6, 2, "6 channels, 3 are")])
+def test_channels_that_are_not_read_are_told(channels: int, photometric: int, told: str, tmp_path: Path) -> None:
+    extra = channels - (3 if photometric == 2 else 1)
+    (tmp_path / "x.tif").write_bytes(tiff(np.zeros((9, 9, channels), np.uint8), photometric, extra=extra))
+    assert read_fully(images(tmp_path / "x.tif"), 0)[1] == [f"{told} read"]
+
+
 def test_exact_copies_are_those_of_what_is_stored(tmp_path: Path) -> None:
     """One that differs in the last of its bits is none; the same values in another kind of file are."""
     other = COLOURS[..., :3].copy()

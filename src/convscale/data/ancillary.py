@@ -25,6 +25,7 @@ _TIFF_TAGS = frozenset({
     333, 334, 336, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 50674,
 })  # fmt: skip
 _TIFF_XMP, _BYTES = 700, (1, 7)  # BYTE and UNDEFINED
+_BITS, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT, _SHORT, _FLOAT = 258, 277, 339, 3, 3
 
 
 def pixels_alone(content: bytes) -> bytes:
@@ -81,21 +82,42 @@ def _bare_jpeg(content: bytes) -> bytes:
     return content if len(kept) == 1 else b"".join((*kept, content[start:]))
 
 
+def tiff_in_words(content: bytes) -> str:
+    """ "a TIFF of 5 channels of 8 bits", or nothing where it is none."""
+    order = _TIFF.get(content[:4])
+    found: dict[int, int] = {}
+    for entry in [] if order is None else _directory(content, order)[1]:
+        tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
+        if tag in (_BITS, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT) and kind == _SHORT:
+            at = struct.unpack_from(f"{order}I", entry, 8)[0]
+            where = entry[8:10] if count <= 2 else content[at : at + 2]  # the first one, of the first channel
+            found[tag] = struct.unpack(f"{order}H", where)[0] if len(where) == 2 else 0
+    if _BITS not in found:
+        return ""
+    channels = found.get(_SAMPLES_PER_PIXEL, 1)
+    floats = " (floating point)" if found.get(_SAMPLE_FORMAT) == _FLOAT else ""
+    return f"a TIFF of {channels} channel{'s' * (channels != 1)} of {found[_BITS]} bits{floats}"
+
+
+def _directory(content: bytes, order: str) -> tuple[int, list[bytes], int]:
+    """Where the first directory begins, its whole entries of 12 bytes, and how many there should be."""
+    (start,) = struct.unpack_from(f"{order}I", content.ljust(8, b"\0"), 4)
+    if not 8 <= start <= len(content) - 2:
+        return 0, [], 0
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    entries = [content[at : at + 12] for at in range(start + 2, start + 2 + 12 * count, 12)]
+    return start, [entry for entry in entries if len(entry) == 12], count
+
+
 def _bare_tiff(content: bytes, order: str) -> bytes:
     """With only the tags of the first directory that matter; no byte behind or before it moves."""
-    if len(content) < 10:
-        return content
-    (directory,) = struct.unpack_from(f"{order}I", content, 4)
-    if directory + 2 > len(content):
-        return content
-    (count,) = struct.unpack_from(f"{order}H", content, directory)
-    start, end = directory + 2, directory + 2 + 12 * count
-    entries = [content[at : at + 12] for at in range(start, min(end, len(content)), 12)]
-    kept = [entry for entry in entries if len(entry) == 12 and _describes_pixels(entry, order)]
+    start, entries, count = _directory(content, order)
+    kept = [entry for entry in entries if _describes_pixels(entry, order)]
     if len(kept) == count:
         return content
+    end = start + 2 + 12 * count
     table = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + content[end : end + 4].ljust(4, b"\0")
-    return content[:directory] + table + content[directory + len(table) :]
+    return content[:start] + table + content[start + len(table) :]
 
 
 def _describes_pixels(entry: bytes, order: str) -> bool:

@@ -65,18 +65,26 @@ def read_stored(image: Image.Image) -> Stored | None:
 def to_8_bits(stored: Stored, stored_range: Range | None, key: Any = None) -> Image.Image:
     """`stored_range`, or all that the file can hold, as 0 to 255; what lies outside becomes the nearer of both.
     key: the colour that is transparent."""
-    low, high = stored_range or (0, stored.top)
-    values = np.asarray(stored.values, np.float64)
-    grey = values.ndim == 2
-    scaled = np.nan_to_num((values - low) * (255 / (high - low)), nan=0.0).clip(0, 255)
-    opacity = values[..., 3] * (255 / stored.top) if not grey and values.shape[2] == 4 else None
+    low, high = stored_range or (0.0, stored.top)
+    scaled = _scaled(stored.values[..., :3] if stored.values.ndim == 3 else stored.values, low, high)
+    opacity = None
     if key is not None:
-        opacity = np.where(stored.has_colour(key), 0, 255)
-    colours = [scaled] if grey else [scaled[..., channel] for channel in range(3)]
-    planes = [Image.fromarray(plane.round().astype(np.uint8)) for plane in colours]
-    if opacity is None:
-        return planes[0] if grey else Image.merge("RGB", planes)
-    return Image.merge("LA" if grey else "RGBA", [*planes, Image.fromarray(opacity.round().astype(np.uint8))])
+        opacity = np.where(stored.has_colour(key), np.uint8(0), np.uint8(255))
+    elif stored.values.ndim == 3 and stored.values.shape[2] == 4:
+        opacity = _scaled(stored.values[..., 3], 0.0, stored.top)
+    image = Image.fromarray(scaled)
+    if opacity is not None:
+        image.putalpha(Image.fromarray(opacity))
+    return image
+
+
+def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """`low` to `high` as 0 to 255; what is no number becomes 0."""
+    if values.dtype == np.uint16:  # by a table: no floats for each pixel
+        return np.take(_scaled(np.arange(1 << 16), low, high), values)
+    parts = np.nan_to_num((values.astype(np.float64) - low) * (255 / (high - low)), nan=0.0)
+    rounded: NDArray[np.uint8] = parts.clip(0, 255).round().astype(np.uint8)
+    return rounded
 
 
 def _grey(image: Image.Image) -> Stored:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from convscale.data.ancillary import pixels_alone
+from convscale.data.ancillary import pixels_alone, tiff_in_words
 from convscale.data.depth import GREY_MODES, Range, is_deep, read_stored, to_8_bits
 from convscale.errors import DataError
 
@@ -57,6 +57,9 @@ def open_image(content: bytes, name: str) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(pixels_alone(content)))
     except UnidentifiedImageError:
+        if tiff := tiff_in_words(content):
+            hint = "grey or RGB of 8 or 16 bits a channel can be read"
+            raise DataError(f"{name}: {tiff}, of a kind that cannot be read", hint=hint) from None
         raise DataError(f"{name}: not an image that can be read", hint=ADVICE) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None

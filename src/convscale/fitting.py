@@ -152,6 +152,7 @@ def fit(
     workers: int = 0,
     label_column: str = "label",
     exclude: str | Path | None = None,
+    stored_range: tuple[float, float] | None = None,
     resolution: int | None = None,
     max_resolution: int | None = None,
     resolution_step: int = 1,
@@ -166,10 +167,10 @@ def fit(
     was chosen and why, and the call, or the `command` that stands for it. `baseline` is whatever `convscale.network`
     opens, `recipe` a recipe, its name or its file, and `set` are changes of it, each KEY=VALUE (`recipe_name` and
     `changes` are their older names). `search` says how many learning rates and weight decays to try
-    (`Recipe.searching`), `exclude` lists images to leave out. With `weights`, a run or weights file, its network is
-    trained on from there, by recipe finetune unless another is named, at the largest resolution up to its own that
-    keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as in
-    `plan`.
+    (`Recipe.searching`), `exclude` lists images to leave out, and `stored_range` are the values in image files that
+    become 0 and 255. With `weights`, a run or weights file, its network is trained on from there, by recipe finetune
+    unless another is named, at the largest resolution up to its own that keeps the budget. `resolution`,
+    `max_resolution` and `resolution_step` limit the input side, in pixels, as in `plan`.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is said before training
     starts.
@@ -191,7 +192,7 @@ def fit(
             "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
             recipe=choice.recipe_name if asked is not None else None, epochs=epochs, batch=batch,
             set=(*set, *changes), search=search, output=output, seed=seed or None, workers=workers or None,
-            exclude=exclude, resolution=resolution, max_resolution=max_resolution,
+            exclude=exclude, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
             resolution_step=resolution_step if resolution_step > 1 else None,
         )  # fmt: skip
     with _folder(output, dataset) as path:
@@ -210,6 +211,7 @@ def fit(
             workers=workers,
             weights=None if weights is None else str(Path(weights).absolute()),
             exclude=None if exclude is None else str(Path(exclude).absolute()),
+            stored_range=stored_range,
             changed=tuple(chosen_recipe.for_network(planned.network).changes_from(named)),
         )
     seconds = time.monotonic() - started
@@ -275,4 +277,5 @@ def choose(dataset: Dataset, baseline: ConvNet | str | Path | None = None) -> Ch
     else:
         network = open_network(baseline)
         reason = "as asked"
-    return Choice(fit_to_images(network, dataset), recipe_name, reason)
+    fitted = fit_to_images(network, dataset, quiet=True)  # the training names what it skips
+    return Choice(fitted, recipe_name, reason)

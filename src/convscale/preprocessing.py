@@ -35,6 +35,9 @@ class Preprocessing:
     """Of the resizing."""
     value_range: tuple[float, float] = (0.0, 1.0)
     """What 0 and 255 become before the mean is subtracted."""
+    stored_range: tuple[float, float] | None = None
+    """The values in image files that become 0 and 255, what is outside being cut off; None: all that a file can hold,
+    0 to 65535 of 16 bits."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -51,6 +54,9 @@ class Preprocessing:
             hint = "what 0 and 255 become, as 0 and 1"
             raise ConfigError(f"value_range [{low:g}, {high:g}] is not allowed", hint=hint)
 
+        if self.stored_range is not None:
+            require_range(self.stored_range)
+
     @property
     def channels(self) -> int:
         """1 for grey, 3 for RGB."""
@@ -65,9 +71,12 @@ class Preprocessing:
         """224 px, crop 0.875, bicubic, values 0 to 1, mean 0.485/0.456/0.406, std 0.229/0.224/0.225."""
         mean, std = ("/".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         low, high = self.value_range
+        stored = ""
+        if self.stored_range is not None:
+            stored = f"{self.stored_range[0]:g} to {self.stored_range[1]:g} as 0 to 255, "
         return (
-            f"{self.size} px, crop {self.crop:.4g}, {self.interpolation}, values {low:g} to {high:g}, mean {mean}, "
-            f"std {std}"
+            f"{stored}{self.size} px, crop {self.crop:.4g}, {self.interpolation}, values {low:g} to {high:g}, "
+            f"mean {mean}, std {std}"
         )
 
     def at(self, resolution: int | None = None, crop: float | None = None) -> Preprocessing:
@@ -80,6 +89,16 @@ class Preprocessing:
                 f"resolution {resolution!r} is not allowed", hint=f"a whole number of pixels, 1 to {MAX_SIZE}"
             )
         return replace(self, size=resolution or self.size, crop=self.crop if crop is None else crop)
+
+
+def require_range(stored_range: tuple[float, float]) -> None:
+    """Raise ConfigError unless the second value is above the first."""
+    low, high = stored_range
+    if not low < high:
+        raise ConfigError(
+            f"stored_range [{low:g}, {high:g}] is not allowed",
+            hint="the stored values that become 0 and 255, the lower one first",
+        )
 
 
 def default_preprocessing(size: int, channels: int) -> Preprocessing:

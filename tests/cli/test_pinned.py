@@ -30,16 +30,16 @@ OPTIONS = {
     "plan": ["network", *LIMITS, *LAW, *SIDES, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
     "fit": [
         "data", *LIMITS, *SIDES, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search",
-        "--seed", "--workers", "--label-column", "--exclude", "-o", "--output", "--json",
+        "--seed", "--workers", "--label-column", "--exclude", "--range", "-o", "--output", "--json",
     ],
     "train": [
         "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed", "--workers",
-        "--label-column", "--weights", "--resolution", "--exclude", "--checkpoint-seconds", "--compile",
+        "--label-column", "--weights", "--resolution", "--exclude", "--range", "--checkpoint-seconds", "--compile",
         "--step-times", "--tensorboard", "--pictures", "--no-pictures", "--dry-run", "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
     "runs": ["folder", "--all", "--json"],
-    "data": ["check", "sets", "data", "--label-column", "-o", "--output", "--json", "--json"],
+    "data": ["check", "sets", "data", "--label-column", "--range", "-o", "--output", "--json", "--json"],
     "recipes": ["list", "show", "--json", "recipe"],
     "doctor": ["--json"],
     "family": [

@@ -18,6 +18,7 @@ from convscale.data.images import FileImages, Subset
 from convscale.data.loader import evaluation_batches
 from convscale.errors import ConfigError
 from convscale.evaluation import measure, sweep
+from convscale.evaluation.evaluator import note_on_numbers
 from convscale.evaluation.tally import Tally
 from convscale.figures import draw_reliability
 from convscale.nn.processes import Processes
@@ -247,3 +248,27 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
 def test_what_is_not_allowed(trained: tuple[Run, Evaluation], settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cs.evaluate(trained[0].path, "digits", quiet=True, **settings)  # type: ignore[arg-type]
+
+
+def test_numbers_without_a_zero_are_told(
+    trained: tuple[Run, Evaluation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a network whose classes have names, numbers count from 0: folders 1 and 2 are its second and third class."""
+    names = ("blue", "green", "red")
+    told = "classes are numbers and 0 is missing: read from 0 on, 1 as green, 2 as red; where they count from 1"
+    assert note_on_numbers(("1", "2"), names).startswith(told)
+    for fine in (("0", "1"), ("00", "01"), ("blue", "red"), ("red", "1")):
+        assert note_on_numbers(fine, names) == ""
+    assert note_on_numbers(("1", "2"), ("1", "2", "3")) == ""  # numbered names are names
+    run, _ = trained
+    model, header = cs.load_weights(run.weights)
+    named = tmp_path / "named.safetensors"
+    cs.save_weights(named, model, replace(header, classes=tuple(f"digit {name}" for name in header.classes)))
+    photos = digit_photos(tmp_path / "photos", 4)
+    cs.evaluate(named, photos)
+    assert "0 is missing" not in capsys.readouterr().err
+    (photos / "0").rename(photos / "3")
+    cs.evaluate(named, photos)
+    assert "0 is missing: read from 0 on, 1 as digit 1, 2 as digit 2, 3 as digit 3" in capsys.readouterr().err
+    cs.evaluate(named, photos, quiet=True)
+    assert capsys.readouterr().err == ""

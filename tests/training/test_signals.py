@@ -110,9 +110,8 @@ def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -
         session.save_checkpoint = slow
         trained(photos, run, workers=attempt % 2)
 
-    assert (
-        interrupted(slow_to_save, tmp_path / "now", chance.randrange(8), signal.SIGINT, chance.uniform(0, 0.1), True)
-        <= (1 if FULL else 4)
-    )
+    assert interrupted(
+        slow_to_save, tmp_path / "now", chance.randrange(8), signal.SIGINT, chance.uniform(0, 0.1), True
+    ) <= (1 if FULL else 4)
     cs.resume(run, quiet=True)
     assert state_of(run) == state_of(whole)

@@ -15,6 +15,7 @@ from convscale.cli.shared import (
     load_network,
     print_json,
     print_text,
+    range_option,
     recipe_from_options,
     resolution_options,
     search_option,
@@ -44,13 +45,15 @@ from convscale.progress import print_note
 @workers_option
 @label_column_option
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
+@range_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(
     data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
     weights: Path | None, recipe_name: str | None, epochs: int | None,
     batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
-    label_column: str, exclude: Path | None, output: Path | None, as_json: bool, **limits: str | None,
+    label_column: str, exclude: Path | None,
+    stored_range: tuple[float, float] | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
@@ -68,8 +71,8 @@ def command(
     result = fit(
         data, budget, baseline=network, weights=weights, recipe=recipe_name, epochs=epochs, batch=batch,
         set=settings, search=search, output=output, seed=seed, workers=workers, label_column=label_column,
-        exclude=exclude, resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
-        command=typed_command(),
+        exclude=exclude, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
+        resolution_step=resolution_step, command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:
         print_note(note)

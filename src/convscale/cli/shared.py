@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -94,6 +95,24 @@ def _grid(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 search_option = click.option(
     "--search", callback=_grid, metavar="RxD|off",
     help="Choose of R learning rates and D weight decays by trainings on a part of the training images [recipe's].",
+)  # fmt: skip
+
+
+def _stored_range(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = map(float, value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not like 985,1115: two numbers") from None
+    if not (low < high and math.isfinite(high - low)):
+        raise click.BadParameter(f"{value!r}: the lower number comes first")
+    return low, high
+
+
+range_option = click.option(
+    "--range", "stored_range", callback=_stored_range, metavar="LOW,HIGH",
+    help="Values in image files that become 0 and 255, for files of 16 bits of which few are used [all].",
 )  # fmt: skip
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, as optimizer.eps=1e-3."

@@ -19,6 +19,7 @@ from convscale.cli.shared import (
     print_notes,
     print_text,
     print_training,
+    range_option,
     recipe_from_options,
     running_options,
     search_option,
@@ -47,6 +48,7 @@ from convscale.runs import Decision, Story, require_writable
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
+@range_option
 @running_options
 @click.option("--dry-run", is_flag=True, help="Measure a few steps and predict time and memory; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.")

@@ -1,7 +1,8 @@
 """Images to batches: data sets, decoding and transforms; `convscale.data.loader` makes the batches, with PyTorch."""
 
 from convscale.data.dataset import Dataset, open_dataset, open_images, stratified_split
-from convscale.data.images import FileImages, ImageCollection, decode, open_image, read_image
+from convscale.data.images import FileImages, ImageCollection
+from convscale.data.reading import decode, open_image, read_image
 from convscale.data.typical import fit_to_images, typical_image
 
 __all__ = [

@@ -15,25 +15,29 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from convscale.data.images import Pixels, check_size, decode, open_image
+from convscale.data.depth import Range
+from convscale.data.images import Pixels
+from convscale.data.reading import check_size, decode, open_image, turn_upright
 
 Box = tuple[int, int, int, int]
 
-_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1  # JPEG markers; APP1 carries EXIF and XMP
 _COLOUR = {1: ("Gray", "GRAY"), 3: ("YCbCr", "RGB")}  # by channels: what a plain JPEG holds, what it is decoded to
 
 
 class Picture:
-    """An image, encoded or already open. `size` is (width, height) upright, of a plain JPEG read from its header.
+    """An image, encoded or already open, as `decode` reads it. `size` is (width, height) upright, of a plain JPEG read
+    from its header.
 
     Raises DataError naming it: when made for what is no image, too large or too long; for damage at the latest when
     its pixels are asked for.
     """
 
-    def __init__(self, source: bytes | Image.Image, channels: int, name: str) -> None:
-        self.source, self.channels, self.name = source, channels, name
-        size = _plain_size(source, channels, name) if isinstance(source, bytes) else None
+    def __init__(
+        self, source: bytes | Image.Image, channels: int, name: str, stored_range: Range | None = None
+    ) -> None:
+        self.source, self.channels, self.name, self.stored_range = source, channels, name, stored_range
+        size = _plain_size(source, channels, name) if isinstance(source, bytes) and stored_range is None else None
         self.is_plain = size is not None
         self.size: tuple[int, int] = size or self.image.size
 
@@ -41,7 +45,7 @@ class Picture:
     def image(self) -> Image.Image:
         """All of it through PIL, upright, grey or RGB."""
         image = open_image(self.source, self.name) if isinstance(self.source, bytes) else self.source
-        return decode(image, self.channels, self.name)
+        return decode(image, self.channels, self.name, self.stored_range)
 
     def pixels(self, divisor: int = 1) -> Pixels:
         """All of it, (height, width, channels), where possible at 1 / `divisor` of its size, rounded up."""
@@ -114,8 +118,8 @@ def _is_upright(content: bytes) -> bool:
             return True
         if marker == _APP1:
             try:
-                return bool(Image.open(io.BytesIO(content)).getexif().get(_ORIENTATION, 1) == 1)
-            except Exception:  # damaged EXIF raises anything; `open_image` will tell
+                return turn_upright(Image.open(io.BytesIO(content))) is None
+            except Exception:  # `open_image` will tell
                 return False
         position += 2 + int.from_bytes(content[position + 2 : position + 4])
     return False

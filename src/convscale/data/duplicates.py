@@ -1,6 +1,6 @@
 """Images that are the same, or nearly: fingerprints of a few hundred bytes an image, and groups of like ones.
 
-Two images are exact duplicates when they decode to the same pixels. Near duplicates (compressed again, resized, a
+Two images are exact duplicates when the same pixels are stored. Near duplicates (compressed again, resized, a
 little brighter) agree in all but MAX_BITS bits of a difference hash, the dHash of Krawetz ("Kind of Like That",
 hackerfactor.com, 2013), and then in a thumbnail: the hash alone takes all flat or tiny images for one.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscale.data.depth import Stored, to_8_bits
 from convscale.data.images import Labels, Pixels
 
 # With these, all 366 ImageNet validation images that Imagenette's training split also holds, at another size, are
@@ -36,9 +37,12 @@ class Fingerprints:
         self.hashes: Hashes = np.zeros(n, np.uint64)
         self.thumbnails: Pixels = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), np.uint8)
 
-    def add(self, index: int, image: Image.Image) -> None:
-        """Keep the fingerprint of an upright RGB image; one that is never added is like no other."""
-        self.digests[index] = _digest(image)
+    def add(self, index: int, image: Image.Image, stored: bytes | Stored | None = None) -> None:
+        """Keep the fingerprint of an upright RGB image; one that is never added is like no other. What is `stored`
+        decides about exact copies, where it is more than `image` shows: values of more than 8 bits, or a file."""
+        self.digests[index] = _digest(image, stored)
+        if isinstance(stored, Stored) and stored.used[0] < stored.used[1]:
+            image = to_8_bits(stored, stored.used).convert("RGB")  # what little they use
         self.hashes[index] = difference_hash(image)
         self.thumbnails[index] = np.asarray(_shrink(image, THUMBNAIL, THUMBNAIL))
 
@@ -74,8 +78,13 @@ def _shrink(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
-def _digest(image: Image.Image) -> bytes:
+def _digest(image: Image.Image, stored: bytes | Stored | None) -> bytes:
     """16 bytes of BLAKE2 over size and pixels, read in strips: a large image is not copied whole."""
+    if isinstance(stored, Stored):
+        values = np.ascontiguousarray(stored.values)
+        return hashlib.blake2b(f"{values.dtype} {values.shape}".encode() + values.tobytes(), digest_size=16).digest()
+    if stored is not None:
+        return hashlib.blake2b(stored, digest_size=16).digest()
     digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
@@ -92,7 +101,7 @@ def near_components(hashes: Hashes, thumbnails: Pixels) -> Labels:
     with n log n; a pair can be missed only among hundreds of images of almost the same hash.
     """
     component = np.arange(len(hashes))
-    flat = thumbnails.reshape(len(hashes), -1)
+    flat = thumbnails.reshape(len(hashes), int(np.prod(thumbnails.shape[1:])))
     mean: Floats = flat.mean(axis=1, dtype=np.float32)
     for turn in range(0, 64, 8):
         turned = np.left_shift(hashes, np.uint64(turn))

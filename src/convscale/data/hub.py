@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
-from convscale.data.images import ImageCollection, Labels, open_image
+from convscale.data.images import ImageCollection, Labels
 from convscale.data.labels import SPLITS, Used, derive_classes, label_indices
+from convscale.data.reading import open_image
 from convscale.errors import DataError
 
 _LAYOUT = "a column of images and one of labels; pick the label with --label-column"

@@ -1,26 +1,21 @@
-"""Image collections: where images come from and how one is decoded. User files are only ever read.
+"""Image collections: where images come from. User files are only ever read.
 
 `image(i)` is a PIL image as stored; `decode` turns any mode into the grey or RGB pixels that a network sees.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from convscale.data.reading import ADVICE, open_image, read_bytes, read_image
+from convscale.data.reading import decode as decode
 from convscale.errors import DataError
-
-# Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes. Long ones too, since
-# resizing their shorter side makes the longer one huge.
-MAX_PIXELS = 89_000_000
-MAX_ASPECT = 100
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -116,7 +111,7 @@ class FileImages:
         return read_image(self.paths[index])
 
     def content(self, index: int) -> bytes:
-        return _read(self.paths[index])
+        return read_bytes(self.paths[index])
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
@@ -138,7 +133,7 @@ class ParquetImages:
     def content(self, index: int) -> bytes:
         content: bytes | None = self._encoded[index].as_py()
         if not content:
-            raise DataError(f"{self.name(index)}: no image bytes in this row", hint=_ADVICE)
+            raise DataError(f"{self.name(index)}: no image bytes in this row", hint=ADVICE)
         return content
 
     def name(self, index: int) -> str:
@@ -236,69 +231,3 @@ def steps_per_epoch(images: ImageCollection | Stream, batch: int, world: int = 1
     if isinstance(images, Stream) and world > 1:
         return max(1, min(images.length(rank, world) for rank in range(world)) // (batch // world))
     return max(1, len(images) // batch)
-
-
-def read_image(path: Path) -> Image.Image:
-    """Open an image file, as `open_image`."""
-    return open_image(_read(path), str(path))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def open_image(content: bytes, name: str) -> Image.Image:
-    """Open an encoded image and check its size from the header alone; pixels are decoded when asked for.
-
-    Raises DataError calling it `name`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError:
-        raise DataError(f"{name}: not an image that can be read", hint=_ADVICE) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(name) from None
-    except Exception as error:  # decoders of damaged files raise anything
-        raise DataError(f"{name}: damaged: {error}", hint=_ADVICE) from None
-    check_size(*image.size, name)
-    return image
-
-
-def check_size(width: int, height: int, name: str) -> None:
-    """Raise DataError for an image too large or too long to be decoded."""
-    if width * height > MAX_PIXELS:
-        raise _too_large(name)
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise DataError(f"{name}: {width}x{height} is too long for its width", hint="crop it first")
-
-
-_ADVICE = "remove it or replace it"
-
-
-def _too_large(name: str) -> DataError:
-    return DataError(f"{name}: more than {MAX_PIXELS:,} pixels", hint="shrink the image first")
-
-
-def decode(image: Image.Image, channels: int, name: str) -> Image.Image:
-    """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, 16 bits scaled
-    down, transparency laid on white, the first frame of an animation. Raises DataError where data is missing, and
-    for floating-point pixels, whose range is anyone's guess.
-    """
-    if image.mode == "F":
-        raise DataError(f"{name}: floating-point pixels", hint="save it with 8 or 16 bits a channel")
-    try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-            image = Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8))
-        if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return image.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # decoders of damaged files raise anything
-        raise DataError(f"{name}: damaged: {error}", hint=_ADVICE) from None

@@ -29,7 +29,7 @@ def evaluation_view(images: ImageCollection, index: int, preprocessing: Preproce
 
 def evaluation_view_of(content: bytes, name: str, preprocessing: Preprocessing) -> Pixels:
     """As `evaluation_view`, from an encoded image that messages call `name`."""
-    return _evaluation(Picture(content, preprocessing.channels, name), preprocessing)
+    return _evaluation(_encoded(content, name, preprocessing), preprocessing)
 
 
 def training_view(
@@ -54,12 +54,16 @@ def training_view_of(
     generator: np.random.Generator,
 ) -> Pixels:
     """As `training_view`, from an encoded image that messages call `name`."""
-    return _training(Picture(content, preprocessing.channels, name), preprocessing, augmentation, generator)
+    return _training(_encoded(content, name, preprocessing), preprocessing, augmentation, generator)
 
 
 def _picture(images: ImageCollection, index: int, preprocessing: Preprocessing) -> Picture:
-    content = images.content(index)
-    return Picture(images.image(index) if content is None else content, preprocessing.channels, images.name(index))
+    content, name = images.content(index), images.name(index)
+    return _encoded(images.image(index) if content is None else content, name, preprocessing)
+
+
+def _encoded(source: bytes | Image.Image, name: str, preprocessing: Preprocessing) -> Picture:
+    return Picture(source, preprocessing.channels, name, preprocessing.stored_range)
 
 
 def _evaluation(picture: Picture, preprocessing: Preprocessing) -> Pixels:

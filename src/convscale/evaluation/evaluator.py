@@ -21,7 +21,7 @@ from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, to_default_device
 from convscale.preprocessing import Preprocessing
-from convscale.progress import Progress, images_per_second
+from convscale.progress import Progress, images_per_second, print_note
 from convscale.records import Evaluation, SweepRow
 from convscale.runs import WEIGHTS, Run, weights_file
 
@@ -131,6 +131,8 @@ def _open(
     own = _images_of_run(path, data, label_column, split)
     images, classes = own or open_images(data, label_column=label_column or "label", split=split)
     positions = match_classes(classes, header.classes)
+    if not quiet and (note := note_on_numbers(classes, header.classes)):
+        print_note(note)
     return _Measuring(to_default_device(model), header, images, positions, batch, workers, quiet)
 
 
@@ -177,3 +179,13 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
         f"the data has a class {strange!r} that the network does not know",
         hint=f"the network's {len(known)} classes begin with {', '.join(known[:5])}",
     )
+
+
+def note_on_numbers(found: tuple[str, ...], known: tuple[str, ...]) -> str:
+    """What to say where `match_classes` takes the data's classes for numbers and none is 0: they may count from 1."""
+    by_number = all(name.isdecimal() for name in found) and not set(found) <= set(known)
+    if not by_number or any(int(name) == 0 for name in found):
+        return ""
+    read = ", ".join(f"{name} as {known[int(name)]}" for name in found[:3])
+    more = ", ..." * (len(found) > 3)
+    return f"classes are numbers and 0 is missing: read from 0 on, {read}{more}; where they count from 1, rename them"

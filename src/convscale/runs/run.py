@@ -18,7 +18,7 @@ from convscale.formats import read_kept, require_version
 from convscale.locks import LockedError, lock
 from convscale.networks import ConvNet
 from convscale.planning import Plan
-from convscale.preprocessing import Preprocessing, default_preprocessing
+from convscale.preprocessing import Preprocessing, default_preprocessing, require_range
 from convscale.recipes import Recipe
 from convscale.records import (
     DataRecord,
@@ -46,8 +46,8 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude` and, where
-    steps are few, `fresh_statistics_steps`."""
+    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude`, `stored_range`
+    and, where steps are few, `fresh_statistics_steps`."""
 
     seed: int = 0
     """Of weights, order of images and augmentation; from 0."""
@@ -74,6 +74,8 @@ class Settings:
     """A list of images to leave out."""
     changed: tuple[str, ...] = ()
     """What differs from the recipe that it was made from."""
+    stored_range: tuple[float, float] | None = None
+    """The values in image files that become 0 and 255, None for all that a file can hold, or as the weights say."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -85,6 +87,8 @@ class Settings:
             raise ConfigError(f"fresh_statistics_steps {self.fresh_statistics_steps} is not allowed", hint="from 0")
         if self.checkpoint_seconds < 0:
             raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
+        if self.stored_range is not None:
+            require_range(self.stored_range)
 
 
 @dataclass(frozen=True, slots=True)

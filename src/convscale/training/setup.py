@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from convscale.costs import cost
@@ -10,6 +11,7 @@ from convscale.data import Dataset, ImageCollection
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream, Subset
 from convscale.data.loader import training_batches
+from convscale.data.typical import notes_on_pixels
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.figures import SHEET_IMAGES, draw_sheet
 from convscale.headers import read_header
@@ -47,7 +49,10 @@ def make_job(
     """A job whose parts fit each other. Images are prepared as `preprocessing` says, else as those were that the
     weights to start from were trained on, else as is usual. Raises ConfigError and DataError where they do not fit."""
     if network.input_channels not in (1, 3):
-        raise ConfigError(f"input_channels {network.input_channels}: images are grey (1) or RGB (3)")
+        raise ConfigError(
+            f"input_channels {network.input_channels}: images are read as grey (1) or RGB (3)",
+            hint="set it to 3, and choose which three channels to write into the images",
+        )
     train, validation = _split_validation(dataset, recipe, settings.seed)
     images = len(train)
     if images < 2:
@@ -91,11 +96,12 @@ def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple
 
 
 def _preprocessing(network: ConvNet, settings: Settings) -> Preprocessing:
+    chosen = default_preprocessing(network.resolution, network.input_channels)
     if settings.weights is not None:
         found = read_header(weights_file(Path(settings.weights))).preprocessing
         if found.channels == network.input_channels:
-            return found.at(network.resolution)
-    return default_preprocessing(network.resolution, network.input_channels)
+            chosen = found.at(network.resolution)
+    return chosen if settings.stored_range is None else replace(chosen, stored_range=settings.stored_range)
 
 
 def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> TrainingState:
@@ -182,6 +188,13 @@ def warn_of_no_weights(job: Job, processes: Processes) -> None:
     if keeps and job.settings.weights is None and processes.first and not job.quiet:
         what = "everything before the classifier" if recipe.trainable == "head" else "statistics of batch norm"
         print_note(f"the recipe keeps {what} as the weights have it, and starts from random ones: --weights FILE")
+
+
+def warn_of_pixels(job: Job, processes: Processes) -> None:
+    """Say what of the pixels the network is not shown, as far as some of the images tell."""
+    if processes.first and not job.quiet:
+        for note in notes_on_pixels(job.train, job.preprocessing.stored_range):
+            print_note(note)
 
 
 def disk_bytes(job: Job) -> int:

@@ -36,6 +36,7 @@ from convscale.training.setup import (
     require_disk,
     warn_of_memory,
     warn_of_no_weights,
+    warn_of_pixels,
     weights_sha256,
 )
 from convscale.training.story import complete_story, story_of_call
@@ -88,6 +89,7 @@ def train(
             job.run.discard()  # half made by processes that were killed
         processes.fail_together(lambda: _create(job, processes))
         warn_of_no_weights(job, processes)
+        warn_of_pixels(job, processes)
         return _carry_out(job, processes, fresh=True)
 
 

@@ -1,0 +1,133 @@
+"""Pixels of more than 8 bits a channel: what is stored, and how it becomes 8 bits.
+
+Pillow keeps grey ones whole; of 16-bit colours it keeps the higher byte, and is asked a second time for the lower one.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Range = tuple[float, float]
+
+GREY_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
+_OTHER_ORDER = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+_PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of a TIFF
+
+
+class Stored(NamedTuple):
+    """values: (height, width) or (height, width, channels), a higher one is brighter. top: the highest that the file
+    can hold; of 32 bits, that 8, 16 or 32 bits can hold, the fewest that the values need; of floats, 1.
+    bits: of a channel in the file."""
+
+    values: NDArray[Any]
+    top: float
+    bits: int = 16
+
+    @property
+    def used(self) -> Range:
+        """The lowest and the highest value of grey or colour, transparency aside."""
+        colours = self.values[..., :3] if self.values.ndim == 3 else self.values
+        return float(np.nanmin(colours)), float(np.nanmax(colours))
+
+    def has_colour(self, key: Any) -> NDArray[np.bool_]:
+        """(height, width): where the grey value or the red, green and blue of `key` stand."""
+        found: NDArray[np.bool_]
+        found = self.values == key if self.values.ndim == 2 else (self.values[..., :3] == key).all(axis=2)
+        return found
+
+    def in_words(self) -> str:
+        """16 bits a channel, values 985 to 1115 of 65535."""
+        low, high = self.used
+        return f"{self.bits} bits a channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether more than 8 bits a channel are stored and can be had; before its pixels are loaded."""
+    return image.mode in GREY_MODES or _lower_rawmode(image) is not None
+
+
+def read_stored(image: Image.Image) -> Stored | None:
+    """The values of an image of more than 8 bits a channel, as they lie in the file, None for all others.
+
+    Of colours, before its pixels are loaded. Raises whatever Pillow raises where they are damaged.
+    """
+    if image.mode in GREY_MODES:
+        return _grey(image)
+    return None if (lower := _lower_rawmode(image)) is None else _colours(image, lower)
+
+
+def to_8_bits(stored: Stored, stored_range: Range | None, key: Any = None) -> Image.Image:
+    """`stored_range`, or all that the file can hold, as 0 to 255; what lies outside becomes the nearer of both.
+    key: the colour that is transparent."""
+    low, high = stored_range or (0.0, stored.top)
+    scaled = _scaled(stored.values[..., :3] if stored.values.ndim == 3 else stored.values, low, high)
+    opacity = None
+    if key is not None:
+        opacity = np.where(stored.has_colour(key), np.uint8(0), np.uint8(255))
+    elif stored.values.ndim == 3 and stored.values.shape[2] == 4:
+        opacity = _scaled(stored.values[..., 3], 0.0, stored.top)
+    image = Image.fromarray(scaled)
+    if opacity is not None:
+        image.putalpha(Image.fromarray(opacity))
+    return image
+
+
+def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """`low` to `high` as 0 to 255; what is no number becomes 0."""
+    if values.dtype == np.uint16:  # by a table: no floats for each pixel
+        return np.take(_scaled(np.arange(1 << 16), low, high), values)
+    parts = np.nan_to_num((values.astype(np.float64) - low) * (255 / (high - low)), nan=0.0)
+    rounded: NDArray[np.uint8] = parts.clip(0, 255).round().astype(np.uint8)
+    return rounded
+
+
+def _grey(image: Image.Image) -> Stored:
+    image.load()
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image)
+    if image.mode == "F":
+        return Stored(values, 1.0, 32)
+    bits, signed = _first(tags, _BITS, 16), _first(tags, _SAMPLE_FORMAT, 1) == 2
+    needed = bits
+    if bits == 32:
+        if not signed:
+            values = values.view(np.uint32)  # Pillow knows signed ones alone
+        needed = next((fewer for fewer in (8, 16) if values.max() < 1 << fewer), 32)
+    elif image.mode != "I":
+        values = values.astype(np.uint16)  # of either byte order
+        if _first(tags, _PHOTOMETRIC, 1) == 0:  # white is zero, which Pillow minds for 8 bits alone
+            values = np.uint16((1 << bits) - 1) - values
+    return Stored(values, (1 << needed) - 1, bits)
+
+
+def _first(tags: Any, tag: int, default: int) -> int:
+    found = tags.get(tag, default)
+    return int(found[0] if isinstance(found, tuple) else found)
+
+
+def _lower_rawmode(image: Image.Image) -> str | None:
+    """How the decoder gives the lower byte of 16-bit colours: it takes one byte of each two, so as if their order were
+    the other one. None for other images, and where the pixels are loaded."""
+    tiles = getattr(image, "tile", [])
+    if image.mode not in ("RGB", "RGBA") or not tiles or not hasattr(getattr(image, "fp", None), "getvalue"):
+        return None
+    rawmode = tiles[0].args if isinstance(tiles[0].args, str) else tiles[0].args[0]
+    if rawmode == "LA;16B":
+        return "RGBA"  # both bytes of both
+    return rawmode[:-4] + _OTHER_ORDER[rawmode[-4:]] if rawmode[-4:] in _OTHER_ORDER else None
+
+
+def _colours(image: Any, lower: str) -> Stored:
+    twin: Any = Image.open(io.BytesIO(image.fp.getvalue()))
+    twin.tile = [
+        tile._replace(args=lower if isinstance(tile.args, str) else (lower, *tile.args[1:])) for tile in twin.tile
+    ]
+    high, low = np.asarray(image).astype(np.uint16), np.asarray(twin)
+    low = low[..., [1, 1, 1, 3]] if lower == "RGBA" else low
+    return Stored(high << 8 | low, 65535)

@@ -1,0 +1,153 @@
+"""One image of a data set read in full: what it shows, and what is damaged or odd about its file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from convscale.data.depth import Stored
+from convscale.data.images import ImageCollection
+from convscale.data.reading import decode, open_image, turn_upright
+from convscale.data.usage import Usage, unread_channels
+from convscale.errors import DataError
+
+SMALL = 8  # pixels: a shorter side is reported
+ELONGATED = 4  # the longer side over the shorter one: a central crop sees a quarter of the image or less
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF",
+    ".tiff": "TIFF", ".ppm": "PPM",
+}  # fmt: skip
+
+
+class Examined(NamedTuple):
+    """image: upright, in RGB. reasons: what is unusual about its file. stored: what tells it from others, where that
+    is more than the pixels of `image`."""
+
+    image: Image.Image
+    reasons: list[str]
+    stored: bytes | Stored | None = None
+
+
+def read_fully(images: ImageCollection, index: int) -> tuple[Image.Image, list[str]]:
+    """The image upright in RGB, and what is unusual about its file. Raises DataError saying why it is unreadable."""
+    examined = examine(images, index, Usage())
+    return examined.image, examined.reasons
+
+
+def examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
+    """All there is to say of an image; what its pixels use of their range is added to `usage`. Raises DataError saying
+    why it is unreadable."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = _examine(images, index, usage)
+    return found._replace(reasons=found.reasons + sorted({f"Pillow warns: {warning.message}" for warning in caught}))
+
+
+def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
+    name, content = images.name(index), images.content(index)
+    if content is None:
+        return Examined(decode(images.image(index), 3, name, usage.stored_range), [])
+    try:
+        image = open_image(content, name)
+    except DataError as error:
+        raise DataError(f"{name}: {_what_instead(content)}") if "not an image" in error.message else error from None
+    turned = image.format == "TIFF" and turn_upright(image) is not None  # Pillow turns it when it loads it
+    stored = usage.add(image, name)
+    upright = decode(image, 3, name, usage.stored_range)
+    turned = turned or turn_upright(image) is not None
+    if _lacks_end(content, image.format or ""):
+        raise DataError(f"{name}: cut short: the end of the file is missing")
+    try:
+        oddities = _oddities(image, content, Path(name).suffix.lower(), stored)
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: damaged: {error}") from None
+    if turned:
+        oddities.append("turned by its EXIF orientation")
+    return Examined(upright, oddities, content if unread_channels(image) else stored)
+
+
+def _what_instead(content: bytes) -> str:
+    """What a file that no decoder knows seems to be."""
+    start = content[:1000]
+    if not start:
+        return "empty file"
+    if b"<html" in start.lower() or b"<!doctype html" in start.lower():
+        return "a web page, not an image"
+    if start[4:8] == b"ftyp":
+        return f"{start[8:12].decode('latin-1').strip()} file (HEIC, AVIF or a film), which cannot be read"
+    try:
+        start[:-4].decode("utf-8")  # the last character may be cut
+    except UnicodeDecodeError:
+        return "not an image that can be read"
+    return "text, not an image" if b"\0" not in start else "not an image that can be read"
+
+
+def _lacks_end(content: bytes, kind: str) -> bool:
+    """Whether the mark that ends a file of this kind is missing: decoders forgive a cut in the last bytes."""
+    if kind == "JPEG":
+        return content.find(b"\xff\xd9", _start_of_scan(content)) < 0
+    if kind == "PNG":
+        return b"IEND\xaeB`\x82" not in content
+    if kind == "GIF":
+        return not content.rstrip(b"\0").endswith(b";")
+    if kind == "WEBP":
+        return len(content) < 8 + int.from_bytes(content[4:8], "little")
+    return False
+
+
+def _start_of_scan(content: bytes) -> int:
+    """Where a JPEG's pixels begin (ITU-T T.81, B.1): behind its headers, whose thumbnail has an end of its own."""
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != 0xDA:
+        fill = content[position + 1] == 0xFF
+        position += 1 if fill else 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return position
+
+
+def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | None) -> list[str]:
+    """What a person should know about a file that training reads well."""
+    found = []
+    kind = str(image.format)
+    if suffix in FORMATS and FORMATS[suffix] != kind:
+        found.append(f"{kind} in a file called {suffix}")
+    if image.mode == "CMYK":
+        found.append("CMYK colours, read as RGB")
+    if stored is not None:
+        found.append(f"{stored.in_words()}, read as 8")
+    elif _bits(image, content) > 8:
+        found.append(f"{_bits(image, content)} bits a channel, read as 8")
+    if unread_channels(image):
+        found.append(f"{unread_channels(image)}")
+    if getattr(image, "is_animated", False):
+        found.append("several frames, of which the first is read")
+    if _transparent(image, stored):
+        found.append("transparent, laid on white")
+    if min(image.size) < SMALL:
+        found.append(f"very small: {image.width}x{image.height}")
+    if max(image.size) > ELONGATED * min(image.size):
+        found.append(f"elongated: {image.width}x{image.height}")
+    return found
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Bits a channel, as the file says: Pillow shows 16-bit RGB as 8-bit."""
+    if image.format == "PNG":
+        return content[24]  # IHDR's bit depth (PNG specification, 11.2.1)
+    declared = getattr(image, "tag_v2", {}).get(258, 8)  # TIFF's BitsPerSample
+    if image.mode.startswith("I"):
+        return 32 if image.mode == "I" and image.format == "TIFF" else 16
+    return int(max(declared) if isinstance(declared, tuple) else declared)
+
+
+def _transparent(image: Image.Image, stored: Stored | None) -> bool:
+    """Whether some pixel is not opaque."""
+    if stored is not None and "transparency" in image.info:
+        return bool(stored.has_colour(image.info["transparency"]).any())
+    if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA", "La", "RGBa"):
+        return False
+    opacity = np.asarray(image.convert("RGBA").getchannel("A"))
+    return bool(opacity.min() < 255)

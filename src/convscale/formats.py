@@ -173,7 +173,7 @@ UNNAMED: Defaults = {
         "top5_interval95": None,
         "mean_per_class_interval95": None,
     },
-    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1"},
+    "DataRecord": {"fingerprint": "", "published": None, "metric": "top1", "layout": None},
     "SearchRow": {"failure": ""},
     "Budget": dict.fromkeys(
         (

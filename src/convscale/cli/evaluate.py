@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.parameters import Numbers
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, workers_option
+from convscale.cli.shared import (
+    DATA_HELP,
+    json_option,
+    layout_option,
+    print_json,
+    print_table,
+    print_text,
+    workers_option,
+)
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.progress import print_note
 from convscale.records import Sweep
@@ -36,6 +44,7 @@ crop_option = click.option(
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
 @workers_option
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
+@layout_option
 @resolution_option
 @crop_option
 @click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")

@@ -13,6 +13,7 @@ import numpy as np
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
+from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
 from convscale.evaluation.pictures import Pictures
@@ -33,6 +34,7 @@ def evaluate(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    layout: Layout | None = None,
     resolution: int | None = None,
     crop: float | None = None,
     predictions: str | Path | None = None,
@@ -42,14 +44,15 @@ def evaluate(
     """Accuracy of a run or weights file on `data`: its test split, else its validation split, else all images.
 
     Where the run was trained on this very data and held out a part by a seeded draw, that part alone counts; a
-    weights file does not know what it was trained on. `label_column` is the run's, or "label". Classes are matched
-    by name, or by number where the data numbers them and the network does not.
+    weights file does not know what it was trained on. `label_column` is the run's, or "label"; `layout`, as in
+    `open_dataset`, is the run's where this is its data. Classes are matched by name, or by number where the data
+    numbers them and the network does not.
 
     resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
     predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
     confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
     """
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    job = _open(Path(run_or_file), data, label_column, layout, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if predictions is None else Predictions(predictions, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
@@ -70,10 +73,11 @@ def sweep(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    layout: Layout | None = None,
     quiet: bool = False,
 ) -> list[SweepRow]:
     """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
+    job = _open(Path(run_or_file), data, label_column, layout, batch, workers, quiet)
     own = job.header.preprocessing
     ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
     return [SweepRow(way.size, way.crop, job.measure(way).evaluation) for way in ways]
@@ -118,20 +122,25 @@ class _Measuring:
         return measured._replace(evaluation=evaluation)
 
 
-def _open(path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool) -> _Measuring:
+def _open(
+    path: Path, data: str | Path, label_column: str | None, layout: Layout | None, batch: int, workers: int, quiet: bool
+) -> _Measuring:
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     keep_memory()
     model, header = load_weights(weights_file(path))
-    held_out = _images_held_out(path, data, label_column)
-    images, classes = held_out or open_images(data, label_column=label_column or "label")
+    trained_on = Run(path).data() if path.is_dir() else None
+    if trained_on is not None and trained_on.source == source_of(data):
+        layout = layout or trained_on.layout
+    held_out = _images_held_out(path, data, label_column, layout)
+    images, classes = held_out or open_images(data, label_column=label_column or "label", layout=layout)
     return _Measuring(
         to_default_device(model), header, images, match_classes(classes, header.classes), batch, workers, quiet
     )
 
 
 def _images_held_out(
-    path: Path, data: str | Path, label_column: str | None
+    path: Path, data: str | Path, label_column: str | None, layout: Layout | None
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
     """The images that a run held out of `data` by a draw, None where it did not."""
     trained_on = Run(path).data() if path.is_dir() else None
@@ -144,6 +153,7 @@ def _images_held_out(
         seed=trained_on.seed,
         label_column=label_column or trained_on.label_column,
         exclude=Run(path).excluded_images(),
+        layout=layout,
     )
     if dataset.record().fingerprint != trained_on.fingerprint:
         raise DataError(

@@ -13,7 +13,8 @@ class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
 
     fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
-    published data set, and metric what is reported of it; files of before have neither.
+    published data set, and metric what is reported of it; files of before have neither. layout: what the folders were
+    said to be, None where their names and contents told.
     """
 
     source: str
@@ -25,6 +26,7 @@ class DataRecord:
     fingerprint: str = ""
     published: str | None = None
     metric: Metric = "top1"
+    layout: Literal["classes", "splits"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

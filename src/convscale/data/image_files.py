@@ -91,7 +91,7 @@ def is_hidden(name: str) -> bool:
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, links to folders among them, in the order of their names."""
     with os.scandir(folder) as found:
-        return sorted(folder / entry.name for entry in found if not is_hidden(entry.name) and entry.is_dir())
+        return sorted(folder / entry.name for entry in found if not is_hidden(entry.name) and _is_folder(entry))
 
 
 def holds_image(folder: Path, *, or_suffixes: Collection[str] = ()) -> bool:
@@ -137,14 +137,19 @@ def _walk(folder: Path, below: bool = True) -> Iterator[tuple[Path, bool]]:
             continue
         for entry in entries:
             path = place / entry.name
-            if not entry.is_dir():
-                yield path, entry.is_file()
+            if not _is_folder(entry):
+                yield path, os.path.isfile(entry) if entry.is_symlink() else entry.is_file()
             elif not below:
                 continue
             elif not entry.is_symlink():
                 waiting.append((path, os.path.join(real, entry.name)))  # noqa: PTH118 - real paths are text here
             elif not _leads_up(path, real):
                 links.append((path, os.path.realpath(path)))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; links that lead nowhere, or to themselves, are none."""
+    return os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
 
 
 def _leads_up(link: Path, real_parent: str) -> bool:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from convscale.data.image_files import count_kinds, holds_image, is_hidden, is_image_file, scan, subfolders
+from convscale.data.image_files import (
+    count_kinds,
+    describe_unused,
+    holds_image,
+    is_hidden,
+    is_image_file,
+    scan,
+    subfolders,
+)
 from convscale.data.images import FileImages, ImageCollection
 from convscale.data.labels import Used
 from convscale.data.layouts.found import Found, Layout
@@ -31,7 +39,9 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
     named = {name: [f for root in folders for f in image_folders(root)] for name, folders in roots.items()}
     classes = tuple(sorted({f.name for f in named.get("train", next(iter(named.values())))}))
     if not classes:
-        loose = " in a class folder, but images without labels" if scan(path).images else ""
+        inside = scan(path)
+        there = "; ".join(describe_unused(count_kinds(inside.others)))
+        loose = " in a class folder, but images without labels" if inside.images else there and f", but {there}"
         raise DataError(
             f"{path}: no image found{loose}",
             hint="put images into one subfolder a class, or beside a CSV of file names and labels",

@@ -138,7 +138,7 @@ def _walk(folder: Path, below: bool = True) -> Iterator[tuple[Path, bool]]:
         for entry in entries:
             path = place / entry.name
             if not _is_folder(entry):
-                yield path, os.path.isfile(entry) if entry.is_symlink() else entry.is_file()
+                yield path, path.is_file() if entry.is_symlink() else entry.is_file()
             elif not below:
                 continue
             elif not entry.is_symlink():
@@ -149,7 +149,7 @@ def _walk(folder: Path, below: bool = True) -> Iterator[tuple[Path, bool]]:
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a folder or a link to one; links that lead nowhere, or to themselves, are none."""
-    return os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _leads_up(link: Path, real_parent: str) -> bool:

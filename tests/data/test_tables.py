@@ -153,7 +153,10 @@ def split_folders(root: Path) -> Path:
 def test_a_csv_of_something_else_leaves_the_folders_alone(tmp_path: Path) -> None:
     data = write(split_folders(tmp_path), "class,colour\nred,warm\ngreen,cold\n", "notes.csv")
     assert sizes(data) == (24, 8, "test") and data.classes == ("green", "red")
-    assert data.notes == ("notes.csv: not used, no column names an image",)
+    assert data.notes == ("notes.csv: not used, no column names an image or is 'label'",)
+    (tmp_path / "notes.csv").unlink()
+    with pytest.raises(DataError, match=r"no column names an image in .*--layout reads class folders instead"):
+        write(tmp_path, "file,label\nnowhere.png,a\n")  # labels of images that are missed are not passed over
 
 
 def test_a_csv_beside_folders_of_splits_keeps_these(tmp_path: Path) -> None:

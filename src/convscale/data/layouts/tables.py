@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convscale.data.image_files import count_kinds, is_hidden, scan, subfolders
+from convscale.data.image_files import count_kinds, is_hidden, scan
 from convscale.data.images import FileImages, ImageCollection
 from convscale.data.labels import Used, derive_classes, label_indices
 from convscale.data.layouts.found import Found
+from convscale.data.layouts.levels import image_folders
 from convscale.data.layouts.locating import Images
 from convscale.data.layouts.rows import Table, column_splits, open_table
 from convscale.data.split_names import split_name
 from convscale.errors import DataError
 
 _LOOKED_AT = 20  # rows, to find the column of file names
-_RELATIVE = "paths are relative to the CSV"
+_RELATIVE = "paths are relative to the CSV; --layout reads class folders instead"
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -39,7 +40,7 @@ class _Labels:
 
 def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) -> Found | tuple[str, ...]:
     """Images in `folder` and below, named in a column of the tables; labels beside them. Where no table names an image
-    and there are class folders, only notes that say so.
+    or has labels, and there are class folders, only notes that say so.
 
     Raises DataError for tables that cannot be used.
     """
@@ -55,9 +56,9 @@ def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) 
             tables[path].require_labels(label_column)
         except DataError as error:
             problems[path] = error
-    of_images = [path for path in paths if path in columns]
-    if not of_images and len(subfolders(folder)) > 1 and all(path in tables for path in paths):
-        return tuple(f"{path.name}: not used, no column names an image" for path in paths)
+    elsewhere = len(tables) == len(paths) and not any(label_column in table.columns for table in tables.values())
+    if not columns and elsewhere and _holds_classes(folder):
+        return tuple(f"{path.name}: not used, no column names an image or is {label_column!r}" for path in paths)
     usable = _usable(folder, paths, problems)
     why = {path: error.message.removeprefix(f"{path}: ") for path, error in problems.items()}
     read = _Labels([f"{p.name}: not used, {why.get(p, 'not called as a split')}" for p in paths if p not in usable])
@@ -69,6 +70,12 @@ def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) 
     others += [(kind, path) for kind, path in inside.others if path not in usable]
     where = f"{', '.join(map(str, usable))}, column {label_column!r}"
     return _found(read, where, used)._replace(not_used=count_kinds([*read.left_out, *others]))
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether a folder could be read without tables."""
+    folders = image_folders(folder)
+    return len(folders) > 1 or any(split_name(each.name) for each in folders)
 
 
 def _usable(folder: Path, paths: list[Path], problems: dict[Path, DataError]) -> dict[Path, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -187,10 +187,15 @@ def _refuse_layout(data: str | Path, layout: Layout | None) -> None:
 
 
 def open_images(
-    data: str | Path, *, label_column: str = "label", layout: Layout | None = None
+    data: str | Path,
+    *,
+    label_column: str = "label",
+    layout: Layout | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the test split, else validation, else all of them; `layout` as in
-    `open_dataset`."""
+    `open_dataset`. `tell` is called with what a `Dataset` has as notes. Raises DataError for data that cannot be used.
+    """
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):
         from convscale.data.stream import open_streams  # an optional extra, imported when asked for
@@ -199,7 +204,11 @@ def open_images(
         splits = open_streams(str(data), label_column)
         classes = next(iter(splits.values())).classes
     else:
-        splits, classes, *_ = read_splits(data, label_column, layout=layout)
+        found = read_splits(data, label_column, layout=layout)
+        splits, classes = found.splits, found.classes
+        if tell is not None:
+            for note in found.notes:
+                tell(note)
     chosen = next(splits[name] for name in ("test", "validation", "all", "train") if name in splits)
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")

@@ -22,7 +22,7 @@ from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, to_default_device
 from convscale.preprocessing import Preprocessing
-from convscale.progress import Progress, images_per_second
+from convscale.progress import Progress, images_per_second, print_note
 from convscale.records import Evaluation, SweepRow
 from convscale.runs import WEIGHTS, Run, weights_file
 
@@ -133,7 +133,9 @@ def _open(
     if trained_on is not None and trained_on.source == source_of(data):
         layout = layout or trained_on.layout
     held_out = _images_held_out(path, data, label_column, layout)
-    images, classes = held_out or open_images(data, label_column=label_column or "label", layout=layout)
+    images, classes = held_out or open_images(
+        data, label_column=label_column or "label", layout=layout, tell=None if quiet else print_note
+    )
     return _Measuring(
         to_default_device(model), header, images, match_classes(classes, header.classes), batch, workers, quiet
     )

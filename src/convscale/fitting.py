@@ -12,6 +12,8 @@ from typing import ClassVar
 
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
+from convscale.data.image_files import describe_unused
+from convscale.data.layouts import Layout
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.flattening import AsDict
@@ -20,6 +22,7 @@ from convscale.machine import launched_processes, speaks
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
+from convscale.progress import print_note
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
 from convscale.records import Evaluation, FitRecord, write_record
@@ -36,7 +39,7 @@ from convscale.runs import (
     weights_file,
 )
 from convscale.scaling import ScalingLaw
-from convscale.units import format_count, format_seconds
+from convscale.units import format_count, format_seconds, printable
 
 OWN = "as given"  # what a recipe without a name is called
 
@@ -152,6 +155,7 @@ def fit(
     workers: int = 0,
     label_column: str = "label",
     exclude: str | Path | None = None,
+    layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None,
     resolution: int | None = None,
     max_resolution: int | None = None,
@@ -167,15 +171,19 @@ def fit(
     was chosen and why, and the call, or the `command` that stands for it. `baseline` is whatever `convscale.network`
     opens, `recipe` a recipe, its name or its file, and `set` are changes of it, each KEY=VALUE (`recipe_name` and
     `changes` are their older names). `search` says how many learning rates and weight decays to try
-    (`Recipe.searching`), `exclude` lists images to leave out, and `stored_range` are the values in image files that
-    become 0 and 255. With `weights`, a run or weights file, its network is trained on from there, by recipe finetune
-    unless another is named, at the largest resolution up to its own that keeps the budget. `resolution`,
-    `max_resolution` and `resolution_step` limit the input side, in pixels, as in `plan`.
+    (`Recipe.searching`), `exclude` lists images to leave out, `layout` says what folders are (`open_dataset`), and
+    `stored_range` are the values in image files that become 0 and 255. With `weights`, a run or weights file, its
+    network is trained on from there, by recipe finetune unless another is named, at the largest resolution up to its
+    own that keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input side, in pixels, as
+    in `plan`.
 
     Raises the errors of `open_dataset`, `plan` and `train`; what can be known beforehand is said before training
     starts.
     """
-    dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude)
+    dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude, layout=layout)
+    if not quiet and speaks():  # before hours of training
+        for note in describe_unused(dataset.not_used):
+            print_note(printable(note))
     choice = choose(dataset, baseline) if weights is None else _chosen_by_weights(dataset, Path(weights), baseline, law)
     asked = recipe if recipe is not None else recipe_name
     if asked is not None:
@@ -192,7 +200,8 @@ def fit(
             "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
             recipe=choice.recipe_name if asked is not None else None, epochs=epochs, batch=batch,
             set=(*set, *changes), search=search, output=output, seed=seed or None, workers=workers or None,
-            exclude=exclude, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
+            exclude=exclude, layout=layout, stored_range=stored_range, resolution=resolution,
+            max_resolution=max_resolution,
             resolution_step=resolution_step if resolution_step > 1 else None,
         )  # fmt: skip
     with _folder(output, dataset) as path:

@@ -30,16 +30,17 @@ OPTIONS = {
     "plan": ["network", *LIMITS, *LAW, *SIDES, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
     "fit": [
         "data", *LIMITS, *SIDES, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search",
-        "--seed", "--workers", "--label-column", "--exclude", "--range", "-o", "--output", "--json",
+        "--seed", "--workers", "--label-column", "--layout", "--exclude", "--range", "-o", "--output", "--json",
     ],
     "train": [
         "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--seed", "--workers",
-        "--label-column", "--weights", "--resolution", "--exclude", "--range", "--checkpoint-seconds", "--compile",
+        "--label-column", "--layout", "--weights", "--resolution", "--exclude", "--range", "--checkpoint-seconds",
+        "--compile",
         "--step-times", "--tensorboard", "--pictures", "--no-pictures", "--dry-run", "-o", "--output", "--json",
     ],
     "resume": ["run", "--data", "--set", "--json"],
     "runs": ["folder", "--all", "--json"],
-    "data": ["check", "sets", "data", "--label-column", "--range", "-o", "--output", "--json", "--json"],
+    "data": ["check", "sets", "data", "--label-column", "--layout", "--range", "-o", "--output", "--json", "--json"],
     "recipes": ["list", "show", "--json", "recipe"],
     "doctor": ["--json"],
     "family": [
@@ -67,8 +68,8 @@ OPTIONS = {
         "folder", "-o", "--output",
     ],
     "eval": [
-        "run", "--data", "--batch", "--workers", "--label-column", "--split", "--resolution", "--crop", "--predictions",
-        "--pictures", "--json",
+        "run", "--data", "--batch", "--workers", "--label-column", "--split", "--layout", "--resolution", "--crop",
+        "--predictions", "--pictures", "--json",
     ],
     "predict": ["run", "images", "--top", "--json"],
 }  # fmt: skip

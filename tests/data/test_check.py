@@ -355,7 +355,17 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(map(len, open_dataset(root, exclude=tmp_path / "list.txt").excluded.values())) == 2
     assert cli_main.run(["data", "check", str(root), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert list(report) == ["images", "classes", "unreadable", "unusual", "duplicates", "leaks", "imbalance"]
+    assert list(report) == [
+        "images",
+        "classes",
+        "unreadable",
+        "unusual",
+        "duplicates",
+        "leaks",
+        "imbalance",
+        "not_used",
+        "splits",
+    ]
     assert report["unreadable"] == [{"image": str(root / "dog/bad.png"), "split": "all", "reason": "empty file"}]
     assert report["duplicates"][0]["kind"] == "exact" and report["duplicates"][0]["labels"] == ["cat", "cat"]
     assert cli_main.run(["data", "check", str(tmp_path / "none")]) == 2

@@ -12,6 +12,7 @@ import click
 from convscale.cli.shared import (
     json_option,
     label_column_option,
+    layout_option,
     print_json,
     print_notes,
     print_table,
@@ -22,6 +23,7 @@ from convscale.units import printable
 
 if TYPE_CHECKING:
     from convscale.data.check import DataCheck, DuplicateGroup, Finding
+    from convscale.data.layouts import Layout
 
 SHOWN = 5  # of each kind
 
@@ -34,14 +36,16 @@ def command() -> None:
 @command.command()
 @click.argument("data")
 @label_column_option
+@layout_option
 @range_option
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write a list of images to leave out."
 )
 @json_option
 def check(
-    data: str, label_column: str, stored_range: tuple[float, float] | None, output: Path | None, as_json: bool
-) -> None:
+    data: str, label_column: str, layout: Layout | None, stored_range: tuple[float, float] | None,
+    output: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Read every image of DATA in full: what is damaged, odd, double, or on both sides of a split.
 
     DATA is digits, a folder of images, parquet, or a name of `convscale data sets`. No file of it is changed. FILE
@@ -52,7 +56,7 @@ def check(
         raise click.UsageError(f"-o {output}: no file can be written there")
     from convscale.data.check import check_data
 
-    found = check_data(data, label_column=label_column, stored_range=stored_range)
+    found = check_data(data, label_column=label_column, layout=layout, stored_range=stored_range)
     print_notes(found)
     if output is not None:
         _write(found, output)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.parameters import Numbers
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, workers_option
+from convscale.cli.shared import (
+    DATA_HELP,
+    json_option,
+    layout_option,
+    print_json,
+    print_table,
+    print_text,
+    workers_option,
+)
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.progress import print_note
 from convscale.records import Sweep
@@ -37,6 +45,7 @@ crop_option = click.option(
 @workers_option
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
 @click.option("--split", type=click.Choice(("train", "validation", "test")), help="Split to evaluate on [test].")
+@layout_option
 @resolution_option
 @crop_option
 @click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")

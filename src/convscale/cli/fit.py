@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,7 @@ from convscale.cli.shared import (
     epochs_option,
     json_option,
     label_column_option,
+    layout_option,
     load_network,
     print_json,
     print_text,
@@ -26,6 +28,9 @@ from convscale.cli.shared import (
 )
 from convscale.planning import Budget
 from convscale.progress import print_note
+
+if TYPE_CHECKING:
+    from convscale.data.layouts import Layout
 
 
 @click.command()
@@ -44,6 +49,7 @@ from convscale.progress import print_note
 @seed_option
 @workers_option
 @label_column_option
+@layout_option
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
@@ -52,7 +58,7 @@ def command(
     data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
     weights: Path | None, recipe_name: str | None, epochs: int | None,
     batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
-    label_column: str, exclude: Path | None,
+    label_column: str, layout: Layout | None, exclude: Path | None,
     stored_range: tuple[float, float] | None, output: Path | None, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
@@ -71,7 +77,7 @@ def command(
     result = fit(
         data, budget, baseline=network, weights=weights, recipe=recipe_name, epochs=epochs, batch=batch,
         set=settings, search=search, output=output, seed=seed, workers=workers, label_column=label_column,
-        exclude=exclude, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
+        exclude=exclude, layout=layout, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
         resolution_step=resolution_step, command=typed_command(),
     )  # fmt: skip
     for note in result.dataset.notes:

@@ -20,6 +20,7 @@ from convscale.machine import speaks
 from convscale.networks import ConvNet
 from convscale.progress import print_note
 from convscale.records import TrainedRun
+from convscale.units import printable
 
 if TYPE_CHECKING:
     from convscale.costs import Cost
@@ -59,6 +60,10 @@ output_option = click.option(
 label_column_option = click.option(
     "--label-column", default="label", show_default=True, help="Column of labels in a CSV or parquet file."
 )
+layout_option = click.option(
+    "--layout", type=click.Choice(["classes", "splits"]),
+    help="What the subfolders of a folder are [told by their names and contents].",
+)  # fmt: skip
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Makes the run repeatable."
 )
@@ -250,10 +255,12 @@ def print_json(record: Any = None, /, **values: Any) -> None:
 
 
 def print_notes(data: Dataset | DataCheck) -> None:
-    """What of the data is not used, and where it differs from what was published, on stderr."""
+    """What of the data is not used, and what else there is to say about it, on stderr."""
+    from convscale.data.image_files import describe_unused
+
     unused = [f"not used: {', '.join(data.skipped)}"] if data.skipped else []
-    for note in (*unused, *data.notes):
-        print_note(note)
+    for note in (*unused, *describe_unused(data.not_used), *data.notes):
+        print_note(printable(note))
 
 
 def print_table(table: Table) -> None:

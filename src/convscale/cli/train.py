@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,7 @@ from convscale.cli.shared import (
     epochs_option,
     json_option,
     label_column_option,
+    layout_option,
     load_network,
     print_json,
     print_notes,
@@ -33,6 +34,9 @@ from convscale.progress import print_note
 from convscale.recipes import recipe
 from convscale.runs import Decision, Story, require_writable
 
+if TYPE_CHECKING:
+    from convscale.data.layouts import Layout
+
 
 @click.command()
 @click.argument("network")
@@ -45,6 +49,7 @@ from convscale.runs import Decision, Story, require_writable
 @seed_option
 @workers_option
 @label_column_option
+@layout_option
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
@@ -55,7 +60,7 @@ from convscale.runs import Decision, Story, require_writable
 @json_option
 def command(
     network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
-    settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, dry_run: bool,
+    settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, layout: Layout | None, dry_run: bool,
     output: Path | None, as_json: bool, weights: Path | None, resolution: int | None, exclude: Path | None,
     **running: Any,
 ) -> None:  # fmt: skip
@@ -76,7 +81,9 @@ def command(
     files: dict[str, Any] = {
         key: str(path.absolute()) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
     }
-    dataset = open_dataset(data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"))
+    dataset = open_dataset(
+        data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"), layout=layout
+    )
     if speaks():
         print_notes(dataset)
     from convscale import training  # PyTorch, once everything else is known to be right

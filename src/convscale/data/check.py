@@ -13,8 +13,9 @@ from typing import ClassVar, Literal
 from convscale.data.duplicates import Fingerprints
 from convscale.data.examining import examine
 from convscale.data.examining import read_fully as read_fully
+from convscale.data.image_files import NotUsed
 from convscale.data.images import ImageCollection
-from convscale.data.layouts import read_splits
+from convscale.data.layouts import Layout, read_splits
 from convscale.data.named import find_copy
 from convscale.data.usage import Usage
 from convscale.errors import DataError
@@ -73,10 +74,20 @@ class Imbalance:
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
     split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `skipped`:
-    what beside the data is not used. `notes`: where a copy of a published set has other sizes than were published, and
-    what of the pixels a network is not shown."""
+    what beside the data is not used, `not_used`: by kind. `notes`: what was decided about the data, where a copy of a
+    published set has other sizes than were published, and what of the pixels a network is not shown."""
 
-    JSON: ClassVar = ("images", "classes", "unreadable", "unusual", "duplicates", "leaks", "imbalance")
+    JSON: ClassVar = (
+        "images",
+        "classes",
+        "unreadable",
+        "unusual",
+        "duplicates",
+        "leaks",
+        "imbalance",
+        "not_used",
+        "splits=images",
+    )
 
     source: str
     images: dict[str, int]
@@ -86,6 +97,7 @@ class DataCheck:
     duplicates: tuple[DuplicateGroup, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
+    not_used: tuple[NotUsed, ...] = ()
 
     @property
     def leaks(self) -> tuple[DuplicateGroup, ...]:
@@ -107,6 +119,7 @@ def check_data(
     data: str | Path,
     *,
     label_column: str = "label",
+    layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None,
     quiet: bool = False,
 ) -> DataCheck:
@@ -117,7 +130,8 @@ def check_data(
     """
     if stored_range is not None:
         require_range(stored_range)
-    splits, classes, skipped = read_splits(data, label_column)
+    found = read_splits(data, label_column, layout=layout)
+    splits, classes = found.splits, found.classes
     places = [(name, images, index) for name, images in splits.items() for index in range(len(images))]
     progress = Progress(len(places), quiet=quiet)
     prints, usage = Fingerprints(len(places)), Usage(stored_range)
@@ -136,18 +150,21 @@ def check_data(
         progress.step("checking images", pace=f"{place + 1:,} of {len(places):,}")
 
     def group(kind: Literal["exact", "near"], members: list[int]) -> DuplicateGroup:
-        found = [places[member] for member in members]
-        labels = tuple(classes[images.labels[index]] for _, images, index in found)
-        names = tuple(images.name(index) for _, images, index in found)
-        return DuplicateGroup(kind, names, labels, tuple(split for split, _, _ in found))
+        alike = [places[member] for member in members]
+        labels = tuple(classes[images.labels[index]] for _, images, index in alike)
+        names = tuple(images.name(index) for _, images, index in alike)
+        return DuplicateGroup(kind, names, labels, tuple(split for split, _, _ in alike))
 
     groups = [group("exact", members) for members in prints.exact_groups()]
     groups += [group("near", members) for members in prints.near_groups()]
     counts = {name: len(images) for name, images in splits.items()}
     by_class = _count_classes(splits, classes)
     copy = find_copy(data)
-    notes = (*(copy.of.notes(counts) if copy else ()), *usage.notes())
-    return DataCheck(str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), skipped, notes)
+    notes = (*found.notes, *(copy.of.notes(counts) if copy else ()), *usage.notes())
+    return DataCheck(
+        str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), found.skipped, notes,
+        found.not_used,
+    )  # fmt: skip
 
 
 def _count_classes(splits: dict[str, ImageCollection], classes: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -12,8 +12,9 @@ import numpy as np
 
 from convscale.data.exclusions import leave_out
 from convscale.data.hub_source import STREAM_PREFIX, is_hub, parse_spec
+from convscale.data.image_files import NotUsed
 from convscale.data.images import ImageCollection, Labels, Stream, Subset
-from convscale.data.layouts import read_splits
+from convscale.data.layouts import Layout, read_splits
 from convscale.data.named import find_copy
 from convscale.display import Display, Displayed
 from convscale.errors import DataError
@@ -31,7 +32,9 @@ class Dataset(Displayed):
     has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split where
     it has a test split too; epochs, early stopping and searches go by it. skipped: files and folders beside the data
     that belong to no split. excluded: positions of the images that a list left out, by split. published: the name of a
-    published data set, metric: what is reported of it, notes: where this copy differs from what was published.
+    published data set, metric: what is reported of it. layout: what the folders are, where that was said. not_used:
+    what in the data's folder is not read, by kind. notes: what was decided about the data, and where this copy differs
+    from what was published.
     """
 
     source: str
@@ -47,6 +50,8 @@ class Dataset(Displayed):
     metric: Metric = "top1"
     notes: tuple[str, ...] = ()
     validation: ImageCollection | Stream | None = None
+    layout: Layout | None = None
+    not_used: tuple[NotUsed, ...] = ()
 
     def _display(self) -> Display:
         """How many images there are, of which classes."""
@@ -64,7 +69,7 @@ class Dataset(Displayed):
         counts = len(self.train), len(self.test)
         return DataRecord(
             self.source, self.held_out, self.seed, self.label_column, *counts, self._fingerprint(),
-            published=self.published, metric=self.metric,
+            published=self.published, metric=self.metric, layout=self.layout,
             validation_images=0 if self.validation is None else len(self.validation),
         )  # fmt: skip
 
@@ -89,36 +94,43 @@ def open_dataset(
     seed: int = 0,
     label_column: str = "label",
     exclude: str | Path | Mapping[str, Sequence[int]] | None = None,
+    layout: Layout | None = None,
 ) -> Dataset:
     """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME`, `hf-stream:NAME`, or a set
     of `convscale.data.named`, `cifar10` from the hub or `cifar10@FOLDER`.
 
-    A folder holds one subfolder a class, or images and one CSV with columns of file names and labels, or parquet
-    files; subfolders (or parquet files) called train, validation and test are splits. Of two splits the second is held
-    out; of three the test split is, and the validation split is what training goes by. Without splits a stratified
-    fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as `convscale data
-    check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
+    A folder holds one subfolder a class, or images and a CSV with columns of file names and labels (and of splits), or
+    parquet files; subfolders, CSV or parquet files called train, validation and test, in any spelling, are splits.
+    Subfolders that could be splits or classes are refused unless `layout` is "classes" or "splits". Of two splits the
+    second is held out; of three the test split is, and the validation split is what training goes by. Without splits a
+    stratified fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as
+    `convscale data check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
     """
     if seed < 0:
         raise DataError(f"seed {seed} is not allowed", hint="a whole number from 0")
     if str(data).startswith(STREAM_PREFIX):
+        _refuse_layout(data, layout)
         return _open_streams(str(data), seed, label_column, exclude)
     source = source_of(data)  # read from there: images have the names then that they will have when it is opened again
     local = bool(str(data)) and Path(data).exists()
-    splits, classes, skipped = read_splits(source if local or is_hub(data) else data, label_column)
+    found = read_splits(source if local or is_hub(data) else data, label_column, layout=layout)
+    splits, classes = found.splits, found.classes
     complete = splits
     excluded: Mapping[str, tuple[int, ...]] = {}
     if exclude:
         splits, excluded = leave_out(splits, Path(exclude) if isinstance(exclude, str | Path) else exclude)
     _require_usable(splits, classes, data)
     parts = _divide(splits, classes, seed)
-    validation = splits.get("validation") if "test" in splits else None
-    dataset = Dataset(source, classes, *parts, seed, label_column, skipped, excluded, validation=validation)
+    dataset = Dataset(
+        source, classes, *parts, seed, label_column, found.skipped, excluded,
+        notes=found.notes, layout=layout, not_used=found.not_used,
+        validation=splits.get("validation") if "test" in splits else None,
+    )  # fmt: skip
     copy = find_copy(data)
     if copy is None:
         return dataset
     notes = copy.of.notes({split: len(images) for split, images in complete.items()})
-    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=notes)
+    return replace(dataset, published=copy.of.name, metric=copy.of.metric, notes=found.notes + notes)
 
 
 def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, ...], data: str | Path) -> None:
@@ -177,22 +189,39 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
     return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column, validation=validation)
 
 
+def _refuse_layout(data: str | Path, layout: Layout | None) -> None:
+    if layout is not None:
+        raise DataError(f"{data}: a stream, whose layout cannot be {layout}", hint="leave the layout out")
+
+
 def open_images(
-    data: str | Path, *, label_column: str = "label", split: str | None = None
+    data: str | Path,
+    *,
+    label_column: str = "label",
+    layout: Layout | None = None,
+    split: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the `split` asked for ("train", "validation" or "test"), else the test
-    split, else validation, else all of them. Raises DataError where there is no such split."""
+    split, else validation, else all of them; `layout` as in `open_dataset`. `tell` is called with what a `Dataset` has
+    as notes. Raises DataError for data that cannot be used, and where there is no such split.
+    """
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):
         from convscale.data.stream import open_streams  # an optional extra, imported when asked for
 
+        _refuse_layout(data, layout)
         splits = open_streams(str(data), label_column)
         classes = next(iter(splits.values())).classes
     else:
-        splits, classes, _ = read_splits(data, label_column)
+        found = read_splits(data, label_column, layout=layout)
+        splits, classes = found.splits, found.classes
+        if tell is not None:
+            for note in found.notes:
+                tell(note)
     if split is not None and split not in splits:
-        found = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
-        raise DataError(f"{data}: {found}", hint="leave --split out, or name one that is there")
+        there = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
+        raise DataError(f"{data}: {there}", hint="leave --split out, or name one that is there")
     chosen = splits[split or next(name for name in ("test", "validation", "all", "train") if name in splits)]
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")

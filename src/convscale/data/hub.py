@@ -14,8 +14,9 @@ from PIL import Image
 
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels
-from convscale.data.labels import SPLITS, Used, derive_classes, label_indices
+from convscale.data.labels import Used, derive_classes, label_indices
 from convscale.data.reading import open_image
+from convscale.data.split_names import SPLITS
 from convscale.errors import DataError
 
 _LAYOUT = "a column of images and one of labels; pick the label with --label-column"
@@ -164,7 +165,7 @@ def common_classes(columns: Mapping[str, Columns], where: str) -> tuple[str, ...
 
 
 def standard_splits(loaded: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Tables by the names of `layouts.SPLITS`, "all" for a single one of another name, and the names left out."""
+    """Tables by the names of `split_names.SPLITS`, "all" for a single one of another name, and the names left out."""
     found: dict[str, Any] = {}
     skipped = []
     for name, table in loaded.items():

@@ -1,4 +1,4 @@
-"""Labels as they stand in data: class names derived from them, labels as positions, names of splits."""
+"""Labels as they stand in data: class names derived from them, labels as positions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ import numpy as np
 from convscale.data.images import Labels
 from convscale.errors import DataError
 
-SPLITS = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 Used = Callable[[Collection[str]], Collection[str]]  # the splits to read of those found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
+from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
 from convscale.evaluation.pictures import Pictures
@@ -22,8 +23,8 @@ from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, to_default_device
 from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress, images_per_second, print_note
-from convscale.records import Evaluation, SweepRow
-from convscale.runs import WEIGHTS, Run, weights_file
+from convscale.records import DataRecord, Evaluation, SweepRow
+from convscale.runs import Run, weights_file
 
 
 def evaluate(
@@ -33,6 +34,7 @@ def evaluate(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    layout: Layout | None = None,
     split: str | None = None,
     resolution: int | None = None,
     crop: float | None = None,
@@ -45,13 +47,14 @@ def evaluate(
 
     Where the run was trained on this very data, the images that it held out and did not leave out count, and the
     accuracy is the run's own; a weights file does not know what it was trained on. `label_column` is the run's, or
-    "label". Classes are matched by name, or by number where the data numbers them and the network does not.
+    "label"; `layout`, as in `open_dataset`, is the run's where this is its data. Classes are matched by name, or by
+    number where the data numbers them and the network does not.
 
     resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
     predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
     confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
     """
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet, split)
+    job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if predictions is None else Predictions(predictions, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
@@ -72,11 +75,12 @@ def sweep(
     batch: int = 64,
     workers: int = 0,
     label_column: str | None = None,
+    layout: Layout | None = None,
     split: str | None = None,
     quiet: bool = False,
 ) -> list[SweepRow]:
     """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
-    job = _open(Path(run_or_file), data, label_column, batch, workers, quiet, split)
+    job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     own = job.header.preprocessing
     ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
     return [SweepRow(way.size, way.crop, job.measure(way).evaluation) for way in ways]
@@ -122,14 +126,27 @@ class _Measuring:
 
 
 def _open(
-    path: Path, data: str | Path, label_column: str | None, batch: int, workers: int, quiet: bool, split: str | None
+    path: Path,
+    data: str | Path,
+    label_column: str | None,
+    layout: Layout | None,
+    split: str | None,
+    batch: int,
+    workers: int,
+    quiet: bool,
 ) -> _Measuring:
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     keep_memory()
     model, header = load_weights(weights_file(path))
-    own = _images_of_run(path, data, label_column, split)
-    images, classes = own or open_images(data, label_column=label_column or "label", split=split)
+    trained_on = Run(path).data() if path.is_dir() else None
+    own = None
+    if trained_on is not None and trained_on.source == source_of(data):
+        layout = layout or trained_on.layout
+        own = _images_of_run(Run(path), trained_on, data, label_column, layout, split)
+    images, classes = own or open_images(
+        data, label_column=label_column or "label", layout=layout, split=split, tell=None if quiet else print_note
+    )
     positions = match_classes(classes, header.classes)
     if not quiet and (note := note_on_numbers(classes, header.classes)):
         print_note(note)
@@ -137,24 +154,26 @@ def _open(
 
 
 def _images_of_run(
-    path: Path, data: str | Path, label_column: str | None, split: str | None
+    run: Run,
+    trained_on: DataRecord,
+    data: str | Path,
+    label_column: str | None,
+    layout: Layout | None,
+    split: str | None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]] | None:
-    """A part of the very data that a run was trained on, as the run divided it and without what it left out; None where
-    `data` is other data."""
-    trained_on = Run(path).data() if path.is_dir() else None
-    if trained_on is None or trained_on.source != source_of(data):
-        return None
-    drawn, excluded = trained_on.held_out == "stratified", Run(path).excluded_images()
+    """A part of the very data that the run was trained on, as the run divided it and without what it left out; None
+    where any way of opening the data gives it."""
+    drawn, excluded = trained_on.held_out == "stratified", run.excluded_images()
     if not (drawn or excluded):
         return None
     column = label_column or trained_on.label_column
-    dataset = open_dataset(data, seed=trained_on.seed, label_column=column, exclude=excluded)
+    dataset = open_dataset(data, seed=trained_on.seed, label_column=column, exclude=excluded, layout=layout)
     known = dataset if trained_on.validation_images else replace(dataset, validation=None)
     if known.record().fingerprint != trained_on.fingerprint:
         raise DataError(
-            f"{data}: {trained_on.train_images + trained_on.test_images} images when {path} was trained, now "
+            f"{data}: {trained_on.train_images + trained_on.test_images} images when {run.path} was trained, now "
             f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be known",
-            hint=f"put images it never saw into a folder of their own, or evaluate {path / WEIGHTS} on all",
+            hint=f"put images it never saw into a folder of their own, or evaluate {run.weights} on all",
         )
     parts = {None: dataset.test, "train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     if trained_on.held_out == "validation":

@@ -13,8 +13,9 @@ class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
 
     fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
-    published data set, and metric what is reported of it. test_images: those held out. validation_images: those that
-    epochs are judged by, of the data's own validation split, 0 without one.
+    published data set, and metric what is reported of it. layout: what the folders were said to be, None where their
+    names and contents told. test_images: those held out. validation_images: those that epochs are judged by, of the
+    data's own validation split, 0 without one.
     """
 
     source: str
@@ -26,6 +27,7 @@ class DataRecord:
     fingerprint: str = ""
     published: str | None = None
     metric: Metric = "top1"
+    layout: Literal["classes", "splits"] | None = None
     validation_images: int = 0
 
 

@@ -46,8 +46,8 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude`, `stored_range`
-    and, where steps are few, `fresh_statistics_steps`."""
+    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude`,
+    `stored_range` and, where steps are few, `fresh_statistics_steps`."""
 
     seed: int = 0
     """Of weights, order of images and augmentation; from 0."""

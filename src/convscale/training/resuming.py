@@ -32,8 +32,9 @@ def same_data(run: Run, data: Dataset | str | Path | None) -> Dataset:
     else:
         try:
             dataset = open_dataset(
-                source, seed=record.seed, label_column=record.label_column, exclude=run.excluded_images()
-            )
+                source, seed=record.seed, label_column=record.label_column, exclude=run.excluded_images(),
+                layout=record.layout,
+            )  # fmt: skip
         except DataError as error:
             hint = f"where is it now? convscale resume {run.path} --data NEW"
             raise DataError(error.message, hint=hint if data is None else error.hint) from None

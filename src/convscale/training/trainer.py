@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from convscale.data import Dataset, open_dataset
+from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.interrupts import Interrupts
 from convscale.networks import ConvNet
@@ -51,6 +52,7 @@ def train(
     *,
     set: Sequence[str] = (),
     label_column: str = "label",
+    layout: Layout | None = None,
     quiet: bool = False,
     story: Story | None = None,
     plan: Plan | None = None,
@@ -58,7 +60,8 @@ def train(
 ) -> tuple[Run, Evaluation]:
     """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
 
-    network: whatever `convscale.network` opens. set: changes of the recipe, each KEY=VALUE.
+    network: whatever `convscale.network` opens. set: changes of the recipe, each KEY=VALUE. label_column, layout: as
+    `open_dataset` takes them.
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
     of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
@@ -79,7 +82,7 @@ def train(
         dataset = (
             data
             if isinstance(data, Dataset)
-            else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude)
+            else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude, layout=layout)
         )
         if chosen.weights is not None:
             chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))

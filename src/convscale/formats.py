@@ -173,6 +173,7 @@ UNNAMED: Defaults = {
         "top5_interval95": None,
         "mean_per_class_interval95": None,
     },
+    "Prediction": {"error": None},
     "DataRecord": {"fingerprint": "", "published": None, "metric": "top1"},
     "SearchRow": {"failure": ""},
     "Budget": dict.fromkeys(

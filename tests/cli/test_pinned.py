@@ -70,7 +70,7 @@ OPTIONS = {
         "run", "--data", "--batch", "--workers", "--label-column", "--resolution", "--crop", "--predictions",
         "--pictures", "--json",
     ],
-    "predict": ["run", "images", "--top", "--json"],
+    "predict": ["run", "images", "--top", "--batch", "--workers", "-o", "--output", "--json"],
 }  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
         ({"crop": 1.5}, "crop 1.5 is not allowed .0.1 to 1"),
         ({"batch": 0}, "batch 0 is not allowed .at least 1"),
         ({"predictions": "no/such/folder/p.parquet"}, "predictions no/such.*no file can be written there"),
-        ({"predictions": "."}, "no file can be written there .name a .parquet file in a folder"),
+        ({"predictions": "."}, "no file can be written there .name a .csv, .parquet or .jsonl file in a folder"),
         ({"pictures": __file__}, "pictures .*no folder can be made there"),
     ],
 )

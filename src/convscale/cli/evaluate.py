@@ -38,8 +38,8 @@ crop_option = click.option(
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
 @resolution_option
 @crop_option
-@click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")
-@click.option("--pictures", metavar="DIR", help="Write reliability.png, confusion.png and confusion.csv there.")
+@click.option("--predictions", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
+@click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes there, .png and .csv.")
 @json_option
 def command(
     run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,

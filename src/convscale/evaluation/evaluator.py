@@ -17,6 +17,7 @@ from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
 from convscale.evaluation.pictures import Pictures
 from convscale.evaluation.predictions import Predictions
+from convscale.evaluation.rows_file import RowsFile
 from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, to_default_device
@@ -46,12 +47,14 @@ def evaluate(
     by name, or by number where the data numbers them and the network does not.
 
     resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
-    predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
-    confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
+    predictions: a .csv, .parquet or .jsonl file to write, a row an image (`Predictions`). pictures: a folder to write
+    reliability.png, confusion.png, confusion.csv and mistakes.png into. Raises RunError, DataError, and ConfigError for
+    values that are not allowed.
     """
+    file = None if predictions is None else RowsFile(predictions, "predictions")
     job = _open(Path(run_or_file), data, label_column, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
-    rows = None if predictions is None else Predictions(predictions, job.header.classes)
+    rows = None if file is None else Predictions(file, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
     measured = job.measure(preprocessing, None if rows is None else rows.add)
     if rows is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +21,19 @@ from convscale.preprocessing import Preprocessing
 MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
 NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
-# Told the images' names (n), their logits (n, classes), true classes (n,) and predicted classes (n,).
-EachImage = Callable[[tuple[str, ...], Tensor, Tensor, Tensor], None]
+
+class Seen(NamedTuple):
+    """A batch as it was evaluated: names (n), pixels (n, channels, size, size) uint8, logits (n, classes) on any
+    device, true and predicted classes (n,) int64 on the CPU."""
+
+    names: tuple[str, ...]
+    pixels: Tensor
+    logits: Tensor
+    truth: Tensor
+    predicted: Tensor
+
+
+EachImage = Callable[[Seen], None]
 
 
 @torch.inference_mode()
@@ -63,7 +75,7 @@ def measure(
                 logits = network(normalise(pixels))
                 predicted = tally.add(logits, truth)
                 if each_image is not None:
-                    each_image(names, logits, truth, predicted)
+                    each_image(Seen(names, pixels, logits, truth, predicted))
             each_batch()
     tally.sum_over(group)
     return tally.measured(classes, tuple(missing))

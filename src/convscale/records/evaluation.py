@@ -104,10 +104,12 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Prediction(AsDict):
-    """The most probable classes of one image, most probable first: pairs of name and probability."""
+    """The most probable classes of one image, most probable first: pairs of name and probability. None of an image that
+    could not be read, whose `error` says why."""
 
     image: str
     classes: tuple[tuple[str, float], ...] = field(metadata={"each": ("class", "probability")})
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def command(
 
 def _print_evaluation(result: Evaluation, data: str) -> None:
     from convscale.data.named import find_copy
-    from convscale.report.evaluation import calibration, class_table
+    from convscale.report.evaluation import calibration, class_table, confused_table
 
     top1 = f"top-1 {result.top1:.4f}{_interval(result.interval95)}"
     mean = f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}"
@@ -87,6 +87,8 @@ def _print_evaluation(result: Evaluation, data: str) -> None:
         f"{result.images_per_second:,.0f} images a second, loading included",
     )
     print_table(class_table(result))
+    if result.confused:
+        print_table(confused_table(result))
 
 
 def _print_sweep(rows: Sequence[SweepRow]) -> None:

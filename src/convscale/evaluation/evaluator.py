@@ -56,7 +56,7 @@ def evaluate(
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if file is None else Predictions(file, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
-    measured = job.measure(preprocessing, None if rows is None else rows.add)
+    measured = job.measure(preprocessing, [one.add for one in (rows, drawn) if one is not None])
     if rows is not None:
         rows.write()
     if drawn is not None:
@@ -94,7 +94,7 @@ class _Measuring:
     workers: int
     quiet: bool
 
-    def measure(self, preprocessing: Preprocessing, each_image: EachImage | None = None) -> Measured:
+    def measure(self, preprocessing: Preprocessing, each_image: Sequence[EachImage] = ()) -> Measured:
         """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
         progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
         started = time.perf_counter()

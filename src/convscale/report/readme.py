@@ -45,10 +45,11 @@ def run_readme(run: Run, result: TrainRecord) -> str:
     data, evaluation, story = run.data(), run.evaluation(), run.story() or Story()
     accuracy = evaluation.in_words("top1" if data is None else data.metric, "95% interval ")
     started = f", started {local_time(story.started)}" if story.started else ""
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     rows = [
         ("accuracy", f"{accuracy} on {evaluation.n:,} held-out images"),
         *run_facts(run),
-        ("training", f"{result.epochs} epochs in {format_seconds(result.seconds)}{started}"),
+        ("training", f"{epochs} in {format_seconds(result.seconds)}{started}"),
     ]
     source = "DATA" if data is None else printable(shlex.quote(data.source))
     parts = [

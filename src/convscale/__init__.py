@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         Candidate,
         ClassRecord,
         CoefficientSearch,
+        ConfusedPair,
         DataChoice,
         DataRecord,
         Decision,
@@ -151,7 +152,7 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Candidate ClassRecord CoefficientSearch DataChoice DataRecord EpochRecord Evaluation FactorCurve "
+        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Evaluation FactorCurve "
         "Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
         "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
         "TrainedMember TrialRecord TrialResult Unreachable read_record"
@@ -177,7 +178,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
+    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
     "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
     "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
     "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",

@@ -175,7 +175,9 @@ UNNAMED: Defaults = {
         "images_per_second": None,
         "top5_interval95": None,
         "mean_per_class_interval95": None,
+        "confused": None,
     },
+    "Prediction": {"error": None},
     "DataRecord": {
         "fingerprint": "",
         "published": None,

@@ -100,6 +100,9 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert evaluation["n"] == 359 and evaluation["top1"] == pytest.approx(trained["evaluation"]["top1"], abs=0.01)
     code, out, _ = run(capsys, "eval", tmp_path / "run" / "weights.safetensors", "--data", "digits")
     assert code == 0 and "on 1,797 images" in out and "mean per class" in out and "images a second" in out
+    assert "most confused" in out and [set(pair) for pair in evaluation["confused"]] == [
+        {"true", "predicted", "count"}
+    ] * len(evaluation["confused"])
     image = tmp_path / "digit.png"
     cs.open_dataset("digits").test.image(0).save(image)
     predictions = run_json(capsys, "predict", tmp_path / "run", image, image)["predictions"]
@@ -115,7 +118,7 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 EVALUATION = [
     "top1", "top5", "n", "interval95", "per_class", "unreadable", "mean_per_class", "ece", "images_per_second",
-    "top5_interval95", "mean_per_class_interval95",
+    "top5_interval95", "mean_per_class_interval95", "confused",
 ]  # fmt: skip
 RECORD = [
     "top1", "epochs", "steps", "seconds", "images_per_second", "best_top1", "best_epoch", "predicted_seconds",

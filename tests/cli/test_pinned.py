@@ -71,7 +71,7 @@ OPTIONS = {
         "run", "--data", "--batch", "--workers", "--label-column", "--split", "--layout", "--resolution", "--crop",
         "--predictions", "--pictures", "--json",
     ],
-    "predict": ["run", "images", "--top", "--json"],
+    "predict": ["run", "images", "--top", "--batch", "--workers", "-o", "--output", "--json"],
 }  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def test_the_public_names_are_pinned() -> None:
     assert cs.__all__ == [
         "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
         "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-        "Coefficients", "ConfigError", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-        "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended",
+        "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion",
+        "ConvscaleError", "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended",
         "EpochRecord", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining",
         "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError",
         "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer",

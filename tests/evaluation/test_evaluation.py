@@ -180,6 +180,21 @@ def test_predictions_agree_with_the_counts(trained: tuple[Run, Evaluation], tmp_
     assert [int(row["label"]) for row in rows] == test.labels.tolist()
 
 
+def test_predictions_are_the_same_in_every_kind_of_file(trained: tuple[Run, Evaluation], tmp_path: Path) -> None:
+    for name in ("p.parquet", "p.csv", "p.jsonl"):
+        cs.evaluate(trained[0].path, "digits", predictions=tmp_path / name, quiet=True, batch=100)
+    rows = pyarrow.parquet.read_table(tmp_path / "p.parquet").to_pylist()
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    with (tmp_path / "p.csv").open(newline="") as file:
+        values = list(csv.DictReader(file))
+    assert len(rows) == len(lines) == len(values) == 359
+    for row, line, value in zip(rows, lines, values, strict=True):
+        assert list(row) == list(line) == list(value)
+        for key, cell in row.items():
+            assert line[key] == pytest.approx(cell, abs=1e-8) if isinstance(cell, float) else line[key] == cell
+            assert value[key] == str(line[key])
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_predictions_of_files_leave_out_what_cannot_be_read(
     trained: tuple[Run, Evaluation], tmp_path: Path, workers: int
@@ -203,7 +218,12 @@ def test_predictions_of_files_leave_out_what_cannot_be_read(
 def test_pictures_and_the_confusion_matrix(trained: tuple[Run, Evaluation], tmp_path: Path) -> None:
     found = cs.evaluate(trained[0].path, "digits", pictures=tmp_path / "new" / "pictures", quiet=True)
     folder = tmp_path / "new" / "pictures"
-    assert {path.name for path in folder.iterdir()} == {"reliability.png", "confusion.png", "confusion.csv"}
+    assert {path.name for path in folder.iterdir()} == {
+        "reliability.png",
+        "confusion.png",
+        "confusion.csv",
+        "mistakes.png",
+    }
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -241,7 +261,7 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
         ({"crop": 1.5}, "crop 1.5 is not allowed .0.1 to 1"),
         ({"batch": 0}, "batch 0 is not allowed .at least 1"),
         ({"predictions": "no/such/folder/p.parquet"}, "predictions no/such.*no file can be written there"),
-        ({"predictions": "."}, "no file can be written there .name a .parquet file in a folder"),
+        ({"predictions": "."}, "no file can be written there .name a .csv, .parquet or .jsonl file in a folder"),
         ({"pictures": __file__}, "pictures .*no folder can be made there"),
     ],
 )

@@ -48,8 +48,8 @@ crop_option = click.option(
 @layout_option
 @resolution_option
 @crop_option
-@click.option("--predictions", metavar="FILE", help="Write what is predicted for each image, as parquet.")
-@click.option("--pictures", metavar="DIR", help="Write reliability.png, confusion.png and confusion.csv there.")
+@click.option("--predictions", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
+@click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes there, .png and .csv.")
 @json_option
 def command(
     run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,
@@ -83,7 +83,7 @@ def command(
 
 def _print_evaluation(result: Evaluation, data: str) -> None:
     from convscale.data.named import find_copy
-    from convscale.report.evaluation import calibration, class_table
+    from convscale.report.evaluation import calibration, class_table, confused_table
 
     top1 = f"top-1 {result.top1:.4f}{_interval(result.interval95)}"
     mean = f"mean per class {result.mean_per_class:.4f}{_interval(result.mean_per_class_interval95)}"
@@ -97,6 +97,8 @@ def _print_evaluation(result: Evaluation, data: str) -> None:
         f"{result.images_per_second:,.0f} images a second, loading included",
     )
     print_table(class_table(result))
+    if result.confused:
+        print_table(confused_table(result))
 
 
 def _print_sweep(rows: Sequence[SweepRow]) -> None:

@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_text
+from convscale.cli.shared import json_option, print_json, print_text, workers_option
 from convscale.records import PredictionSet
 from convscale.runs import weights_file
 from convscale.units import printable
 
+if TYPE_CHECKING:
+    from convscale.records import Prediction
+
 
 @click.command()
 @click.argument("run")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
+@workers_option
+@click.option("-o", "--output", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
 @json_option
-def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> None:
-    """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file)."""
+def command(
+    run: str, images: tuple[str, ...], top: int, batch: int, workers: int, output: str | None, as_json: bool
+) -> None:
+    """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file).
+
+    IMAGES are files, folders (every image below them), patterns in quotes ('photos/*.jpg'), or - for a list of these
+    on stdin, one a line. What cannot be read is named, the others are answered, and the exit code is 1.
+    """
     weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
     from convscale.evaluation import predict
 
-    predictions = predict(run, images, top=top)
+    predictions = predict(
+        run, _listed(images), top=top, batch=batch, workers=workers, on_unreadable="keep", output=output
+    )
     if as_json:
         print_json(PredictionSet(tuple(predictions)))
-        return
-    for prediction in predictions:
-        ranked = "  ".join(f"{printable(name)} {probability:.3f}" for name, probability in prediction.classes)
-        print_text(f"{printable(prediction.image)}: {ranked}")
+    elif output is None:
+        print_text(*map(_line, predictions))
+    if output is not None:
+        print(f"wrote {output}: {len(predictions):,} images", file=sys.stderr)
+    _require_all_read(predictions)
+
+
+def _listed(images: Sequence[str]) -> list[str]:
+    """The names, those on stdin in the place of -."""
+    names: list[str] = []
+    for name in images:
+        lines = os.fsdecode(sys.stdin.buffer.read()).split("\n") if name == "-" else [name]
+        names += [line.removesuffix("\r") for line in lines if line.strip()]
+    return names
+
+
+def _line(prediction: Prediction) -> str:
+    ranked = "  ".join(f"{printable(name)} {probability:.3f}" for name, probability in prediction.classes)
+    return f"{printable(prediction.image)}: {ranked or printable(prediction.error or '')}"
+
+
+def _require_all_read(predictions: Sequence[Prediction]) -> None:
+    """End with exit code 1 where an image could not be read."""
+    unread = [one for one in predictions if one.error is not None]
+    if unread:
+        first = f"{unread[0].image}: {unread[0].error}"
+        raise click.ClickException(f"{len(unread):,} of {len(predictions):,} images cannot be read; the first: {first}")

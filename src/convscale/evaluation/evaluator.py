@@ -18,6 +18,7 @@ from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
 from convscale.evaluation.pictures import Pictures
 from convscale.evaluation.predictions import Predictions
+from convscale.evaluation.rows_file import RowsFile
 from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, keep_memory, load_weights, to_default_device
@@ -51,14 +52,16 @@ def evaluate(
     number where the data numbers them and the network does not.
 
     resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
-    predictions: a parquet file to write, a row an image (`Predictions`). pictures: a folder to write reliability.png,
-    confusion.png and confusion.csv into. Raises RunError, DataError, and ConfigError for values that are not allowed.
+    predictions: a .csv, .parquet or .jsonl file to write, a row an image (`Predictions`). pictures: a folder to write
+    reliability.png, confusion.png, confusion.csv and mistakes.png into. Raises RunError, DataError, and ConfigError for
+    values that are not allowed.
     """
+    file = None if predictions is None else RowsFile(predictions, "predictions")
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
-    rows = None if predictions is None else Predictions(predictions, job.header.classes)
+    rows = None if file is None else Predictions(file, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes)
-    measured = job.measure(preprocessing, None if rows is None else rows.add)
+    measured = job.measure(preprocessing, [one.add for one in (rows, drawn) if one is not None])
     if rows is not None:
         rows.write()
     if drawn is not None:
@@ -98,7 +101,7 @@ class _Measuring:
     workers: int
     quiet: bool
 
-    def measure(self, preprocessing: Preprocessing, each_image: EachImage | None = None) -> Measured:
+    def measure(self, preprocessing: Preprocessing, each_image: Sequence[EachImage] = ()) -> Measured:
         """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
         progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
         started = time.perf_counter()

@@ -12,14 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from convscale.data import FileImages, ImageCollection
+from convscale.data import ImageCollection
 from convscale.data.images import Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches, evaluation_loads
 from convscale.errors import ConfigError, DataError
+from convscale.evaluation.inputs import GivenImage, given_images
 from convscale.nn import Model, folded, keep_memory, load, to_default_device
 from convscale.preprocessing import Preprocessing
+from convscale.progress import print_note
 
 IMAGES_AT_ONCE = 4  # in each thread: their widest maps stay near the processor
 
@@ -35,28 +38,26 @@ class Extracted(NamedTuple):
 
 def features(
     model_or_path: Model | str | Path,
-    images: ImageCollection | Stream | Sequence[str | Path] | str | Path,
+    images: ImageCollection | Stream | GivenImage | Sequence[GivenImage],
     *,
     batch: int = IMAGES_AT_ONCE,
     workers: int = 0,
 ) -> Tensor:
     """The pooled features (n, channels), float32 on the CPU, of images in their order.
 
-    model_or_path: a run, a weights file, or what `load` gives. images: image files, or the images of a data set.
+    model_or_path: a run, a weights file, or what `load` gives. images: what `predict` takes, or those of a data set.
     Raises RunError for the network, ConfigError for a model without preprocessing, DataError naming an image that is
     missing or cannot be read.
     """
     model = model_or_path if isinstance(model_or_path, Model) else load(model_or_path)
     if model.preprocessing is None:
         raise ConfigError("the model has no preprocessing", hint="cs.load(FILE) gives one, or set model.preprocessing")
-    if isinstance(images, str | Path):
-        images = [images]
-    if isinstance(images, Sequence):
-        paths = [Path(image) for image in images]
-        for path in paths:
-            if not path.is_file():
-                raise DataError(f"{path}: no such image file", hint="name image files that exist")
-        images = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
+    if isinstance(images, list | tuple) and not images:
+        return torch.empty(0, 0)
+    if isinstance(images, str | Path | bytes | Image.Image | np.ndarray | Sequence):
+        images, notes = given_images(images)
+        for note in notes:
+            print_note(note)
     keep_memory()
     found = []
     for part in extract(model, Model.pooled, images, model.preprocessing, batch=batch, workers=workers):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +21,19 @@ from convscale.preprocessing import Preprocessing
 MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
 NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
-# Told the images' names (n), their logits (n, classes), true classes (n,) and predicted classes (n,).
-EachImage = Callable[[tuple[str, ...], Tensor, Tensor, Tensor], None]
+
+class Seen(NamedTuple):
+    """A batch as it was evaluated: names (n), pixels (n, channels, size, size) uint8, logits (n, classes) on any
+    device, true and predicted classes (n,) int64 on the CPU."""
+
+    names: tuple[str, ...]
+    pixels: Tensor
+    logits: Tensor
+    truth: Tensor
+    predicted: Tensor
+
+
+EachImage = Callable[[Seen], None]
 
 
 @torch.inference_mode()
@@ -37,13 +49,13 @@ def measure(
     processes: Processes | None = None,
     max_unreadable: float = MAX_UNREADABLE,
     each_batch: Callable[[], None] = lambda: None,
-    each_image: EachImage | None = None,
+    each_image: Sequence[EachImage] = (),
 ) -> Measured:
     """Accuracy, confusion and calibration of `model` on `images`, shared out over `processes`.
 
     positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
     named; raises DataError where they are more than their allowed share. `each_batch` is called after each;
-    `each_image` is called with what this process finds about its images, batch by batch.
+    those of `each_image` are called with what this process finds about its images, batch by batch.
     """
     group = processes or Processes()
     normalise = Normalise(preprocessing, next(model.parameters()).device)
@@ -51,7 +63,7 @@ def measure(
     tally = Tally(len(classes))
     missing: list[str] = []
     loading = evaluation_batches(
-        images, preprocessing, batch, workers, rank=group.rank, world=group.world, named=each_image is not None
+        images, preprocessing, batch, workers, rank=group.rank, world=group.world, named=bool(each_image)
     )
     with closing(loading) as batches:
         while group.any((loaded := group.fail_together(lambda: next(batches, None))) is not None):
@@ -62,8 +74,8 @@ def measure(
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
                 logits = network(normalise(pixels))
                 predicted = tally.add(logits, truth)
-                if each_image is not None:
-                    each_image(names, logits, truth, predicted)
+                for tell in each_image:
+                    tell(Seen(names, pixels, logits, truth, predicted))
             each_batch()
     tally.sum_over(group)
     return tally.measured(classes, tuple(missing))

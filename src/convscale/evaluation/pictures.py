@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscale.errors import ConfigError
+from convscale.evaluation.measurement import Seen
 from convscale.evaluation.tally import CONFUSION_CLASSES, Measured
-from convscale.figures import draw_confusion, draw_reliability
+from convscale.figures import SHOWN_MISTAKES, Mistake, draw_confusion, draw_mistakes, draw_reliability
 from convscale.files import write_text
 from convscale.progress import print_note
 
 
 class Pictures:
-    """Writes reliability.png, confusion.png and confusion.csv (counts, a row a true class) into `folder`.
+    """Writes reliability.png, confusion.png, confusion.csv (counts, a row a true class) and mistakes.png into `folder`.
 
     The folder is made. Raises ConfigError where no folder can be made.
     """
@@ -31,6 +32,20 @@ class Pictures:
                 f"pictures {folder}: no folder can be made there: {error.strerror}", hint="name a folder, new or not"
             ) from None
 
+        self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
+
+    def add(self, seen: Seen) -> None:
+        """A batch, among whose images there may be mistakes."""
+        probabilities = seen.logits.float().cpu().softmax(1).gather(1, seen.predicted[:, None])[:, 0]
+        wrong = (seen.truth != seen.predicted) & probabilities.isfinite()
+        for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
+            if wrong[at]:
+                true, predicted = self.classes[int(seen.truth[at])], self.classes[int(seen.predicted[at])]
+                pixels = seen.pixels[at].cpu().numpy().copy()
+                self.mistakes.append(Mistake(seen.names[at], pixels, true, predicted, float(probabilities[at])))
+        self.mistakes.sort(key=lambda mistake: -mistake.probability)
+        del self.mistakes[SHOWN_MISTAKES:]
+
     def draw(self, measured: Measured) -> None:
         """Write what can be drawn, and say what cannot."""
         if measured.calibration:
@@ -42,6 +57,11 @@ class Pictures:
             write_text(self.folder / "confusion.csv", format_confusion(measured.confusion, self.classes))
         else:
             print_note(f"no confusion matrix: {len(self.classes):,} classes, {CONFUSION_CLASSES:,} at most")
+        if self.mistakes:
+            draw_mistakes(self.mistakes, self.folder / "mistakes.png")
+        else:
+            (self.folder / "mistakes.png").unlink(missing_ok=True)  # of an evaluation before
+            print_note("no mistakes.png: there is no mistake to show")
 
 
 def format_confusion(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:

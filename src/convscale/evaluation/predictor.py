@@ -1,54 +1,111 @@
-"""predict: a run or a weights file, and image files, to class probabilities."""
+"""predict: a run or a weights file, and images, to class probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 
-from convscale.data import FileImages
-from convscale.data.loader import Normalise, evaluation_batches
+from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
+from convscale.evaluation.inputs import GivenImage, Images, given_images
+from convscale.evaluation.rows_file import RowsFile, as_utf8
 from convscale.nn import keep_memory, load_weights, pick_device, to_default_device
+from convscale.progress import Progress, images_per_second
 from convscale.records import Prediction
 from convscale.runs import weights_file
 
+Ranked = tuple[tuple[str, float], ...]  # classes and probabilities, most probable first
 
-@torch.inference_mode()
+
 def predict(
-    run_or_file: str | Path, images: str | Path | Sequence[str | Path], *, top: int = 5, batch: int = 64
+    run_or_file: str | Path,
+    images: GivenImage | Sequence[GivenImage],
+    *,
+    top: int = 5,
+    batch: int = 64,
+    workers: int = 0,
+    on_unreadable: Literal["raise", "keep"] = "raise",
+    output: str | Path | None = None,
+    quiet: bool = False,
 ) -> list[Prediction]:
-    """The `top` most probable classes of each image file, or of the one that is given.
+    """The `top` most probable classes of each image, in the order given.
 
-    Raises RunError for the run, DataError naming an image that is missing or unreadable.
+    images: one or several of: a path to an image file; a folder, for every image below it, sorted; a pattern such as
+    "photos/*.jpg"; an encoded image as bytes; a PIL image; an array (height, width) or (height, width, channels) uint8.
+    on_unreadable: "keep" gives an image that is missing or unreadable a prediction without classes, whose `error` says
+    why. output: a .csv, .parquet or .jsonl file to write, a row an image. workers: processes that load images.
+
+    Raises RunError for the run, ConfigError for values that are not allowed, DataError for what is no image, and naming
+    an image that is missing or unreadable.
     """
-    paths = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
     if top < 1:
         raise ConfigError(f"top {top} is not allowed", hint="at least 1")
-    if not paths:
-        raise DataError("no image given", hint="name one image file or more")
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: no such image file", hint="name image files that exist")
+    if batch < 1:
+        raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
+    if on_unreadable not in ("raise", "keep"):
+        raise ConfigError(f"on_unreadable {on_unreadable!r} is not allowed", hint="'raise' or 'keep'")
+    rows = None if output is None else RowsFile(output, "output")
+    given, notes = given_images(images)
+    progress = Progress(math.ceil(len(given) / batch), quiet=quiet)
+    for note in notes:
+        progress.note(note)
+    found = _predicted(Path(run_or_file), given, top, batch, workers, on_unreadable == "raise", progress)
+    if rows is not None:
+        rows.add(_columns(found))
+        rows.write()
+    return found
+
+
+@torch.inference_mode()
+def _predicted(
+    run_or_file: Path, images: Images, top: int, batch: int, workers: int, strict: bool, progress: Progress
+) -> list[Prediction]:
+    """The prediction of every image; `strict`, one that cannot be read is an error."""
     keep_memory()
-    model, header = load_weights(weights_file(Path(run_or_file)))
+    model, header = load_weights(weights_file(run_or_file))
     model = to_default_device(model)
     normalise = Normalise(header.preprocessing, pick_device())
-    files = FileImages(paths, np.zeros(len(paths), dtype=np.int64))
-    best = []
-    for loaded in evaluation_batches(files, header.preprocessing, batch):
-        if loaded.missing:
+    found: list[Prediction] = []
+    started = time.perf_counter()
+    for loaded in evaluation_batches(images, header.preprocessing, batch, workers, named=True):
+        if loaded.missing and strict:
             raise DataError(loaded.missing[0][1], hint="remove it or replace it")
-        ranked = model(normalise(loaded.pixels)).softmax(1).topk(min(top, len(header.classes)))
-        best += list(zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True))
-    return [
-        Prediction(
-            str(path),
-            tuple(
-                (header.classes[index], probability) for probability, index in zip(probabilities, indices, strict=True)
-            ),
-        )
-        for path, (probabilities, indices) in zip(paths, best, strict=True)
-    ]
+        classes: list[Ranked] = []
+        if len(loaded.labels):
+            ranked = model(normalise(loaded.pixels)).softmax(1).topk(min(top, len(header.classes)))
+            for row in zip(ranked.indices.tolist(), ranked.values.tolist(), strict=True):
+                classes.append(tuple((header.classes[index], value) for index, value in zip(*row, strict=True)))
+        found += _in_order(loaded, classes, len(found))
+        progress.step("predicting", pace=images_per_second(len(found), time.perf_counter() - started))
+    return found
+
+
+def _in_order(loaded: Batch, classes: Sequence[Ranked], first: int) -> Iterator[Prediction]:
+    """Those of a batch whose first image has position `first`; labels are positions."""
+    read = dict(zip(loaded.labels.tolist(), zip(loaded.names, classes, strict=True), strict=True))
+    missing = iter(loaded.missing)
+    for position in range(first, first + len(read) + len(loaded.missing)):
+        if position in read:
+            yield Prediction(*read[position])
+        else:
+            name, reason = next(missing)
+            yield Prediction(name, (), reason.removeprefix(f"{name}: "))
+
+
+def _columns(predictions: Sequence[Prediction]) -> dict[str, object]:
+    """image, predicted and probability, the same with _2 and so on for the classes that follow, and error."""
+    import pyarrow
+
+    columns: dict[str, object] = {"image": pyarrow.array([as_utf8(one.image) for one in predictions], pyarrow.string())}
+    for place in range(max(1, *(len(one.classes) for one in predictions))):
+        ranked = [one.classes[place] if one.classes else (None, None) for one in predictions]
+        end = f"_{place + 1}" if place else ""
+        columns[f"predicted{end}"] = pyarrow.array([name for name, _ in ranked], pyarrow.string())
+        columns[f"probability{end}"] = pyarrow.array([value for _, value in ranked], pyarrow.float32())
+    errors = [None if one.error is None else as_utf8(one.error) for one in predictions]
+    return columns | {"error": pyarrow.array(errors, pyarrow.string())}

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from convscale.errors import DataError
 from convscale.nn.processes import Processes
-from convscale.records import CalibrationBin, ClassRecord, Evaluation, expected_calibration_error
+from convscale.records import CalibrationBin, ClassRecord, ConfusedPair, Evaluation, expected_calibration_error
 from convscale.statistics import mean_per_class, wilson_interval
 
 CONFUSION_CLASSES = 1000
 CALIBRATION_BINS = 15  # as Guo et al. 2017
+CONFUSED_PAIRS = 10
 CONFIDENCE_UNITS = 2**32  # of probability 1: sums stay whole and hold two billion images
 
 
@@ -86,8 +87,17 @@ class Tally:
             ece=expected_calibration_error(calibration) if calibration else None,
             top5_interval95=wilson_interval(top, n),
             mean_per_class_interval95=interval,
+            confused=self._confused(classes) if self.has_confusion else None,
         )
         return Measured(evaluation, self.pairs.numpy() if self.has_confusion else None, calibration)
+
+    def _confused(self, classes: tuple[str, ...]) -> tuple[ConfusedPair, ...]:
+        """The pairs of classes that were confused most often, most first; equal ones in the classes' order."""
+        counts = self.pairs.numpy().copy()
+        np.fill_diagonal(counts, 0)
+        most = np.argsort(-counts, axis=None, kind="stable")[:CONFUSED_PAIRS]
+        places = (divmod(place, len(classes)) for place in most.tolist() if counts.flat[place])
+        return tuple(ConfusedPair(classes[row], classes[at], int(counts[row, at])) for row, at in places)
 
     def _calibration(self) -> tuple[CalibrationBin, ...]:
         images, right, units = self.bins.tolist()

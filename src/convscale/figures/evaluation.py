@@ -1,12 +1,31 @@
-"""A picture of one evaluation: how far probabilities can be trusted."""
+"""Pictures of one evaluation: how far probabilities can be trusted, and where the network is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from convscale.figures.style import new_figure, save_figure
+from convscale.figures.style import new_figure, plain, save_figure
 from convscale.records import CalibrationBin, expected_calibration_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHOWN_MISTAKES = 25
+_COLUMNS = 5
+
+
+class Mistake(NamedTuple):
+    """An image that was taken for another class: its name, its pixels (channels, height, width), the names of its class
+    and of the one that it was taken for, and the probability of that."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    true: str
+    predicted: str
+    probability: float
 
 
 def draw_reliability(bins: Sequence[CalibrationBin], path: Path) -> None:
@@ -20,13 +39,31 @@ def draw_reliability(bins: Sequence[CalibrationBin], path: Path) -> None:
     accuracy.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
     accuracy.plot(
         [one.confidence for one in filled], [one.accuracy for one in filled], "o", markersize=4, color="black",
-        label="mean probability of a bin",
+        label="mean probability of a bin", clip_on=False, zorder=3,
     )  # fmt: skip
-    accuracy.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+    accuracy.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     accuracy.set_title(f"calibration error {expected_calibration_error(bins):.4f} ({len(bins)} bins)")
-    accuracy.legend(loc="best", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     images.bar(left, [one.n for one in bins], width, align="edge", edgecolor="black", linewidth=0.5, alpha=0.6)
     images.set(xlabel="probability of the predicted class", ylabel="images")
     for axes in (accuracy, images):
         axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], path: Path) -> None:
+    """Images as the network sees them before normalisation, in the order given: at most 25."""
+    shown = mistakes[:SHOWN_MISTAKES]
+    rows = -(-len(shown) // _COLUMNS)
+    figure = new_figure(2.1 * _COLUMNS, 2.6 * rows + 0.4)
+    figure.suptitle("the most confident mistakes")
+    for cell, mistake in zip(figure.subplots(rows, _COLUMNS, squeeze=False).flat, shown, strict=False):
+        pixels = mistake.pixels[0] if len(mistake.pixels) == 1 else mistake.pixels.transpose(1, 2, 0)
+        cell.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+        cell.set_title(f"true: {plain(mistake.true)}\n{plain(mistake.predicted)} {mistake.probability:.2f}", fontsize=8)
+        cell.set_xlabel(plain(Path(mistake.name).name), fontsize=6)
+    for cell in figure.axes:
+        cell.set(xticks=(), yticks=())
+    for cell in figure.axes[len(shown) :]:
+        cell.set_axis_off()
     save_figure(figure, path)

@@ -8,6 +8,7 @@ from typing import Any
 
 from convscale.files import write_atomic
 from convscale.machine import cache_folder
+from convscale.units import printable
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -26,6 +27,7 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def plain(name: str) -> str:
-    """A class name that a font can show, its dollar signs no formula."""
-    shown = name if len(name) <= 24 else name[:23] + "…"
-    return shown.encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")
+    """A class name that a font can show, in one line, its dollar signs no formula."""
+    shown = printable(name)
+    shown = (shown if len(shown) <= 24 else shown[:23]).encode("latin-1", "replace").decode("latin-1")
+    return shown.replace("$", r"\$") + ("…" if len(printable(name)) > 24 else "")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from convscale.figures.style import new_figure, plain, save_figure
 from convscale.files import write_atomic
 from convscale.records import EpochRecord
+from convscale.units import format_count
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
 CLASSES_WITH_NAMES = 40
+CLASSES_WITH_COUNTS = 20
 SHEET_IMAGES = 64
 CELL_PIXELS = 96
 
@@ -34,14 +35,18 @@ def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
         )
         axes.set_title(title)
         axes.set_xlabel("epoch")
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
     save_figure(figure, path)
 
 
 def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """How often images of each class (row) were taken for each class (column), as shares of the row."""
+    """How often images of each class (row) were taken for each class (column): shares of the row as colours,
+    and the counts themselves where classes are few."""
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    side = 3 + 0.25 * min(len(classes), CLASSES_WITH_NAMES)
+    with_counts = len(classes) <= CLASSES_WITH_COUNTS
+    side = 3 + (0.35 if with_counts else 0.25) * min(len(classes), CLASSES_WITH_NAMES)
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -51,6 +56,10 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path
         names = [plain(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
+    for row, column in zip(*counts.nonzero(), strict=True) if with_counts else ():
+        count, colour = int(counts[row, column]), "white" if shares[row, column] > 0.5 else "black"
+        shown = f"{count:,}" if count < 10_000 else format_count(count)
+        axes.text(column, row, shown, ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, ax=axes, fraction=0.04, label="share of the true class")
     save_figure(figure, path)
 

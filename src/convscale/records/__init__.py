@@ -5,6 +5,7 @@ from convscale.records.coefficients import Candidate, CoefficientSearch, Searche
 from convscale.records.evaluation import (
     CalibrationBin,
     ClassRecord,
+    ConfusedPair,
     Evaluation,
     Metric,
     Prediction,
@@ -39,6 +40,7 @@ __all__ = [
     "Candidate",
     "ClassRecord",
     "CoefficientSearch",
+    "ConfusedPair",
     "DataChoice",
     "DataRecord",
     "Decision",

@@ -21,13 +21,23 @@ class ClassRecord:
     top1: float | None  # None where the class has no image
 
 
+@dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """How many images of the class `true` were taken for `predicted`."""
+
+    true: str
+    predicted: str
+    count: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation(AsDict, Displayed):
     """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
 
     mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
     None where a probability was not finite. images_per_second: with loading and all, None in trainings, and no part
-    of equality. Files of before have none of the fields from mean_per_class on.
+    of equality. confused: the pairs of classes that are confused most, at most ten, most first; None where classes are
+    too many to count them. Files of before have none of the fields from mean_per_class on.
     """
 
     top1: float
@@ -41,6 +51,7 @@ class Evaluation(AsDict, Displayed):
     images_per_second: float | None = field(default=None, compare=False)
     top5_interval95: tuple[float, float] | None = None
     mean_per_class_interval95: tuple[float, float] | None = None
+    confused: tuple[ConfusedPair, ...] | None = None
 
     def _display(self) -> Display:
         """Each figure with its interval; of the classes, only how many there are."""
@@ -109,10 +120,12 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Prediction(AsDict):
-    """The most probable classes of one image, most probable first: pairs of name and probability."""
+    """The most probable classes of one image, most probable first: pairs of name and probability. None of an image that
+    could not be read, whose `error` says why."""
 
     image: str
     classes: tuple[tuple[str, float], ...] = field(metadata={"each": ("class", "probability")})
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

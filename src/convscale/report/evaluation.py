@@ -16,6 +16,13 @@ def class_table(found: Evaluation) -> Table:
     return Table(columns, [(row.name, row.n, row.top1) for row in found.per_class])
 
 
+def confused_table(found: Evaluation) -> Table:
+    """The pairs of classes that are confused most."""
+    columns = (text_column("true", wrap=True), text_column("predicted", wrap=True), Column("images"))
+    rows = [(pair.true, pair.predicted, pair.count) for pair in found.confused or ()]
+    return Table(columns, rows, title="most confused")
+
+
 def sweep_table(rows: Sequence[SweepRow]) -> Table:
     """An evaluation a row, of each resolution and crop."""
     columns = (

@@ -23,8 +23,7 @@ _WHOLE = ("run", "command", "next", "stages")  # what is copied is never broken
 
 def describe_run(run: Run) -> list[str]:
     """Lines of 80 columns, but for what cannot be broken. Raises ConfigError where a file of it is damaged."""
-    network, data, story, plan = run.network(), run.data(), run.story() or Story(), run.plan()
-    row = read_row(run.path)
+    data, row = run.data(), read_row(run.path)
     rows: list[tuple[str, str]] = [("run", str(run.path)), ("state", _state(run, row))]
     if row.state == "finished":
         metric = "top1" if data is None else data.metric
@@ -33,16 +32,21 @@ def describe_run(run: Run) -> list[str]:
         rows.append(("accuracy", f"{words} on {evaluation.n:,} held-out images"))
     elif row.top1 is not None:
         rows.append(("accuracy", f"top-1 {row.top1:.4f} after the last epoch"))
-    rows += [("network", line) for line in _network(network)]
-    rows += _origin(story, plan)
-    rows += list(_data(run, data, story, network))
-    rows += list(_recipe(run, story))
-    rows += [("note", note) for note in story.notes]
-    if story.command:
-        rows.append(("command", story.command))
+    rows += run_facts(run)
     rows += [("next", line) for line in _next(run, row.state, data)]
     rows.append(("stages", f"convscale show {shlex.quote(str(run.path / 'network.toml'))}"))
-    return _wrapped(rows)
+    return label_lines(rows)
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """Labels and texts: network, where it comes from, data, recipe, notes, command. Raises as `describe_run`."""
+    network, data, story, plan = run.network(), run.data(), run.story() or Story(), run.plan()
+    rows = [("network", line) for line in _network(network)]
+    rows += _origin(story, plan)
+    rows += _data(run, data, story, network)
+    rows += _recipe(run, story)
+    rows += [("note", note) for note in story.notes]
+    return rows + ([("command", story.command)] if story.command else [])
 
 
 def run_story(run: Run) -> RunStory:
@@ -70,8 +74,8 @@ def local_time(moment: str | None) -> str:
         return moment or ""
 
 
-def _wrapped(rows: list[tuple[str, str]]) -> list[str]:
-    """A label where it changes, and its text beside it."""
+def label_lines(rows: list[tuple[str, str]]) -> list[str]:
+    """Lines of 80 columns: a label where it changes, and its text beside it."""
     lines, before = [], ""
     for label, text in rows:
         first = label if label != before else ""

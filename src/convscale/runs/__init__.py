@@ -2,6 +2,7 @@
 
 weights.safetensors   weights; the header holds network, preprocessing, class names, format version
 best.safetensors      the same of the epoch that was best on the held-out images, which therefore chose it
+README.md             for people: what it is, how good, how to use it, which file to ship
 network.toml          the network
 recipe.toml           how it was trained
 preprocessing.toml    how images are prepared for it

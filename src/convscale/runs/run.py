@@ -36,8 +36,9 @@ from convscale.schema import check, to_table
 
 WEIGHTS = "weights.safetensors"
 BEST_WEIGHTS = "best.safetensors"
+README = "README.md"
 _FILES = (
-    WEIGHTS, BEST_WEIGHTS, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
+    WEIGHTS, BEST_WEIGHTS, README, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
     "exclude.json", "story.json", "plan.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl",
     "progress.json", "evaluation.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
@@ -245,14 +246,18 @@ class Run:
         write_record(self.path / "search.json", ValueSearch(tuple(rows)))
 
     def remove_weights(self) -> None:
-        """Remove the weights of a run whose accuracy alone was wanted."""
-        for name in (WEIGHTS, BEST_WEIGHTS):
+        """Remove the weights, and the text about them, of a run whose accuracy alone was wanted."""
+        for name in (WEIGHTS, BEST_WEIGHTS, README):
             (self.path / name).unlink(missing_ok=True)
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints, and what else was kept to go on with, of a run that is done."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.features, ignore_errors=True)
+
+    def write_readme(self, text: str) -> None:
+        """Write README.md."""
+        write_text(self.path / README, text)
 
     def write_result(self, record: TrainRecord) -> None:
         """Write result.json: training is done."""

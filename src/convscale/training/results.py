@@ -10,13 +10,14 @@ from convscale.nn import save_weights
 from convscale.nn.processes import Processes
 from convscale.progress import print_note
 from convscale.records import TrainRecord
+from convscale.report.readme import run_readme
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
 from convscale.units import format_seconds
 
 
 def write_results(job: Job, state: TrainingState, measured: Measured, processes: Processes) -> None:
-    """Weights, evaluation, pictures and the record, in this order: a run is done when its record is there."""
+    """Weights, evaluation, pictures, README and the record, in this order: a run is done when its record is there."""
     run, position, evaluation = job.run, state.position, measured.evaluation
     save_weights(run.weights, state.evaluated, job.header)
     run.write_evaluation(evaluation)
@@ -41,6 +42,8 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         draw_curves(metrics, run.path / "pictures" / "curves.png")
     if job.settings.pictures and measured.confusion is not None:
         draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
+    if job.part_of is None:
+        run.write_readme(run_readme(run, record))
     run.write_result(record)
     run.remove_checkpoints()
     if job.quiet:

@@ -1,0 +1,135 @@
+"""The images that a prediction is asked for: files, folders, patterns, and images in memory."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscale.data.image_files import is_image_file
+from convscale.data.reading import check_size, open_image
+from convscale.errors import DataError
+
+GivenImage = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+
+def given_images(images: GivenImage | Sequence[GivenImage]) -> tuple[Images, tuple[str, ...]]:
+    """The images that were asked for, and what of folders was passed over, as notes.
+
+    A path to a folder stands for every image below it, sorted, hidden ones left out; a pattern (`*`, `?`, `[...]`,
+    `**` for folders below) for whatever it matches. Raises DataError where there is no image at all, for a folder
+    without one, and for what is no image.
+    """
+    listed = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
+    found: list[Path | bytes | Image.Image] = []
+    notes: list[str] = []
+    for index, one in enumerate(listed):
+        if isinstance(one, str | Path):
+            found += _named(one, notes)
+        else:
+            found.append(one if isinstance(one, bytes) else _in_memory(one, f"images[{index}]"))
+    if not found:
+        raise DataError("no image given", hint="name an image file, a folder or a pattern")
+    if all(isinstance(one, Path) and not one.is_file() for one in found):
+        raise DataError(f"{found[0]!s}: no such image file", hint="name image files or folders that exist")
+    return Images(found), tuple(notes)
+
+
+class Images:
+    """Images as they were given, each with its position as label: a collection for the loader."""
+
+    def __init__(self, items: Sequence[Path | bytes | Image.Image]) -> None:
+        self.items, self.labels = items, np.arange(len(items), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def image(self, index: int) -> Image.Image:
+        item = self.items[index]
+        if isinstance(item, Image.Image):
+            check_size(*item.size, self.name(index))
+            return item
+        return open_image(self.content(index) or b"", self.name(index))
+
+    def content(self, index: int) -> bytes | None:
+        item = self.items[index]
+        if isinstance(item, Path):
+            if not item.is_file():
+                raise DataError(f"{item}: no such image file")
+            try:
+                return item.read_bytes()
+            except OSError as error:
+                raise DataError(f"{item}: cannot be read: {error.strerror}") from None
+        return item if isinstance(item, bytes) else None
+
+    def name(self, index: int) -> str:
+        """The path, or the place among the images where there is none."""
+        item = self.items[index]
+        return str(item) if isinstance(item, Path) else f"images[{index}]"
+
+
+def _named(name: str | Path, notes: list[str]) -> list[Path]:
+    """The images that a path or a pattern stands for; the path itself where nothing is called so."""
+    path = Path(name)
+    if path.is_dir():
+        return _images(list(_files(path)), f"{path}: no image in this folder", notes)
+    if not str(name) or path.exists() or not glob.has_magic(str(name)):
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(str(name), recursive=True))]  # noqa: PTH207 absolute ones too
+    if not matches:
+        return [path]
+    files = [file for match in matches for file in (_files(match) if match.is_dir() else [match])]
+    return _images(list(dict.fromkeys(files)), f"{name}: matches no image", notes)
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file below a folder, sorted, links followed, hidden ones left out."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(entry, (*above, real))
+        elif entry.is_file() or entry.is_symlink():  # a broken link is an image that is missing
+            yield entry
+
+
+def _images(files: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
+    """Those that are images by their names; a note counts the others. Raises DataError, saying `none`, without any."""
+    images = [file for file in files if is_image_file(file)]
+    others = Counter(file.suffix.lower() or "no suffix" for file in files if not is_image_file(file))
+    counted = ", ".join(f"{suffix} ({count:,})" for suffix, count in others.most_common())
+    if not images:
+        raise DataError(none + (f", but {counted}" if others else ""), hint="name images, or a folder that holds some")
+    if others:
+        notes.append(f"not taken for images: {counted}")
+    return images
+
+
+def _in_memory(image: object, name: str) -> Image.Image:
+    """An image of PIL's or NumPy's as one of PIL's. Raises DataError for anything else."""
+    shape = getattr(image, "shape", getattr(image, "size", ()))
+    if isinstance(image, np.ndarray | Image.Image) and 0 in shape:
+        raise DataError(f"{name}: an image without pixels", hint="leave it out")
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,), (4,)):
+            raise DataError(
+                f"{name}: an array of shape {shape}, {image.dtype}, is no image",
+                hint="(height, width) or (height, width, channels) of 1, 3 or 4 channels, uint8; several as a list",
+            )
+        return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    if isinstance(image, Image.Image):
+        return image
+    kind = type(image).__name__
+    raise DataError(f"{name}: {kind} is no image", hint="a path, bytes, a PIL image or a NumPy array of uint8")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from convscale.catalog import network as find_network
+from convscale.costs import cost
 from convscale.data import Dataset, fit_to_images, open_dataset, typical_image
 from convscale.data.image_files import describe_unused
 from convscale.data.layouts import Layout
@@ -22,7 +23,7 @@ from convscale.machine import launched_processes, speaks
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
 from convscale.planning import Budget, Plan, format_limit, plan, plan_resolution
-from convscale.progress import print_note
+from convscale.progress import print_line, print_note
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
 from convscale.records import Evaluation, FitRecord, write_record
@@ -107,27 +108,9 @@ class Fit(AsDict, Displayed):
 
     def summary(self) -> list[str]:
         """What was chosen and why, how good it is, and what to do next, in ten lines."""
-        chosen, data = self.plan.chosen, self.dataset
-        used = ", ".join(
-            f"{share:.1%} of {key} {format_limit(key, self.plan.budget.limits()[key])}"
-            for key, share in chosen.used.items()
-        )
-        binding = ", ".join(self.plan.binding)
-        kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
-        judging = "" if data.validation is None else f"{len(data.validation):,} to judge epochs by; "
-        unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
-        repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
-        widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
+        data = self.dataset
         return [
-            f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
-            f"{judging}{len(data.test):,} held out ({kept}){unused}",
-            f"baseline   {self.choice.baseline.name}: {self.choice.reason}",
-            f"law        {self.plan.law.name}, phi {chosen.phi:.2f}: {self.plan.baseline.num_blocks} -> "
-            f"{chosen.network.num_blocks} blocks, width x{chosen.scaling.width:.2f}, "
-            f"{self.plan.baseline.resolution} -> {chosen.network.resolution} px",
-            f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
-            f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs",
-            f"budget     {used}; {'binding' if self.plan.spent else 'closest'}: {binding}",
+            *plan_lines(data, self.choice, self.plan),
             f"training   {self.epochs} epochs of recipe {self.choice.recipe_name} in "
             f"{format_seconds(self.training_seconds)}",
             f"accuracy   {self.evaluation.in_words(data.metric, '95% interval ')} on {self.evaluation.n:,} held-out "
@@ -136,6 +119,31 @@ class Fit(AsDict, Displayed):
             f"next       convscale predict {self.run.path} IMAGE...",
             f"           convscale eval {self.run.path} --data {data.source}",
         ]
+
+
+def plan_lines(data: Dataset, choice: Choice, plan: Plan) -> list[str]:
+    """What is known before training, in five lines: data, baseline, law, network and budget."""
+    chosen, base = plan.chosen, plan.baseline
+    used = ", ".join(
+        f"{share:.1%} of {key} {format_limit(key, plan.budget.limits()[key])}" for key, share in chosen.used.items()
+    )
+    kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
+    judging = "" if data.validation is None else f"{len(data.validation):,} to judge epochs by; "
+    unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
+    repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
+    widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
+    ratio = chosen.cost.macs / cost(base).macs
+    times = f"{ratio:.3g} times the baseline's" if ratio >= 1 else f"{1 / ratio:.3g} times fewer than the baseline's"
+    return [
+        f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
+        f"{judging}{len(data.test):,} held out ({kept}){unused}",
+        f"baseline   {choice.baseline.name}: {choice.reason}",
+        f"law        {plan.law.name}, phi {chosen.phi:.2f}: {base.num_blocks} -> {chosen.network.num_blocks} blocks, "
+        f"width x{chosen.scaling.width:.2f}, {base.resolution} -> {chosen.network.resolution} px",
+        f"network    {chosen.network.resolution} px, repeats {repeats}, channels {widths}, "
+        f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs, {times}",
+        f"budget     {used}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}",
+    ]
 
 
 def fit(
@@ -205,6 +213,9 @@ def fit(
             resolution_step=resolution_step if resolution_step > 1 else None,
         )  # fmt: skip
     with _folder(output, dataset) as path:
+        if not quiet and speaks():
+            for line in (*plan_lines(dataset, choice, planned), f"run        {path}"):
+                print_line(line)
         from convscale.training import train  # PyTorch is loaded once everything else is known to be right
 
         started = time.monotonic()

@@ -126,6 +126,11 @@ def images_per_second(images: float, seconds: float) -> str:
     return f"{format_count(float(f'{images / max(seconds, 1e-9):.3g}'))} images/s"
 
 
+def print_line(text: str) -> None:
+    """A line on stderr, broken between words where that is a terminal."""
+    terminal.live.keep(terminal.fitted(text, terminal.width(sys.stderr)))
+
+
 def print_note(text: str) -> None:
     """A note on stderr."""
     terminal.note(text)

@@ -178,7 +178,7 @@ def test_an_archive_that_lies_deeper_is_opened_with_a_note(tmp_path: Path, above
     assert data.notes == (f"read from {tmp_path / above}, the only folder with images in {tmp_path}",)
     assert cs.open_dataset(data.source).record() == data.record()
     told: list[str] = []
-    images, _ = open_images(tmp_path, tell=told.append)
+    images, _ = open_images(tmp_path, on_note=told.append)
     assert len(images) == 4 and tuple(told) == data.notes
     fill(tmp_path / "b" / "one" / "cat")
     with pytest.raises(DataError, match=r"one class only \('one'\)"):  # a class whose images lie in a folder of it

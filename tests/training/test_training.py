@@ -69,6 +69,15 @@ def test_fit_goes_the_whole_way(fitted: Fit) -> None:
     assert len(summary) == 10 and "images are about 8 px" in summary[1] and str(run) in summary[7]
 
 
+def test_fit_says_its_plan_before_it_trains(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is minutes away otherwise: data, network, budget, and where the run is."""
+    result = cs.fit(photos, cs.Budget(macs="60k"), epochs=1, output=tmp_path / "run")
+    lines = capsys.readouterr().err.splitlines()
+    first = [*result.summary()[:5], f"run        {tmp_path / 'run'}"]
+    assert lines[: len(first)] == first and any(line.startswith("epoch 1/1") for line in lines[len(first) :])
+    assert "times fewer than the baseline's" in first[3]
+
+
 @pytest.mark.skipif(not FULL, reason="`make faults`: a minute and a half")
 def test_the_demo_reaches_98_per_cent(tmp_path: Path) -> None:
     result = cs.fit("digits", cs.Budget(macs="5M"), output=tmp_path / "run", quiet=True)

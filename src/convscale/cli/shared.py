@@ -62,7 +62,7 @@ label_column_option = click.option(
 )
 layout_option = click.option(
     "--layout", type=click.Choice(["classes", "splits"]),
-    help="What the subfolders of a folder are [told by their names and contents].",
+    help="What the subfolders of a folder are [by their names and contents].",
 )  # fmt: skip
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Makes the run repeatable."

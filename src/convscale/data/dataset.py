@@ -200,11 +200,11 @@ def open_images(
     label_column: str = "label",
     layout: Layout | None = None,
     split: str | None = None,
-    tell: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the `split` asked for ("train", "validation" or "test"), else the test
-    split, else validation, else all of them; `layout` as in `open_dataset`. `tell` is called with what a `Dataset` has
-    as notes. Raises DataError for data that cannot be used, and where there is no such split.
+    split, else validation, else all of them; `layout` as in `open_dataset`. `on_note` is called with what a `Dataset`
+    has as notes. Raises DataError for data that cannot be used, and where there is no such split.
     """
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):
@@ -216,9 +216,9 @@ def open_images(
     else:
         found = read_splits(data, label_column, layout=layout)
         splits, classes = found.splits, found.classes
-        if tell is not None:
+        if on_note is not None:
             for note in found.notes:
-                tell(note)
+                on_note(note)
     if split is not None and split not in splits:
         there = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
         raise DataError(f"{data}: {there}", hint="leave --split out, or name one that is there")

@@ -148,7 +148,7 @@ def _open(
         layout = layout or trained_on.layout
         own = _images_of_run(Run(path), trained_on, data, label_column, layout, split)
     images, classes = own or open_images(
-        data, label_column=label_column or "label", layout=layout, split=split, tell=None if quiet else print_note
+        data, label_column=label_column or "label", layout=layout, split=split, on_note=None if quiet else print_note
     )
     positions = match_classes(classes, header.classes)
     if not quiet and (note := note_on_numbers(classes, header.classes)):

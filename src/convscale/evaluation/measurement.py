@@ -22,7 +22,7 @@ MAX_UNREADABLE = 0.05  # share of images that may turn out unreadable
 NOTHING = Batch(torch.empty(0), torch.empty(0, dtype=torch.int64))
 
 
-class Seen(NamedTuple):
+class EvaluatedBatch(NamedTuple):
     """A batch as it was evaluated: names (n), pixels (n, channels, size, size) uint8, logits (n, classes) on any
     device, true and predicted classes (n,) int64 on the CPU."""
 
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     predicted: Tensor
 
 
-EachImage = Callable[[Seen], None]
+EachImage = Callable[[EvaluatedBatch], None]
 
 
 @torch.inference_mode()
@@ -74,8 +74,8 @@ def measure(
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
                 logits = network(normalise(pixels))
                 predicted = tally.add(logits, truth)
-                for tell in each_image:
-                    tell(Seen(names, pixels, logits, truth, predicted))
+                for call in each_image:
+                    call(EvaluatedBatch(names, pixels, logits, truth, predicted))
             each_batch()
     tally.sum_over(group)
     return tally.measured(classes, tuple(missing))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscale.errors import ConfigError
-from convscale.evaluation.measurement import Seen
+from convscale.evaluation.measurement import EvaluatedBatch
 from convscale.evaluation.tally import CONFUSION_CLASSES, Measured
 from convscale.figures import SHOWN_MISTAKES, Mistake, draw_confusion, draw_mistakes, draw_reliability
 from convscale.files import write_text
@@ -34,15 +34,15 @@ class Pictures:
 
         self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
 
-    def add(self, seen: Seen) -> None:
+    def add(self, batch: EvaluatedBatch) -> None:
         """A batch, among whose images there may be mistakes."""
-        probabilities = seen.logits.float().cpu().softmax(1).gather(1, seen.predicted[:, None])[:, 0]
-        wrong = (seen.truth != seen.predicted) & probabilities.isfinite()
+        probabilities = batch.logits.float().cpu().softmax(1).gather(1, batch.predicted[:, None])[:, 0]
+        wrong = (batch.truth != batch.predicted) & probabilities.isfinite()
         for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
             if wrong[at]:
-                true, predicted = self.classes[int(seen.truth[at])], self.classes[int(seen.predicted[at])]
-                pixels = seen.pixels[at].cpu().numpy().copy()
-                self.mistakes.append(Mistake(seen.names[at], pixels, true, predicted, float(probabilities[at])))
+                true, predicted = self.classes[int(batch.truth[at])], self.classes[int(batch.predicted[at])]
+                pixels = batch.pixels[at].cpu().numpy().copy()
+                self.mistakes.append(Mistake(batch.names[at], pixels, true, predicted, float(probabilities[at])))
         self.mistakes.sort(key=lambda mistake: -mistake.probability)
         del self.mistakes[SHOWN_MISTAKES:]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from convscale.evaluation.measurement import Seen
+from convscale.evaluation.measurement import EvaluatedBatch
 from convscale.evaluation.rows_file import RowsFile, as_utf8
 
 
@@ -19,20 +19,20 @@ class Predictions:
     def __init__(self, file: RowsFile, classes: tuple[str, ...]) -> None:
         self._file, self._classes = file, np.array(classes, dtype=object)
 
-    def add(self, seen: Seen) -> None:
+    def add(self, batch: EvaluatedBatch) -> None:
         """A batch."""
         import pyarrow
 
-        logits = seen.logits.float().cpu()
-        probabilities, rows = logits.softmax(1), torch.arange(len(seen.names))
+        logits = batch.logits.float().cpu()
+        probabilities, rows = logits.softmax(1), torch.arange(len(batch.names))
         self._file.add(
             {
-                "image": pyarrow.array([as_utf8(name) for name in seen.names], pyarrow.string()),
-                "label": pyarrow.array(self._classes[seen.truth.numpy()], pyarrow.string()),
-                "predicted": pyarrow.array(self._classes[seen.predicted.numpy()], pyarrow.string()),
-                "probability": probabilities[rows, seen.predicted].numpy(),
-                "label_probability": probabilities[rows, seen.truth].numpy(),
-                "label_rank": ((logits > logits[rows, seen.truth][:, None]).sum(1) + 1).numpy(),
+                "image": pyarrow.array([as_utf8(name) for name in batch.names], pyarrow.string()),
+                "label": pyarrow.array(self._classes[batch.truth.numpy()], pyarrow.string()),
+                "predicted": pyarrow.array(self._classes[batch.predicted.numpy()], pyarrow.string()),
+                "probability": probabilities[rows, batch.predicted].numpy(),
+                "label_probability": probabilities[rows, batch.truth].numpy(),
+                "label_rank": ((logits > logits[rows, batch.truth][:, None]).sum(1) + 1).numpy(),
             }
         )
 

@@ -14,7 +14,7 @@ class DataRecord:
 
     fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
     published data set, and metric what is reported of it. layout: what the folders were said to be, None where their
-    names and contents told. test_images: those held out. validation_images: those that epochs are judged by, of the
+    names and contents said. test_images: those held out. validation_images: those that epochs are judged by, of the
     data's own validation split, 0 without one.
     """
 

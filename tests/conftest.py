@@ -38,3 +38,8 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("CONVSCALE_TEST_DATA is not set: no real data sets here")
     return Path(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of trials come first: they wait for other processes, beside which the rest computes."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/trials/"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convscale.catalog import list_networks, write_network
     from convscale.costs import Cost, LatencyPredictor
     from convscale.data import Dataset, FileImages, ImageCollection, open_dataset
+    from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
     from convscale.errors import (
@@ -132,6 +133,7 @@ _HOMES = {
     "catalog": "list_networks write_network",
     "costs": "Cost LatencyPredictor",
     "data": "Dataset FileImages ImageCollection open_dataset",
+    "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
     "errors": (
@@ -183,7 +185,7 @@ __all__ = [
     "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
     "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
     "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "NotFiniteError", "OrderChange", "PairedDifference", "Plan",
+    "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
     "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError",
     "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
     "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem", "StudyResult",

@@ -101,7 +101,7 @@ def test_the_public_names_are_pinned() -> None:
         "EpochRecord", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining",
         "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError",
         "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer",
-        "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError",
+        "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed",
         "OrderChange", "PairedDifference", "Plan", "Prediction", "Preprocessing", "Proposal", "Provenance",
         "RMSProp", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
         "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "Story",

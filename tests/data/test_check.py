@@ -391,19 +391,3 @@ def test_real_images(real_data: Path) -> None:
     assert 0 < len(found.duplicates) < 50 and time.monotonic() - start < 120
     samples = check(real_data / "imagenet-samples", label_column="index")
     assert samples.images == {"all": 1000} and not samples.unreadable and len(samples.duplicates) < 5
-
-
-@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\n", b"\0\0\0\x18ftypheic", b""])
-def test_a_folder_where_no_image_can_be_read_is_listed(
-    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for index in range(12):
-        (tmp_path / "ab"[index % 2]).mkdir(exist_ok=True)
-        (tmp_path / "ab"[index % 2] / f"{index}.jpg").write_bytes(content)
-    found = check(tmp_path)
-    assert len(found.unreadable) == 12 and found.duplicates == found.unusual == ()
-    assert cli_main.run(["data", "check", str(tmp_path), "-o", str(tmp_path / "list.txt")]) == 0
-    assert "12 images to leave out" in capsys.readouterr().err
-    save(tmp_path / "a" / "good.png", photo(1))
-    assert len(check(tmp_path).unreadable) == 12
-    assert Fingerprints(0).near_groups() == Fingerprints(3).near_groups() == Fingerprints(3).exact_groups() == []

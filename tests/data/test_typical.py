@@ -11,6 +11,8 @@ from PIL import Image
 import convscale as cs
 from convscale.cli import main as cli_main
 from convscale.data import FileImages, fit_to_images, typical_image
+from convscale.data.check import check_data
+from convscale.data.duplicates import Fingerprints
 from convscale.errors import DataError
 
 NETWORK = cs.network("small-mbconv")
@@ -69,3 +71,19 @@ def test_fit_and_coefficients_go_on_as_train_does(tmp_path: Path, capsys: pytest
     search = ["coefficients", "small-mbconv", "--data", str(root), "--dry-run"]
     assert cli_main.run([*search, "-o", str(tmp_path / "search")]) == 0
     assert "unreadable, skipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\n", b"\0\0\0\x18ftypheic", b""])
+def test_a_folder_where_no_image_can_be_read_is_listed(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(12):
+        (tmp_path / "ab"[index % 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[index % 2] / f"{index}.jpg").write_bytes(content)
+    found = check_data(tmp_path, quiet=True)
+    assert len(found.unreadable) == 12 and found.duplicates == found.unusual == ()
+    assert cli_main.run(["data", "check", str(tmp_path), "-o", str(tmp_path / "list.txt")]) == 0
+    assert "12 images to leave out" in capsys.readouterr().err
+    Image.new("RGB", (24, 16), "red").save(tmp_path / "a" / "good.png")
+    assert len(check_data(tmp_path, quiet=True).unreadable) == 12
+    assert Fingerprints(0).near_groups() == Fingerprints(3).near_groups() == Fingerprints(3).exact_groups() == []

@@ -13,7 +13,7 @@ from PIL import Image
 
 import convscale as cs
 from convscale.data.images import ArrayImages
-from convscale.evaluation.measurement import Seen, measure
+from convscale.evaluation.measurement import EvaluatedBatch, measure
 from convscale.evaluation.pictures import Pictures
 from convscale.evaluation.tally import Measured, Tally
 from convscale.figures import SHOWN_MISTAKES, Mistake, draw_confusion, draw_curves, draw_mistakes, draw_reliability
@@ -79,7 +79,7 @@ def test_the_most_confident_mistakes_are_kept(tmp_path: Path) -> None:
     model = cs.build(replace(cs.network("small-resnet"), input_channels=1, num_classes=3).at_resolution(8), seed=0)
     torch.nn.init.normal_(model.head.get_submodule("classifier.linear").weight, generator=generator)
     labels = torch.randint(0, 3, (90,), generator=generator).numpy()
-    pictures, every = Pictures(tmp_path, ("a", "b", "c")), list[Seen]()
+    pictures, every = Pictures(tmp_path, ("a", "b", "c")), list[EvaluatedBatch]()
     images = ArrayImages(pixels, labels, "made")
     preprocessing = Preprocessing(8, mean=(0.5,), std=(0.5,))
     measure(model, images, preprocessing, ("a", "b", "c"), batch=7, each_image=[pictures.add, every.append])
@@ -104,7 +104,9 @@ def test_probabilities_that_are_not_finite_are_no_mistakes(tmp_path: Path, capsy
     pictures = Pictures(tmp_path, ("a", "b"))
     (tmp_path / "mistakes.png").write_bytes(b"of before")
     logits = torch.tensor([[float("nan")] * 2, [2.0, 1.0]])
-    pictures.add(Seen(("x", "y"), torch.zeros(2, 3, 4, 4), logits, torch.tensor([1, 0]), torch.tensor([0, 0])))
+    pictures.add(
+        EvaluatedBatch(("x", "y"), torch.zeros(2, 3, 4, 4), logits, torch.tensor([1, 0]), torch.tensor([0, 0]))
+    )
     pictures.draw(counted([(0, 0), (1, 1)], 2))
     assert not (tmp_path / "mistakes.png").exists() and "no mistakes.png" in capsys.readouterr().err
     assert (tmp_path / "confusion.png").exists()

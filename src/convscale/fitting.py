@@ -27,6 +27,7 @@ from convscale.progress import print_line, print_note
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
 from convscale.records import Evaluation, FitRecord, write_record
+from convscale.records.training import held_out_in_words
 from convscale.runs import (
     Decision,
     Run,
@@ -127,16 +128,14 @@ def plan_lines(data: Dataset, choice: Choice, plan: Plan) -> list[str]:
     used = ", ".join(
         f"{share:.1%} of {key} {format_limit(key, plan.budget.limits()[key])}" for key, share in chosen.used.items()
     )
-    kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
-    judging = "" if data.validation is None else f"{len(data.validation):,} to judge epochs by; "
+    held_out = held_out_in_words(data.held_out, len(data.test), 0 if data.validation is None else len(data.validation))
     unused = f"; not used: {', '.join(data.skipped)}" if data.skipped else ""
     repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
     widths = "-".join(str(stage.channels) for stage in chosen.network.stages)
     ratio = chosen.cost.macs / cost(base).macs
     times = f"{ratio:.3g} times the baseline's" if ratio >= 1 else f"{1 / ratio:.3g} times fewer than the baseline's"
     return [
-        f"data       {len(data.train):,} training images of {len(data.classes)} classes; "
-        f"{judging}{len(data.test):,} held out ({kept}){unused}",
+        f"data       {len(data.train):,} training images of {len(data.classes)} classes; {held_out}{unused}",
         f"baseline   {choice.baseline.name}: {choice.reason}",
         f"law        {plan.law.name}, phi {chosen.phi:.2f}: {base.num_blocks} -> {chosen.network.num_blocks} blocks, "
         f"width x{chosen.scaling.width:.2f}, {base.resolution} -> {chosen.network.resolution} px",

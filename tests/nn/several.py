@@ -16,25 +16,18 @@ from typing import Any
 
 from torch.distributed import TCPStore
 
-import convscale as cs
 from convscale.cli.main import run as command_line
 from convscale.files import write_toml
-from convscale.recipes import SGD, Augmentation, Recipe, RMSProp, Staircase
+from convscale.recipes import SGD, Recipe
 from convscale.runs import Run
 from convscale.schema import to_table
 from convscale.training import loop as loop_module
+from tests.training.small_runs import FULL as FULL
+from tests.training.small_runs import LIVELY as ONE_LIVELY
+from tests.training.small_runs import NETWORK as NETWORK
 
-# Everything random and every kind of state at once; 84 images, 4 steps an epoch.
-LIVELY = Recipe(
-    note="a test", epochs=3, batch=20, learning_rate=0.02, warmup_epochs=0.5, weight_decay=1e-4, label_smoothing=0.1,
-    ema_decay=0.99, dropout=0.2, drop_path=0.3, accumulation=2, gradient_clip=2.0, optimizer=RMSProp(),
-    schedule=Staircase(0.9, 0.7),
-    augmentation=Augmentation(crop="resized", flip=True, policy="autoaugment", erasing=0.3, mixup=0.2, cutmix=1.0),
-)  # fmt: skip
+LIVELY = replace(ONE_LIVELY, batch=20)  # 84 images, 4 steps an epoch
 PLAIN = Recipe(note="a test", epochs=2, batch=20, learning_rate=0.001, optimizer=SGD(momentum=0.9))
-_SMALL = cs.network("small-mbconv")
-NETWORK = replace(_SMALL, resolution=12, input_channels=1, stages=_SMALL.stages[:2])
-FULL = bool(os.environ.get("CONVSCALE_FAULTS"))  # `make faults`: as often as docs/reliability.md says
 QUIET_THREADS = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0", "PYTHONWARNINGS": "error"}
 
 

@@ -43,6 +43,9 @@ _CLUTTER = frozenset(
 _EXAMPLES = 3
 
 
+UNOPENED = "cannot be opened"  # the kind of links that lead nowhere, and of what may not be read
+
+
 @dataclass(frozen=True, slots=True)
 class NotUsed:
     """Files of one kind that are in the data's folder and not used. kind: a suffix, or what is wrong in words;
@@ -101,13 +104,22 @@ def holds_image(folder: Path, *, or_suffixes: Collection[str] = ()) -> bool:
 
 def scan(folder: Path, *, below: bool = True) -> Scan:
     """The files in a folder, and below it unless `below` is false."""
+    return _sorted_out(_walk(folder, below))
+
+
+def scan_files(paths: Iterable[Path]) -> Scan:
+    """These files, as `scan` finds those of a folder."""
+    return _sorted_out((path, path.is_file()) for path in paths)
+
+
+def _sorted_out(files: Iterable[tuple[Path, bool]]) -> Scan:
     images: list[Path] = []
     others: list[tuple[str, Path]] = []
-    for path, whole in _walk(folder, below):
+    for path, whole in files:
         if whole and is_image_file(path):
             images.append(path)
         else:
-            others.append((_kind(path) if whole else "cannot be opened", path))
+            others.append((_kind(path) if whole else UNOPENED, path))
     return Scan(sorted(images), sorted(others))
 
 

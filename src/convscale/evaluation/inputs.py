@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscale.data.image_files import is_image_file
+from convscale.data.image_files import UNOPENED, scan, scan_files
 from convscale.data.reading import check_size, open_image
 from convscale.errors import DataError
 
@@ -77,44 +77,29 @@ def _named(name: str | Path, notes: list[str]) -> list[Path]:
     """The images that a path or a pattern stands for; the path itself where nothing is called so."""
     path = Path(name)
     if path.is_dir():
-        return _images(list(_files(path)), f"{path}: no image in this folder", notes)
+        return _images([path], f"{path}: no image in this folder", notes)
     if not str(name) or path.exists() or not glob.has_magic(str(name)):
         return [path]
     matches = [Path(match) for match in sorted(glob.glob(str(name), recursive=True))]  # noqa: PTH207 absolute ones too
-    if not matches:
-        return [path]
-    files = [file for match in matches for file in (_files(match) if match.is_dir() else [match])]
-    return _images(list(dict.fromkeys(files)), f"{name}: matches no image", notes)
+    return _images(matches, f"{name}: matches no image", notes) if matches else [path]
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every file below a folder, sorted, links followed, hidden ones left out."""
-    real = folder.resolve()
-    if real in above:
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(entry, (*above, real))
-        elif entry.is_file() or entry.is_symlink():  # a broken link is an image that is missing
-            yield entry
-
-
-def _images(files: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
-    """Those that are images by their names; a note counts the others. Raises DataError, saying `none`, without any."""
-    images = [file for file in files if is_image_file(file)]
-    others = Counter(file.suffix.lower() or "no suffix" for file in files if not is_image_file(file))
-    counted = ", ".join(f"{suffix} ({count:,})" for suffix, count in others.most_common())
+def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
+    """The images among files and below folders; a note counts what is none. A link that leads nowhere is an image that
+    is missing. Raises DataError, saying `none`, without any."""
+    images: dict[Path, None] = {}
+    others: dict[Path, str] = {}
+    for place in places:
+        found = scan(place) if place.is_dir() else scan_files([place])
+        missing = [path for kind, path in found.others if kind == UNOPENED]
+        images |= dict.fromkeys(sorted([*found.images, *missing]))
+        others |= {path: kind for kind, path in found.others if kind != UNOPENED}
+    counted = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(others.values()).most_common())
     if not images:
         raise DataError(none + (f", but {counted}" if others else ""), hint="name images, or a folder that holds some")
     if others:
         notes.append(f"not taken for images: {counted}")
-    return images
+    return list(images)
 
 
 def _in_memory(image: object, name: str) -> Image.Image:

@@ -8,6 +8,13 @@ from typing import ClassVar, Literal
 from convscale.records.evaluation import Evaluation, Metric
 
 
+def held_out_in_words(held_out: str, images: int, validation_images: int) -> str:
+    """What a data set keeps from training, and how it came by it."""
+    kept = "a drawn fifth" if held_out == "stratified" else f"its {held_out} split"
+    judging = f"{validation_images:,} to judge epochs by; " if validation_images else ""
+    return f"{judging}{images:,} held out ({kept})"
+
+
 @dataclass(frozen=True, slots=True)
 class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.

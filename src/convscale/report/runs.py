@@ -12,6 +12,7 @@ from convscale.headers import read_header
 from convscale.networks import ConvNet
 from convscale.planning import Plan, format_limit
 from convscale.records import DataRecord, RunRow, RunState, RunStory, Story
+from convscale.records.training import held_out_in_words
 from convscale.runs import Run, read_progress, read_row
 from convscale.units import format_count, format_seconds, printable
 
@@ -133,9 +134,7 @@ def _origin(story: Story, plan: Plan | None) -> list[tuple[str, str]]:
 
 def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> Iterator[tuple[str, str]]:
     if data is not None:
-        kept = "a drawn fifth" if data.held_out == "stratified" else f"its {data.held_out} split"
-        judging = f"{data.validation_images:,} to judge epochs by; " if data.validation_images else ""
-        held_out = f"{judging}{data.test_images:,} held out ({kept})"
+        held_out = held_out_in_words(data.held_out, data.test_images, data.validation_images)
         yield "data", f"{data.source}: {data.train_images:,} training images; {held_out}"
     for what in ("left out", "not used"):
         if (found := story.decision(what)) is not None:

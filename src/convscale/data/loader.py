@@ -19,7 +19,7 @@ from convscale.data.images import ImageCollection, Stream, steps_per_epoch
 from convscale.data.views import Streamed, View, Views, source_for
 from convscale.errors import TrainingError
 from convscale.preprocessing import Preprocessing
-from convscale.recipes import Augmentation
+from convscale.recipes import Augmentation, Sampling
 
 WORKER_TIMEOUT_SECONDS = 50.0
 RESTARTS = 3
@@ -48,14 +48,17 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     state: Mapping[str, Any] | None = None,
+    sampling: Sampling = "shuffled",
 ) -> Generator[Batch, None, None]:
     """The batches of one epoch in a random order from step `start` on, the last incomplete one left out.
+
+    `sampling` "balanced" draws every class of a collection equally often (`balanced_draws`).
 
     `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
     image that cannot be read is taken by another of its batch; a batch of none that can be read is empty. `state` is
     a stream's at `start`.
     """
-    source = source_for(images, rank, world, state)
+    source = source_for(images, rank, world, state, sampling)
     views = Views(source, preprocessing, augmentation, seed, epoch)
     steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
     done = start

@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     STEP = 4  # dropout and drop path: (seed, step, rank, part)
     PARTS = 5  # of a stream: (seed, epoch)
     BLOCK = 6  # of a stream: (seed, epoch, block)
+    DEAL = 7  # of a class's images: (seed, class, how often they were all used up)
 
 
 def keyed(purpose: Purpose, *key: int) -> np.random.Generator:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
+from convscale.data.balance import balanced_draws
 from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
 from convscale.data.randomness import Purpose, keyed
 from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
 from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing
-from convscale.recipes import Augmentation
+from convscale.recipes import Augmentation, Sampling
 
 
 class View(NamedTuple):
@@ -27,31 +28,38 @@ class View(NamedTuple):
 
 
 class Indexed:
-    """The images of a collection, by index; this process loads every `world`-th of a step."""
+    """The images of a collection, by index; this process loads every `world`-th of a step. An image that comes again in
+    an epoch has the number of images added to its index each time, so that its views differ."""
 
-    def __init__(self, images: ImageCollection, rank: int, world: int) -> None:
-        self.images, self.rank, self.world = images, rank, world
+    def __init__(self, images: ImageCollection, rank: int, world: int, sampling: Sampling) -> None:
+        self.images, self.rank, self.world, self.sampling = images, rank, world, sampling
 
     def key(self, item: Any) -> int:
         return int(item)
 
+    def index(self, item: Any) -> int:
+        return int(item) % len(self.images)
+
     def label(self, item: Any) -> int:
-        return int(self.images.labels[item])
+        return int(self.images.labels[self.index(item)])
 
     def name(self, item: Any) -> str:
-        return self.images.name(item)
+        return self.images.name(self.index(item))
 
     def evaluation(self, item: Any, preprocessing: Preprocessing) -> Pixels:
-        return evaluation_view(self.images, item, preprocessing)
+        return evaluation_view(self.images, self.index(item), preprocessing)
 
     def training(
         self, item: Any, preprocessing: Preprocessing, augmentation: Augmentation, generator: np.random.Generator
     ) -> Pixels:
-        return training_view(self.images, item, preprocessing, augmentation, generator)
+        return training_view(self.images, self.index(item), preprocessing, augmentation, generator)
 
     def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
         """What each step from `start` on loads in this process, in a random order."""
-        order = keyed(Purpose.ORDER, seed, epoch).permutation(len(self.images))
+        if self.sampling == "balanced":
+            order = balanced_draws(self.images.labels, seed, epoch)
+        else:
+            order = keyed(Purpose.ORDER, seed, epoch).permutation(len(self.images))
         size -= size % self.world  # fewer images than a batch: as many for each process
         for step in range(start, steps):
             yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()
@@ -98,9 +106,16 @@ class Streamed:
 
 
 def source_for(
-    images: ImageCollection | Stream, rank: int, world: int, state: Mapping[str, Any] | None = None
+    images: ImageCollection | Stream,
+    rank: int,
+    world: int,
+    state: Mapping[str, Any] | None = None,
+    sampling: Sampling = "shuffled",
 ) -> Indexed | Streamed:
-    return Streamed(images, rank, world, state) if isinstance(images, Stream) else Indexed(images, rank, world)
+    if isinstance(images, Stream):
+        assert sampling == "shuffled", "a stream cannot be drawn from"
+        return Streamed(images, rank, world, state)
+    return Indexed(images, rank, world, sampling)
 
 
 class Views(torch_data.Dataset[View]):

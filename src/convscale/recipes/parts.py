@@ -242,5 +242,7 @@ class SearchGrid:
         return bool(self.learning_rates or self.weight_decays)
 
 
+Sampling = Literal["shuffled", "balanced"]
+ClassWeights = Literal["none", "balanced"]
 Optimizer = SGD | RMSProp | AdamW | LBFGS
 Schedule = Cosine | Staircase | Steps | Constant

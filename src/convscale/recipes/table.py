@@ -17,8 +17,10 @@ from convscale.recipes.parts import (
     LBFGS,
     SGD,
     Augmentation,
+    ClassWeights,
     Cosine,
     Optimizer,
+    Sampling,
     Schedule,
     SearchGrid,
     require_between,
@@ -58,6 +60,10 @@ class Recipe(Displayed):
     """On every parameter but those of batch norm; added to the gradient as L2 (AdamW: decoupled)."""
     label_smoothing: float = 0.0
     """The share of a label that is spread over all classes."""
+    class_weights: ClassWeights = "none"
+    """"balanced" weighs the loss of every class by images / (classes * images of the class), in training alone."""
+    sampling: Sampling = "shuffled"
+    """"shuffled" takes every image once an epoch; "balanced" draws as many in all, of every class equally many."""
     gradient_clip: float = 0.0
     """The largest norm of all gradients together, 0 for none."""
     accumulation: int = 1
@@ -139,7 +145,7 @@ class Recipe(Displayed):
         """Raise ConfigError for what has no meaning where the classifier is fitted to features computed once."""
         wanted: dict[str, Any] = {
             "trainable": "head", "epochs": 1, "steps": None, "patience": 0, "ema_decay": 0.0, "dropout": 0.0,
-            "augmentation": Augmentation(), "search.learning_rates": (),
+            "sampling": "shuffled", "augmentation": Augmentation(), "search.learning_rates": (),
         }  # fmt: skip
         for name, value in wanted.items():
             owner, _, part = name.rpartition(".")

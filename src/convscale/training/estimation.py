@@ -132,7 +132,7 @@ def _endless(job: Job, seed: int) -> Iterator[Batch]:
     return chain.from_iterable(
         training_batches(
             job.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=seed, epoch=epoch,
-            workers=job.settings.workers,
+            workers=job.settings.workers, sampling=recipe.sampling,
         )
         for epoch in count()
     )  # fmt: skip

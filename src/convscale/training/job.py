@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convscale.data import Dataset, ImageCollection
+from convscale.data.balance import balanced_weights
 from convscale.data.images import Stream
 from convscale.headers import WeightsHeader
 from convscale.networks import ConvNet
@@ -43,6 +47,14 @@ class Job:
     def watched(self) -> ImageCollection | Stream:
         """The images whose accuracy is measured after each epoch."""
         return self.dataset.test if self.validation is None else self.validation
+
+    @property
+    def class_weights(self) -> NDArray[np.float32] | None:
+        """(classes,): what the loss of each class is multiplied with, None for no weights."""
+        if self.recipe.class_weights == "none":
+            return None
+        assert not isinstance(self.train, Stream), "the classes of a stream are not counted"
+        return balanced_weights(self.train.labels, len(self.dataset.classes))
 
     @property
     def header(self) -> WeightsHeader:

@@ -126,7 +126,7 @@ class Loop:
         loading = training_batches(
             job.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
             seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
-            rank=self.processes.rank, world=self.processes.world, state=position.stream,
+            rank=self.processes.rank, world=self.processes.world, state=position.stream, sampling=job.recipe.sampling,
         )  # fmt: skip
         with closing(loading) as batches:
             while True:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscale.data import ImageCollection
+from convscale.data.balance import balanced_weights
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream
 from convscale.errors import ConfigError, TrainingError
@@ -127,6 +128,9 @@ def fit_classifier(images: Extracted, classes: int, recipe: Recipe, start: Class
     assert isinstance(recipe.optimizer, LBFGS)
     device = pick_device()
     features, labels = images.features.to(device), images.labels.to(device)
+    weights = None
+    if recipe.class_weights == "balanced":
+        weights = torch.from_numpy(balanced_weights(images.labels.numpy(), classes)).to(device)
     deviation, mean = torch.std_mean(features, dim=0, correction=0)
     deviation = deviation.where(deviation > 0, 1)
     scaled = (features - mean) / deviation
@@ -142,7 +146,7 @@ def fit_classifier(images: Extracted, classes: int, recipe: Recipe, start: Class
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = training_loss(F.linear(scaled, weight, bias), labels, recipe.label_smoothing)
+        loss = training_loss(F.linear(scaled, weight, bias), labels, recipe.label_smoothing, weights)
         loss = loss + recipe.weight_decay / 2 * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -150,7 +154,7 @@ def fit_classifier(images: Extracted, classes: int, recipe: Recipe, start: Class
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     iterations = int(optimizer.state[weight]["n_iter"])
     with torch.no_grad():
-        loss = float(training_loss(F.linear(scaled, weight, bias), labels, recipe.label_smoothing))
+        loss = float(training_loss(F.linear(scaled, weight, bias), labels, recipe.label_smoothing, weights))
         unscaled = weight / deviation
         return Classifier(unscaled.cpu(), (bias - unscaled @ mean).cpu(), loss, iterations)
 

@@ -71,6 +71,7 @@ def changes_since(job: Job, found: Checkpoint | None) -> list[str]:
         "layer_decay, from or to 1": (before.layer_decay == 1, job.recipe.layer_decay == 1),
         "patience, from or to 0": (before.patience > 0, job.recipe.patience > 0),
         "validation_share": (before.validation_share, job.recipe.validation_share),
+        "sampling": (before.sampling, job.recipe.sampling),
     }
     for name, (then, now) in kept.items():
         if then != now:

@@ -54,6 +54,8 @@ def make_job(
             hint="set it to 3, and choose which three channels to write into the images",
         )
     train, validation = _split_validation(dataset, recipe, settings.seed)
+    if isinstance(train, Stream):
+        _require_no_balance(recipe, dataset)
     images = len(train)
     if images < 2:
         raise DataError(f"{dataset.source}: {images} training images are too few")
@@ -66,6 +68,16 @@ def make_job(
     network = network.with_classes(len(dataset.classes))
     preprocessing = preprocessing or _preprocessing(network, settings)
     return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, train, validation, quiet)
+
+
+def _require_no_balance(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise DataError for what needs the labels of all images, which a stream does not give beforehand."""
+    for name, value in (("sampling", recipe.sampling), ("class_weights", recipe.class_weights)):
+        if value == "balanced":
+            raise DataError(
+                f"{dataset.source}: {name} 'balanced' needs the labels of all images, and a stream is read in order",
+                hint=f"read the data as hf:... or from a folder, or leave {name} out",
+            )
 
 
 def _split_validation(
@@ -166,7 +178,7 @@ def draw_first_batch(job: Job) -> None:
     if not path.exists():
         batches = training_batches(
             job.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
-            seed=job.settings.seed, epoch=0,
+            seed=job.settings.seed, epoch=0, sampling=job.recipe.sampling,
         )  # fmt: skip
         pixels = next(batches).pixels
         if len(pixels):

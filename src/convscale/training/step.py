@@ -35,9 +35,20 @@ class Outcome(NamedTuple):
     seconds: dict[str, float]
 
 
-def training_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """Mean cross entropy of logits (n, classes) with labels (n,) or soft targets (n, classes)."""
-    return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+def training_loss(
+    logits: Tensor, targets: Tensor, label_smoothing: float, class_weights: Tensor | None = None
+) -> Tensor:
+    """Mean cross entropy of logits (n, classes) with labels (n,) or soft targets (n, classes).
+
+    class_weights, (classes,), multiply the targets; smoothing then spreads its share of each image's weight over all
+    classes. The mean is over images whatever they weigh, so that parts of a batch add up to it.
+    """
+    if class_weights is None:
+        return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+    soft = F.one_hot(targets, len(class_weights)) if targets.ndim == 1 else targets
+    weighted = soft * class_weights
+    spread = weighted.sum(1, keepdim=True) / len(class_weights)
+    return F.cross_entropy(logits.float(), (1 - label_smoothing) * weighted + label_smoothing * spread)
 
 
 def data_parallel(model: nn.Module) -> DistributedDataParallel:
@@ -67,6 +78,8 @@ class Stepper:
         self.classes = len(job.dataset.classes)
         self.steps_per_epoch = steps_per_epoch
         self.device = next(state.model.parameters()).device
+        weights = job.class_weights
+        self.class_weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.normalise = Normalise(job.preprocessing, self.device)
         self.precise_times = job.settings.step_times and self.device.type == "cuda"
         self.forward: nn.Module = state.model
@@ -144,7 +157,8 @@ class Stepper:
                 started = time.perf_counter()
                 with autocast(self.device, self.recipe.precision):
                     logits = self.forward(images)
-                    loss = training_loss(logits, wanted, self.recipe.label_smoothing) * (len(images) / len(pixels))
+                    loss = training_loss(logits, wanted, self.recipe.label_smoothing, self.class_weights)
+                    loss = loss * (len(images) / len(pixels))
                 started = self._spent("forward", started)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._spent("backward", started)

@@ -15,6 +15,10 @@ from convscale.records import DataChoice, TrialRecord, TrialResult
 from convscale.schema import check, to_table
 
 
+# Fields of a recipe that came after the first keys: where they change nothing, they take no part in a key.
+_NEUTRAL = {"class_weights": "none", "sampling": "shuffled"}
+
+
 def data_choice(
     source: str, label_column: str = "label", train_images: int | None = None, test_images: int | None = None
 ) -> DataChoice:
@@ -53,6 +57,9 @@ class Trial(Displayed):
         table["network"].pop("name")
         table["network"].pop("origin", None)
         table["recipe"].pop("note")
+        for name, value in _NEUTRAL.items():
+            if table["recipe"][name] == value:
+                del table["recipe"][name]
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 

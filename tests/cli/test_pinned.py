@@ -45,7 +45,8 @@ OPTIONS = {
     "doctor": ["--json"],
     "family": [
         "baseline", *LAW, "--coefficients", "--phi", "-o", "--output", "--train", "--data", "--label-column",
-        "--images", "--test-images", "--recipe", "--set", "--epochs", "--seeds", "--dry-run", *EXECUTOR, "--json",
+        "--layout", "--range", "--images", "--test-images", "--recipe", "--set", "--epochs", "--seeds", "--dry-run",
+        *EXECUTOR, "--json",
     ],
     "convert": [
         "source", "-o", "--output", "--from", "--network", "--padding", "--bn-eps", "--mean", "--std", "--crop",
@@ -53,16 +54,16 @@ OPTIONS = {
     ],
     "weights": ["list", "get", "network", "--json", "name", "-o", "--output", "--hub-cache", "--json"],
     "coefficients": [
-        "baseline", "--data", "--label-column", "--cost", "--resolution", "--images", "--test-images", "--recipe",
-        "--set", "--lengths", "--method", "--share-step", "--step", "--tolerance", "--seeds", "--final-seeds",
-        "--reduction", "--keep", "--probe", "--trust", "--budget", "--seed", "--dry-run", "-o", "--output", *EXECUTOR,
-        "--json",
+        "baseline", "--data", "--label-column", "--layout", "--range", "--cost", "--resolution", "--images",
+        "--test-images", "--recipe", "--set", "--lengths", "--method", "--share-step", "--step", "--tolerance",
+        "--seeds", "--final-seeds", "--reduction", "--keep", "--probe", "--trust", "--budget", "--seed", "--dry-run",
+        "-o", "--output", *EXECUTOR, "--json",
     ],
     "study": [
         "list", "show", "run", "status", "resume", "export", "--json", "study",
-        "study", "--data", "--label-column", "--images", "--test-images", "--baseline", "--resolution",
-        "--costs", "--lengths", "--seeds", "--recipe", "--set", "--coefficients", "--dry-run", "-o", "--output",
-        *EXECUTOR, "--json",
+        "study", "--data", "--label-column", "--layout", "--range", "--images", "--test-images",
+        "--baseline", "--resolution", "--costs", "--lengths", "--seeds", "--recipe", "--set", "--coefficients",
+        "--dry-run", "-o", "--output", *EXECUTOR, "--json",
         "folder", "--json",
         "folder", *EXECUTOR, "--json",
         "folder", "-o", "--output",

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from convscale.cli.executors import executor, executor_options
+from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import (
     DATA_HELP,
     json_option,
     label_column_option,
+    layout_option,
     load_network,
     print_json,
     print_table,
     print_text,
+    range_option,
     recipe_from_options,
     seed_option,
     set_option,
@@ -26,6 +28,7 @@ from convscale.cli.shared import (
 from convscale.search.coefficients.settings import Method, SearchSettings
 
 if TYPE_CHECKING:
+    from convscale.data.layouts import Layout
     from convscale.records import CoefficientSearch
     from convscale.studies.coefficients import TrainingSearch
 
@@ -45,6 +48,8 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
 @click.argument("baseline")
 @click.option("--data", required=True, help=DATA_HELP)
 @label_column_option
+@layout_option
+@range_option
 @search_option("cost", "Of the candidates, times the baseline's.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
@@ -76,7 +81,8 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
 @executor_options
 @json_option
 def command(
-    baseline: str, data: str, label_column: str, resolution: int | None, images: int | None, test_images: int | None,
+    baseline: str, data: str, label_column: str, layout: Layout | None, stored_range: tuple[float, float] | None,
+    resolution: int | None, images: int | None, test_images: int | None,
     recipe_name: str, settings: tuple[str, ...], lengths: tuple[int, ...], dry_run: bool, output: Path | None,
     as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
     storage: str | None, quiet: bool,
@@ -95,9 +101,10 @@ def command(
     from convscale.trials.trial import data_choice
 
     search = TrainingSearch(
-        baseline=net, data=data_choice(data, label_column, images, test_images), recipe=recipe, epochs=lengths,
-        options=options,
+        baseline=net, data=data_choice(data, label_column, images, test_images, layout, stored_range), recipe=recipe,
+        epochs=lengths, options=options,
     )  # fmt: skip
+    print_data_notes(search.data, quiet)
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if dry_run:
             _dry_run(search, slots.slots, as_json)

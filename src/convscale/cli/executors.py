@@ -1,4 +1,4 @@
-"""Where trials run: the options of every command that trains many networks."""
+"""Where trials run, and on what: what the commands that train many networks share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from convscale.cli.shared import print_notes
+from convscale.progress import print_note
+from convscale.units import printable
+
 if TYPE_CHECKING:
+    from convscale.records import DataChoice
     from convscale.trials.executor import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,3 +53,15 @@ def executor(workers: int | None, threads: int, cluster: str | None, cpus: float
         yield made
     finally:
         made.close()
+
+
+def print_data_notes(choice: DataChoice, quiet: bool) -> None:
+    """Open the images that trials are trained on, and say on stderr what of them is not used. Raises DataError."""
+    from convscale.data.typical import notes_on_pixels
+    from convscale.trials.training_work import choose_images
+
+    dataset = choose_images(choice)
+    if not quiet:
+        print_notes(dataset)
+        for note in notes_on_pixels(dataset.train, choice.stored_range):
+            print_note(printable(note))

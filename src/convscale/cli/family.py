@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.executors import executor, executor_options
+from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import Numbers
 from convscale.cli.shared import (
     DATA_HELP,
@@ -16,11 +16,13 @@ from convscale.cli.shared import (
     json_option,
     label_column_option,
     law_options,
+    layout_option,
     load_network,
     pick_law_with_evidence,
     print_json,
     print_table,
     print_text,
+    range_option,
     set_option,
 )
 from convscale.planning.families import MAX_MEMBERS
@@ -52,6 +54,8 @@ PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ra
 @click.option("--train", is_flag=True, help="Train every network, in DIR too.")
 @click.option("--data", help=f"To train on: {DATA_HELP}")
 @label_column_option
+@layout_option
+@range_option
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
@@ -94,10 +98,14 @@ def _train(made: Family, output: Path | None, as_json: bool, **options: Any) -> 
         baseline=made.baseline,
         law=made.law,
         phis=tuple(member.phi for member in made.members),
-        data=data_choice(options["data"], options["label_column"], options["images"], options["test_images"]),
+        data=data_choice(
+            options["data"], options["label_column"], options["images"], options["test_images"], options["layout"],
+            options["stored_range"],
+        ),
         recipe=recipe_from_options(options["recipe_name"], options["epochs"], None, options["settings"]),
         seeds=options["seeds"],
-    )
+    )  # fmt: skip
+    print_data_notes(training.data, options["quiet"])
     with executor(*(options[key] for key in ("workers", "threads", "cluster", "cpus", "gpus"))) as slots:
         if options["dry_run"]:
             _print_size(training, slots.slots, as_json)

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.executors import executor, executor_options
+from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import PIXELS, Numbers
-from convscale.cli.shared import DATA_HELP, json_option, print_json, print_table, print_text, set_option
+from convscale.cli.shared import (
+    DATA_HELP,
+    json_option,
+    layout_option,
+    print_json,
+    print_table,
+    print_text,
+    range_option,
+    set_option,
+)
 
 if TYPE_CHECKING:
+    from convscale.data.layouts import Layout
     from convscale.records import StudyResult, StudySpec
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
@@ -52,6 +62,8 @@ def show(study: str) -> None:
 @click.argument("study", metavar="NAME|FILE.toml")
 @click.option("--data", help=f"Instead of the study's: {DATA_HELP}")
 @click.option("--label-column", help="Column of labels in a CSV or parquet file [label].")
+@layout_option
+@range_option
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
 @click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
 @click.option(
@@ -81,11 +93,12 @@ def run(
 
     Interrupted, the same command or `convscale study resume DIR` goes on.
     """
-    from convscale.studies.spec import read_study
+    from convscale.studies.spec import read_study, settled
 
     spec = _overridden(read_study(study), **overrides)
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
+    print_data_notes(settled(spec).choice(), quiet)
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if dry_run:
             _dry_run(spec, slots.slots, as_json)
@@ -98,7 +111,8 @@ def run(
 
 
 def _overridden(
-    spec: StudySpec, *, data: str | None, label_column: str | None, images: int | None, test_images: int | None,
+    spec: StudySpec, *, data: str | None, label_column: str | None, layout: Layout | None,
+    stored_range: tuple[float, float] | None, images: int | None, test_images: int | None,
     coefficients: str | None, baselines: tuple[str, ...], settings: tuple[str, ...], **values: Any,
 ) -> StudySpec:  # fmt: skip
     from convscale.records import Method
@@ -111,8 +125,11 @@ def _overridden(
         changes["methods"] = (*spec.methods, Method(coefficients=coefficients, name="searched"))
     choice = spec.data if data is None else data_choice(data)
     if choice is not None:
-        counts = {"label_column": label_column, "train_images": images, "test_images": test_images}
-        choice = replace(choice, **{key: value for key, value in counts.items() if value is not None})  # type: ignore[arg-type]
+        given: dict[str, Any] = {
+            "label_column": label_column, "train_images": images, "test_images": test_images, "layout": layout,
+            "stored_range": stored_range,
+        }  # fmt: skip
+        choice = replace(choice, **{key: value for key, value in given.items() if value is not None})
     return replace(spec, data=choice, **changes)
 
 

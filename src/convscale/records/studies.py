@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.flattening import AsDict
 from convscale.networks import ConvNet
+from convscale.preprocessing import require_range
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
 from convscale.schema import check
 from convscale.statistics import OrderChange
@@ -33,9 +34,15 @@ class DataChoice:
     """So many are drawn; None for all."""
     test_images: int | None = None
     """So many held-out images are drawn; None for all."""
+    layout: Literal["classes", "splits"] | None = None
+    """What the folders of a folder are; None where their names and contents say it."""
+    stored_range: tuple[float, float] | None = None
+    """The values in image files that become 0 and 255; None for all that a file can hold."""
 
     def __post_init__(self) -> None:
         check(self)
+        if self.stored_range is not None:
+            require_range(self.stored_range)
         for name in ("train_images", "test_images"):
             value = getattr(self, name)
             if value is not None and value < 2:

@@ -171,15 +171,19 @@ def _command(search: TrainingSearch) -> str:
     net = search.baseline
     listed = net.name in CATALOG and find_network(net.name).at_resolution(net.resolution) == net
     baseline = net.name if listed else BASELINE
+    chosen = search.data
     data = {
         "--recipe": RECIPE,
-        "--data": search.data.source,
-        "--images": search.data.train_images,
-        "--test-images": search.data.test_images,
+        "--data": chosen.source,
+        "--label-column": None if chosen.label_column == "label" else chosen.label_column,
+        "--layout": chosen.layout,
+        "--range": None if chosen.stored_range is None else "{:.10g},{:.10g}".format(*chosen.stored_range),
+        "--images": chosen.train_images,
+        "--test-images": chosen.test_images,
     }
     lengths = {"--resolution": net.resolution, "--lengths": ",".join(map(str, search.epochs))}
-    chosen = {name: value for name, value in search.options.items() if value != _OPTIONS[name]}
-    options = {f"--{name.replace('_', '-')}": value for name, value in chosen.items()}
+    asked = {name: value for name, value in search.options.items() if value != _OPTIONS[name]}
+    options = {f"--{name.replace('_', '-')}": value for name, value in asked.items()}
     given = [f"{name} {value}" for name, value in (data | lengths | options).items() if value is not None]
     return f"convscale coefficients {baseline} {' '.join(given)} -o DIR"
 

@@ -35,8 +35,9 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
         Run(run).discard()  # half made by a process that was killed
     if not run.exists():
         folder, evaluation = train(
-            trial.network, dataset, trial.recipe, run, seed=trial.seed, pictures=False, quiet=True
-        )
+            trial.network, dataset, trial.recipe, run, seed=trial.seed, stored_range=trial.data.stored_range,
+            pictures=False, quiet=True,
+        )  # fmt: skip
     else:
         folder, evaluation = resume(run, data=dataset, quiet=True)
     record = folder.result()
@@ -53,7 +54,9 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
 @lru_cache(maxsize=2)
 def choose_images(choice: DataChoice) -> Dataset:
     """The data set with as many images as `choice` asks for, drawn by its seed. Raises DataError where it has fewer."""
-    dataset = open_dataset(choice.source, seed=choice.seed, label_column=choice.label_column)
+    dataset = open_dataset(
+        choice.source, seed=choice.seed, label_column=choice.label_column, layout=choice.layout
+    )  # fmt: skip
     return replace(
         dataset,
         train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),

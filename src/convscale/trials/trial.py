@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
@@ -14,13 +15,17 @@ from convscale.recipes import Recipe
 from convscale.records import DataChoice, TrialRecord, TrialResult
 from convscale.schema import check, to_table
 
-
 # Fields of a recipe that came after the first keys: where they change nothing, they take no part in a key.
 _NEUTRAL = {"class_weights": "none", "sampling": "shuffled"}
 
 
 def data_choice(
-    source: str, label_column: str = "label", train_images: int | None = None, test_images: int | None = None
+    source: str,
+    label_column: str = "label",
+    train_images: int | None = None,
+    test_images: int | None = None,
+    layout: Literal["classes", "splits"] | None = None,
+    stored_range: tuple[float, float] | None = None,
 ) -> DataChoice:
     """Images as a person names them; a path becomes absolute, so that workers find it wherever they run."""
     from convscale.data.named import find_copy  # which brings NumPy
@@ -31,6 +36,8 @@ def data_choice(
         label_column=label_column,
         train_images=train_images,
         test_images=test_images,
+        layout=layout,
+        stored_range=stored_range,
     )
 
 

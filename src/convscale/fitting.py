@@ -297,4 +297,6 @@ def choose(dataset: Dataset, baseline: ConvNet | str | Path | None = None) -> Ch
         network = open_network(baseline)
         reason = "as asked"
     fitted = fit_to_images(network, dataset, quiet=True)  # the training names what it skips
+    if fitted.input_channels not in (1, 3):
+        reason += f"; images of {fitted.input_channels} channels"
     return Choice(fitted, recipe_name, reason)

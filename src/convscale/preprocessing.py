@@ -14,6 +14,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_SIZE = 16_384  # pixels
 MIN_CROP = 0.1
+SHOWN = 12  # channels in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Preprocessing:
     size: int
     """Pixels a side of the central square that is cut out."""
     mean: tuple[float, ...] = IMAGENET_MEAN
-    """One value a channel: one channel is grey, three are RGB."""
+    """One value a channel: one channel is grey, three are RGB, others are what the image files hold."""
     std: tuple[float, ...] = IMAGENET_STD
     """One value a channel."""
     crop: float = 1.0
@@ -45,8 +46,11 @@ class Preprocessing:
             raise ConfigError(f"size {self.size} is not allowed", hint=f"1 to {MAX_SIZE} pixels")
         if not MIN_CROP <= self.crop <= 1:
             raise ConfigError(f"crop {self.crop} is not allowed", hint=f"{MIN_CROP} to 1")
-        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
-            raise ConfigError("mean and std need one value for grey or three for RGB, as many of each")
+        if not self.mean or len(self.std) != len(self.mean):
+            raise ConfigError(
+                f"{len(self.mean)} values of mean and {len(self.std)} of std",
+                hint="one for grey, three for RGB, or one a channel, as many of each",
+            )
         if min(self.std) <= 0:
             raise ConfigError(f"std {list(self.std)} is not allowed", hint="above 0")
         low, high = self.value_range
@@ -59,7 +63,7 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for RGB."""
+        """1 for grey, 3 for RGB, others as image files hold them."""
         return len(self.mean)
 
     @property
@@ -69,7 +73,7 @@ class Preprocessing:
 
     def in_words(self) -> str:
         """224 px, crop 0.875, bicubic, values 0 to 1, mean 0.485/0.456/0.406, std 0.229/0.224/0.225."""
-        mean, std = ("/".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        mean, std = (_listed(values) for values in (self.mean, self.std))
         low, high = self.value_range
         stored = ""
         if self.stored_range is not None:
@@ -91,6 +95,11 @@ class Preprocessing:
         return replace(self, size=resolution or self.size, crop=self.crop if crop is None else crop)
 
 
+def _listed(values: tuple[float, ...]) -> str:
+    more = f"/... ({len(values)})" if len(values) > SHOWN else ""
+    return "/".join(f"{value:.4g}" for value in values[:SHOWN]) + more
+
+
 def require_range(stored_range: tuple[float, float]) -> None:
     """Raise ConfigError unless the second value is above the first."""
     low, high = stored_range
@@ -102,12 +111,12 @@ def require_range(stored_range: tuple[float, float]) -> None:
 
 
 def default_preprocessing(size: int, channels: int) -> Preprocessing:
-    """ImageNet's statistics for RGB, their mean over the channels for grey; a central crop for sizes at which
-    photographs are cut, the whole image below."""
-    grey = channels == 1
+    """ImageNet's statistics for RGB, their mean over the channels for one channel or any other number; a central crop
+    for sizes at which photographs are cut, the whole image below."""
+    rgb = channels == 3
     return Preprocessing(
         size,
-        mean=(0.449,) if grey else IMAGENET_MEAN,
-        std=(0.226,) if grey else IMAGENET_STD,
+        mean=IMAGENET_MEAN if rgb else (0.449,) * channels,
+        std=IMAGENET_STD if rgb else (0.226,) * channels,
         crop=0.875 if size > 96 else 1.0,
     )

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import convscale as cs
-from convscale.data import FileImages, decoding, open_image
+from convscale.data import FileImages, decode, decoding, open_image
 from convscale.data.decoding import Picture
 from convscale.data.images import ArrayImages, ParquetImages, Subset
 from convscale.data.transforms import (
@@ -54,7 +54,7 @@ def rotated(orientation: int) -> Image.Exif:
 
 
 def exact(picture: Picture, box: decoding.Box, size: int, interpolation: str) -> np.ndarray:
-    image = picture.image.crop(box).resize((size, size), RESAMPLING[interpolation])
+    image = picture.images[0].crop(box).resize((size, size), RESAMPLING[interpolation])
     return np.array(image).reshape(size, size, -1).transpose(2, 0, 1).astype(int)
 
 
@@ -140,7 +140,7 @@ def test_what_is_unusual_is_what_pil_makes_of_it(kind: str) -> None:
     content, channels = UNUSUAL[kind]
     size = Preprocessing(20, mean=(0.5,) * channels, std=(0.2,) * channels)
     picture = Picture(content, channels, "x")
-    pil = decoding.decode(open_image(content, "x"), channels, "x")
+    pil = decode(open_image(content, "x"), channels, "x")
     assert picture.size == pil.size
     assert np.array_equal(picture.pixels().squeeze(), np.asarray(pil)) and not picture.is_plain
     box = random_box(pil.size, RESIZED.scale_min, np.random.default_rng(3))
@@ -165,7 +165,7 @@ def test_exif_that_says_upright_stays_fast() -> None:
     assert not Picture(encoded(photograph(40, 30), exif=rotated(3)), 3, "x").is_plain
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     turned = Picture(encoded(photograph(40, 30), xmp=xmp), 3, "x")
-    assert not turned.is_plain and turned.size == decoding.decode(open_image(turned.source, "x"), 3, "x").size
+    assert not turned.is_plain and turned.size == decode(open_image(turned.source, "x"), 3, "x").size
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.9, 0.999])
@@ -288,7 +288,7 @@ def test_real_photographs(real_data: Path) -> None:
     for path in paths:
         picture = Picture(path.read_bytes(), 3, str(path))
         assert picture.is_plain
-        assert np.array_equal(picture.pixels(), np.asarray(picture.image))
+        assert np.array_equal(picture.pixels(), np.asarray(picture.images[0]))
         width, height = (side // 8 * 8 for side in picture.size)
         box = (0, 0, width, height)
         means.append(np.abs(picture.part(box, 64, "bicubic") - exact(picture, box, 64, "bicubic")).mean())

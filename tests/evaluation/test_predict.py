@@ -176,9 +176,10 @@ def test_images_in_memory_are_seen_as_their_files(net: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), "images.0.: an array of shape .4, 4, 3., float32, is no image"),
+        (np.zeros((4, 4, 3), np.float32), "images.0.: floating-point pixels"),
         ([np.zeros((2, 4, 4, 3), np.uint8)], "several as a list"),
-        (np.zeros((4, 4, 2), np.uint8), "1, 3 or 4 channels"),
+        (np.zeros((4, 4, 2), np.uint8), "images.0.: 2 channels, the network has 3"),
+        (np.full((4, 4), "x"), "an array of <U1, no image"),
         (np.zeros(4, np.uint8), "is no image"),
         (np.zeros((0, 4), np.uint8), "an image without pixels"),
         (Image.new("RGB", (0, 0)), "an image without pixels"),

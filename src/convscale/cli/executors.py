@@ -57,11 +57,11 @@ def executor(workers: int | None, threads: int, cluster: str | None, cpus: float
 
 def print_data_notes(choice: DataChoice, quiet: bool) -> None:
     """Open the images that trials are trained on, and say on stderr what of them is not used. Raises DataError."""
-    from convscale.data.typical import notes_on_pixels
+    from convscale.data.typical import input_channels, notes_on_pixels
     from convscale.trials.training_work import choose_images
 
     dataset = choose_images(choice)
     if not quiet:
         print_notes(dataset)
-        for note in notes_on_pixels(dataset.train, choice.stored_range):
+        for note in notes_on_pixels(dataset.train, choice.stored_range, input_channels(dataset.train)):
             print_note(printable(note))

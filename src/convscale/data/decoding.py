@@ -15,9 +15,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from convscale.data.bands import Opened
 from convscale.data.depth import Range
 from convscale.data.images import Pixels
-from convscale.data.reading import check_size, decode, open_image, turn_upright
+from convscale.data.reading import check_size, decode_channels, open_image, turn_upright
 
 Box = tuple[int, int, int, int]
 
@@ -26,26 +27,26 @@ _COLOUR = {1: ("Gray", "GRAY"), 3: ("YCbCr", "RGB")}  # by channels: what a plai
 
 
 class Picture:
-    """An image, encoded or already open, as `decode` reads it. `size` is (width, height) upright, of a plain JPEG read
-    from its header.
+    """An image, encoded or already open, as `decode_channels` reads it. `size` is (width, height) upright, of a plain
+    JPEG read from its header.
 
     Raises DataError naming it: when made for what is no image, too large or too long; for damage at the latest when
     its pixels are asked for.
     """
 
-    def __init__(
-        self, source: bytes | Image.Image, channels: int, name: str, stored_range: Range | None = None
-    ) -> None:
+    def __init__(self, source: bytes | Opened, channels: int, name: str, stored_range: Range | None = None) -> None:
         self.source, self.channels, self.name, self.stored_range = source, channels, name, stored_range
-        size = _plain_size(source, channels, name) if isinstance(source, bytes) and stored_range is None else None
+        size = None
+        if isinstance(source, bytes) and stored_range is None and channels in _COLOUR:
+            size = _plain_size(source, channels, name)
         self.is_plain = size is not None
-        self.size: tuple[int, int] = size or self.image.size
+        self.size: tuple[int, int] = size or self.images[0].size
 
     @cached_property
-    def image(self) -> Image.Image:
-        """All of it through PIL, upright, grey or RGB."""
+    def images(self) -> tuple[Image.Image, ...]:
+        """All of it through PIL, upright: grey or RGB, or an image in grey for each of its channels."""
         image = open_image(self.source, self.name) if isinstance(self.source, bytes) else self.source
-        return decode(image, self.channels, self.name, self.stored_range)
+        return decode_channels(image, self.channels, self.name, self.stored_range)
 
     def pixels(self, divisor: int = 1) -> Pixels:
         """All of it, (height, width, channels), where possible at 1 / `divisor` of its size, rounded up."""
@@ -58,8 +59,7 @@ class Picture:
                 return decoded
             except ValueError:
                 self.is_plain = False
-        array = np.array(self.image)
-        return array[..., None] if array.ndim == 2 else array
+        return np.dstack([np.asarray(image) for image in self.images])
 
     def divisor(self, box: Box, size: int) -> int:
         """1, 2, 4 or 8: the largest by which `box` can be shrunk and still have `size` pixels a side."""

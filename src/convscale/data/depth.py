@@ -23,16 +23,27 @@ _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of a TIFF
 class Stored(NamedTuple):
     """values: (height, width) or (height, width, channels), a higher one is brighter. top: the highest that the file
     can hold; of 32 bits, that 8, 16 or 32 bits can hold, the fewest that the values need; of floats, 1.
-    bits: of a channel in the file."""
+    bits: of a channel in the file. bands: every channel is a measurement, none is transparency."""
 
     values: NDArray[Any]
     top: float
     bits: int = 16
+    bands: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.values.shape[1], self.values.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """As many as are stored."""
+        return 1 if self.values.ndim == 2 else int(self.values.shape[2])
 
     @property
     def used(self) -> Range:
         """The lowest and the highest value of grey or colour, transparency aside."""
-        colours = self.values[..., :3] if self.values.ndim == 3 else self.values
+        colours = self.values[..., :3] if self.values.ndim == 3 and not self.bands else self.values
         return float(np.nanmin(colours)), float(np.nanmax(colours))
 
     def has_colour(self, key: Any) -> NDArray[np.bool_]:
@@ -63,25 +74,27 @@ def read_stored(image: Image.Image) -> Stored | None:
 
 
 def to_8_bits(stored: Stored, stored_range: Range | None, key: Any = None) -> Image.Image:
-    """`stored_range`, or all that the file can hold, as 0 to 255; what lies outside becomes the nearer of both.
-    key: the colour that is transparent."""
+    """`stored_range`, or all that the file can hold, as 0 to 255; what lies outside becomes the nearer of both. Of
+    bands the first three are shown, of two the first. key: the colour that is transparent."""
     low, high = stored_range or (0.0, stored.top)
-    scaled = _scaled(stored.values[..., :3] if stored.values.ndim == 3 else stored.values, low, high)
+    shown = stored.values if stored.values.ndim == 2 else stored.values[..., : 3 if stored.channels > 2 else 1]
     opacity = None
     if key is not None:
         opacity = np.where(stored.has_colour(key), np.uint8(0), np.uint8(255))
-    elif stored.values.ndim == 3 and stored.values.shape[2] == 4:
-        opacity = _scaled(stored.values[..., 3], 0.0, stored.top)
-    image = Image.fromarray(scaled)
+    elif stored.channels == 4 and not stored.bands:
+        opacity = scaled(stored.values[..., 3], 0.0, stored.top)
+    image = Image.fromarray(scaled(shown[..., 0] if shown.shape[2:] == (1,) else shown, low, high))
     if opacity is not None:
         image.putalpha(Image.fromarray(opacity))
     return image
 
 
-def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+def scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     """`low` to `high` as 0 to 255; what is no number becomes 0."""
+    if values.dtype == np.uint8 and (low, high) == (0, 255):
+        return values
     if values.dtype == np.uint16:  # by a table: no floats for each pixel
-        return np.take(_scaled(np.arange(1 << 16), low, high), values)
+        return np.take(scaled(np.arange(1 << 16), low, high), values)
     parts = np.nan_to_num((values.astype(np.float64) - low) * (255 / (high - low)), nan=0.0)
     rounded: NDArray[np.uint8] = parts.clip(0, 255).round().astype(np.uint8)
     return rounded

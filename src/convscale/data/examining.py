@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from convscale.data.depth import Stored
+from convscale.data.bands import Opened
+from convscale.data.depth import Range, Stored
 from convscale.data.images import ImageCollection
 from convscale.data.reading import decode, open_image, turn_upright
 from convscale.data.usage import Usage, unread_channels
@@ -50,11 +51,14 @@ def examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
 def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
     name, content = images.name(index), images.content(index)
     if content is None:
-        return Examined(decode(images.image(index), 3, name, usage.stored_range), [])
+        return Examined(_shown(images.image(index), name, usage.stored_range), [])
     try:
         image = open_image(content, name)
     except DataError as error:
         raise DataError(f"{name}: {_what_instead(content)}") if "not an image" in error.message else error from None
+    if isinstance(image, Stored):
+        usage.add(image, name)
+        return Examined(_shown(image, name, usage.stored_range), _oddities_of_bands(image), image)
     turned = image.format == "TIFF" and turn_upright(image) is not None  # Pillow turns it when it loads it
     stored = usage.add(image, name)
     upright = decode(image, 3, name, usage.stored_range)
@@ -68,6 +72,21 @@ def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
     if turned:
         oddities.append("turned by its EXIF orientation")
     return Examined(upright, oddities, content if unread_channels(image) else stored)
+
+
+def _shown(image: Opened, name: str, stored_range: Range | None) -> Image.Image:
+    """The image in RGB: the first three of more channels, the first of two. Raises DataError as `decode`."""
+    if isinstance(image, Stored) and image.channels not in (1, 3):
+        values = image.values[..., : 3 if image.channels > 3 else 1]
+        image = image._replace(values=values[..., 0] if image.channels == 2 else values)
+    return decode(image, 3, name, stored_range)
+
+
+def _oddities_of_bands(image: Stored) -> list[str]:
+    """What a person should know about channels that are read as they are stored."""
+    found = [f"{image.in_words()}, read as 8"] if image.bits > 8 else []
+    found += [f"{image.channels} channels"] if image.channels not in (1, 3) else []
+    return found + _oddities_of_size(*image.size)
 
 
 def _what_instead(content: bytes) -> str:
@@ -126,10 +145,15 @@ def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | 
         found.append("several frames, of which the first is read")
     if _transparent(image, stored):
         found.append("transparent, laid on white")
-    if min(image.size) < SMALL:
-        found.append(f"very small: {image.width}x{image.height}")
-    if max(image.size) > ELONGATED * min(image.size):
-        found.append(f"elongated: {image.width}x{image.height}")
+    return found + _oddities_of_size(*image.size)
+
+
+def _oddities_of_size(width: int, height: int) -> list[str]:
+    found = []
+    if min(width, height) < SMALL:
+        found.append(f"very small: {width}x{height}")
+    if max(width, height) > ELONGATED * min(width, height):
+        found.append(f"elongated: {width}x{height}")
     return found
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
+from convscale.data.bands import Opened
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels
 from convscale.data.labels import Used, derive_classes, label_indices
@@ -45,7 +44,7 @@ class HubImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         return open_image(self.content(index), self.name(index))
 
     def content(self, index: int) -> bytes:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from convscale.data.bands import array_shape
+
 with suppress(ImportError):  # a plug-in that teaches Pillow HEIC, where it is installed
     importlib.import_module("pillow_heif").register_heif_opener()
 
@@ -29,7 +31,7 @@ _TOLD_BY_CONTENT = (
 _MORE_SUFFIXES = frozenset({".mpo", ".pjpeg", ".pjp"})  # of formats that Pillow registers without them
 # Names that say that it is no image, or not a whole one, whatever the content looks like.
 _NEVER_TEXT = (
-    ".txt .md .json .jsonl .xml .csv .tsv .yaml .yml .toml .html .htm .log .py .ipynb .npy .npz .pkl .mat .parquet "
+    ".txt .md .json .jsonl .xml .csv .tsv .yaml .yml .toml .html .htm .log .py .ipynb .npz .pkl .mat .parquet "
     ".zip .tar .gz .7z .pdf .svg .eps .mp4 .mov .avi .mkv .webm .mp3 .wav .dng .cr2 .cr3 .nef .arw .raf .orf .rw2 "
     ".pef .srw .raw .part .crdownload .tmp .bak"
 )
@@ -41,6 +43,7 @@ _CLUTTER = frozenset(
     }
 )  # fmt: skip
 _EXAMPLES = 3
+_ARRAY_HEADER = 4096  # bytes: more than one of numbers takes
 
 
 UNOPENED = "cannot be opened"  # the kind of links that lead nowhere, and of what may not be read
@@ -65,11 +68,23 @@ class Scan(NamedTuple):
 
 def is_image_file(path: Path) -> bool:
     """Whether a file is taken for an image: by its suffix where Pillow knows that as one of pictures (whether it can be
-    read is seen when it is), else by its first bytes."""
+    read is seen when it is), else by its first bytes. An array is one unless it has other than two or three axes."""
     suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return _may_be_image_array(path)
     if suffix in _MORE_SUFFIXES or Image.registered_extensions().get(suffix) in _FORMATS:
         return True
     return suffix not in _NEVER and not suffix.endswith("~") and _opens(path)
+
+
+def _may_be_image_array(path: Path) -> bool:
+    """Whether a .npy file has two or three axes, as images do, or cannot be read, which is seen when it is."""
+    try:
+        with path.open("rb") as file:
+            shape = array_shape(file.read(_ARRAY_HEADER))
+    except OSError:
+        return True
+    return shape is None or len(shape) in (2, 3)
 
 
 def _opens(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Image collections: where images come from. User files are only ever read.
 
-`image(i)` is a PIL image as stored; `decode` turns any mode into the grey or RGB pixels that a network sees.
+`image(i)` is the image as stored; `decode_channels` turns it into the grey, RGB or other pixels that a network sees.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscale.data.bands import Opened as Opened
 from convscale.data.reading import ADVICE, open_image, read_bytes, read_image
 from convscale.data.reading import decode as decode
 from convscale.errors import DataError
@@ -28,7 +29,7 @@ class ImageCollection(Protocol):
 
     def __len__(self) -> int: ...
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         """The image as stored, not yet decoded where that can wait. Raises DataError naming it."""
         ...
 
@@ -107,7 +108,7 @@ class FileImages:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         return read_image(self.paths[index])
 
     def content(self, index: int) -> bytes:
@@ -127,7 +128,7 @@ class ParquetImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         return open_image(self.content(index), self.name(index))
 
     def content(self, index: int) -> bytes:
@@ -150,7 +151,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         return self.whole.image(int(self.indices[index]))
 
     def content(self, index: int) -> bytes | None:
@@ -171,7 +172,7 @@ class Joined:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         part, within = self._find(index)
         return part.image(within)
 
@@ -203,7 +204,7 @@ class Kept:
     def __len__(self) -> int:
         return len(self.whole)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         return self.whole.image(index)
 
     def content(self, index: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""One image, from the bytes of its file to upright pixels in grey or RGB."""
+"""One image, from the bytes of its file to upright pixels in grey, in RGB or in as many channels as it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from convscale.data.ancillary import pixels_alone, tiff_in_words
-from convscale.data.depth import GREY_MODES, Range, is_deep, read_stored, to_8_bits
+from convscale.data.bands import NPY, Opened, all_channels, planes, read_array, wrong_channels
+from convscale.data.depth import GREY_MODES, Range, Stored, is_deep, read_stored, to_8_bits
+from convscale.data.tiff_bands import read_tiff, tiff_size
 from convscale.errors import DataError
 
 # Larger images are refused before a pixel is decoded: a small file can unpack to gigabytes. Long ones too, since
@@ -34,7 +36,7 @@ TURNS = {
 }
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path) -> Opened:
     """Open an image file, as `open_image`."""
     return open_image(read_bytes(path), str(path))
 
@@ -47,19 +49,23 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def open_image(content: bytes, name: str) -> Image.Image:
-    """Open an encoded image and check its size from the header alone; pixels are decoded when asked for.
+def open_image(content: bytes, name: str) -> Opened:
+    """Open an encoded image and check its size from the header alone; pixels are decoded when asked for. An array and
+    the channels of a TIFF that Pillow does not know are read at once.
 
     Raises DataError calling it `name`.
     """
+    if content.startswith(NPY):
+        stored = read_array(content, name)
+        check_size(*stored.size, name)
+        return stored
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(pixels_alone(content)))
     except UnidentifiedImageError:
         if tiff := tiff_in_words(content):
-            hint = "grey or RGB of 8 or 16 bits a channel can be read"
-            raise DataError(f"{name}: {tiff}, of a kind that cannot be read", hint=hint) from None
+            return _open_bands(content, name, tiff)
         raise DataError(f"{name}: not an image that can be read", hint=ADVICE) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
@@ -67,6 +73,21 @@ def open_image(content: bytes, name: str) -> Image.Image:
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     check_size(*image.size, name)
     return image
+
+
+def _open_bands(content: bytes, name: str, in_words: str) -> Stored:
+    """A TIFF that Pillow does not know, by its channels. Raises DataError for one that is of another kind."""
+    width, height = tiff_size(content)
+    if width and height:
+        check_size(width, height, name)
+    try:
+        found = read_tiff(content)
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
+    if found is None:
+        hint = "channels of 8 or 16 bits, or of 32, can be read, not compressed as JPEG; or write .npy with numpy.save"
+        raise DataError(f"{name}: {in_words}, of a kind that cannot be read", hint=hint)
+    return found
 
 
 def turn_upright(image: Image.Image) -> Image.Transpose | None:
@@ -93,14 +114,17 @@ def _too_large(name: str) -> DataError:
     return DataError(f"{name}: more than {MAX_PIXELS:,} pixels", hint="shrink the image first")
 
 
-def decode(image: Image.Image, channels: int, name: str, stored_range: Range | None = None) -> Image.Image:
+def decode(image: Opened, channels: int, name: str, stored_range: Range | None = None) -> Image.Image:
     """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, all values that the
     file can hold, or those of `stored_range`, scaled to 0 to 255, transparency laid on white, the first frame of an
-    animation. Raises DataError where data is missing, and for floating-point pixels without a range, which is anyone's
-    guess.
+    animation. Raises DataError where data is missing, for bands that are neither grey nor RGB, and for floating-point
+    pixels without a range, which is anyone's guess.
     """
-    if image.mode == "F" and stored_range is None:
-        raise DataError(f"{name}: floating-point pixels", hint="say with --range LOW,HIGH what becomes 0 and 255")
+    _require_range_of_floats(image, name, stored_range)
+    if isinstance(image, Stored):
+        if image.channels not in (1, 3):
+            raise wrong_channels(image.channels, channels, name)
+        return to_8_bits(image, stored_range).convert("L" if channels == 1 else "RGB")
     try:
         deep = read_stored(image) if _needs_stored(image, stored_range) else None
         image.load()  # what stands behind the pixels of a PNG counts too
@@ -118,6 +142,31 @@ def decode(image: Image.Image, channels: int, name: str, stored_range: Range | N
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     return image if stored_range is None or deep is not None else _stretched(image, stored_range)
+
+
+def decode_channels(
+    image: Opened, channels: int, name: str, stored_range: Range | None = None
+) -> tuple[Image.Image, ...]:
+    """The image upright in so many channels: as `decode` gives it for one and three, else each of those that are
+    stored, transparency among them, as 8-bit grey. Raises DataError as `decode`, and where it has another number."""
+    if channels in (1, 3):
+        return (decode(image, channels, name, stored_range),)
+    try:
+        stored = all_channels(image, channels)
+        turn = turn_upright(image) if isinstance(image, Image.Image) and image.format != "TIFF" else None
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
+    if stored.channels != channels:
+        raise wrong_channels(stored.channels, channels, name)
+    _require_range_of_floats(stored, name, stored_range)
+    found = planes(stored, stored_range)
+    return found if turn is None else tuple(plane.transpose(turn) for plane in found)
+
+
+def _require_range_of_floats(image: Opened, name: str, stored_range: Range | None) -> None:
+    floats = image.values.dtype.kind == "f" if isinstance(image, Stored) else image.mode == "F"
+    if floats and stored_range is None:
+        raise DataError(f"{name}: floating-point pixels", hint="say with --range LOW,HIGH what becomes 0 and 255")
 
 
 def _needs_stored(image: Image.Image, stored_range: Range | None) -> bool:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from convscale.data.bands import Opened
 from convscale.data.decoding import Box, Picture
 from convscale.data.images import ImageCollection, Kept, Pixels
 from convscale.data.policies import apply_policy, erase
@@ -62,7 +63,7 @@ def _picture(images: ImageCollection, index: int, preprocessing: Preprocessing) 
     return _encoded(images.image(index) if content is None else content, name, preprocessing)
 
 
-def _encoded(source: bytes | Image.Image, name: str, preprocessing: Preprocessing) -> Picture:
+def _encoded(source: bytes | Opened, name: str, preprocessing: Preprocessing) -> Picture:
     return Picture(source, preprocessing.channels, name, preprocessing.stored_range)
 
 
@@ -72,14 +73,19 @@ def _evaluation(picture: Picture, preprocessing: Preprocessing) -> Pixels:
     size = preprocessing.size
     if picture.size == (size, size) and preprocessing.resize == size:
         return _planes(picture.pixels())
-    image = picture.image
+    cut = [_planes(np.array(_resized_and_cut(image, preprocessing))) for image in picture.images]
+    return cut[0] if len(cut) == 1 else np.concatenate(cut)
+
+
+def _resized_and_cut(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    size = preprocessing.size
     width, height = (preprocessing.resize * side // min(image.size) for side in image.size)
     if image.size != (width, height):
         image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     if (width, height) != (size, size):
         left, top = round((width - size) / 2), round((height - size) / 2)
         image = image.crop((left, top, left + size, top + size))
-    return _planes(np.array(image))
+    return image
 
 
 def _training(

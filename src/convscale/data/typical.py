@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from convscale.data.bands import Opened, count_channels, shown_channels, wrong_channels
 from convscale.data.dataset import Dataset
-from convscale.data.depth import Range
+from convscale.data.depth import Range, Stored
 from convscale.data.images import ImageCollection, Stream
 from convscale.data.reading import open_image
 from convscale.data.usage import Usage
@@ -22,7 +23,6 @@ from convscale.progress import print_note
 
 IMAGES_LOOKED_AT = 64
 LISTED = 10  # of the images that cannot be read, where none can
-_GREY = ("L", "LA", "La", "1", "I;16", "I;16B", "I;16L", "I", "F")
 
 
 def typical_image(images: ImageCollection | Stream, *, quiet: bool = True) -> tuple[float, bool]:
@@ -30,13 +30,40 @@ def typical_image(images: ImageCollection | Stream, *, quiet: bool = True) -> tu
 
     Those that cannot be read are left out, and named in a note unless `quiet`. Raises DataError where none can be read.
     """
-    seen: list[tuple[int, bool]] = []
+    seen = _look_at(images, quiet)
+    return float(np.median([one.side for one in seen])), all(one.channels == 1 for one in seen)
+
+
+def input_channels(images: ImageCollection | Stream, *, quiet: bool = True) -> int:
+    """The input channels of a network for a spread of images: 1 where all are grey, else 3, or as many as all of them
+    have that are neither grey nor RGB. Raises as `typical_image`, and DataError where their numbers differ."""
+    seen = _look_at(images, quiet)
+    counts = sorted({one.channels for one in seen})
+    if len(counts) == 1:
+        return counts[0]
+    if any(one.as_stored and one.channels not in (1, 3) for one in seen):
+        listed = " and ".join(map(str, counts))
+        raise DataError(f"images of {listed} channels: a network takes one number", hint="make all images alike")
+    return 3
+
+
+class _Seen(NamedTuple):
+    """An opened image: its shorter side, its channels, and whether Pillow has no grey or RGB in their place."""
+
+    side: int
+    channels: int
+    as_stored: bool
+
+
+def _look_at(images: ImageCollection | Stream, quiet: bool) -> list[_Seen]:
+    """A spread of images. Raises DataError where none can be read."""
+    seen: list[_Seen] = []
     unreadable: list[str] = []
     for found in _spread(images):
         if isinstance(found, DataError):
             unreadable.append(found.message)
         else:
-            seen.append((min(found.size), found.mode in _GREY))
+            seen.append(_Seen(min(found.size), count_channels(found), isinstance(found, Stored)))
     if not seen:
         more = len(unreadable) - LISTED
         listed = "; ".join([*unreadable[:LISTED], *([f"and {more} more"] if more > 0 else [])])
@@ -47,13 +74,15 @@ def typical_image(images: ImageCollection | Stream, *, quiet: bool = True) -> tu
     if not quiet:
         for reason in unreadable:
             _tell_once(reason)
-    return float(np.median([side for side, _ in seen])), all(grey for _, grey in seen)
+    return seen
 
 
-def notes_on_pixels(images: ImageCollection | Stream, stored_range: Range | None = None) -> tuple[str, ...]:
-    """What of the pixels of a spread of images is rounded away or not read, as `Usage` says it; nothing for a stream,
-    whose images come when they are trained on."""
-    usage = Usage(stored_range)
+def notes_on_pixels(
+    images: ImageCollection | Stream, stored_range: Range | None = None, channels: int = 3
+) -> tuple[str, ...]:
+    """What of the pixels of a spread of images a network of so many channels does not see, as `Usage` says it; nothing
+    for a stream, whose images come when they are trained on."""
+    usage = Usage(stored_range, channels)
     for image in () if isinstance(images, Stream) else _spread(images):
         if not isinstance(image, DataError):
             with suppress(DataError):  # told when it is its turn
@@ -61,19 +90,43 @@ def notes_on_pixels(images: ImageCollection | Stream, stored_range: Range | None
     return usage.notes()
 
 
-def _spread(images: ImageCollection | Stream) -> Iterator[Image.Image | DataError]:
+def require_channels(images: ImageCollection | Stream, channels: int) -> None:
+    """Raise DataError naming the first of a spread of images that a network of so many input channels cannot be shown.
+    Those that cannot be read at all are passed over."""
+    if isinstance(images, Stream):
+        if channels not in (1, 3):
+            raise DataError(
+                f"a stream's images are read as grey or RGB, the network has {channels} channels",
+                hint="read the data as hf:... or from a folder",
+            )
+        return
+    for index in _spread_indices(images):
+        try:
+            image = images.image(index)
+        except DataError:
+            continue
+        found = shown_channels(image, channels)
+        if found != channels:
+            raise wrong_channels(found, channels, images.name(index))
+
+
+def _spread(images: ImageCollection | Stream) -> Iterator[Opened | DataError]:
     """Images from all over a collection, or the first of a stream, or why one cannot be read."""
     if isinstance(images, Stream):
         first = islice(images.read(0, 0), IMAGES_LOOKED_AT)
         openers = [partial(open_image, item.content, item.name) for item in first]
     else:
-        spread = np.unique(np.linspace(0, len(images) - 1, IMAGES_LOOKED_AT).round().astype(int))
-        openers = [partial(images.image, int(index)) for index in spread]
+        openers = [partial(images.image, index) for index in _spread_indices(images)]
     for opener in openers:
         try:
             yield opener()
         except DataError as error:
             yield error
+
+
+def _spread_indices(images: ImageCollection) -> list[int]:
+    spread = np.linspace(0, len(images) - 1, min(IMAGES_LOOKED_AT, len(images))).round().astype(int)
+    return [int(index) for index in spread]
 
 
 @cache
@@ -82,9 +135,9 @@ def _tell_once(reason: str) -> None:
 
 
 def fit_to_images(network: ConvNet, dataset: Dataset, *, quiet: bool = False) -> ConvNet:
-    """`network` with the data's number of classes and, where all images are grey, one input channel, else three.
+    """`network` with the data's number of classes and the `input_channels` of its images.
 
-    Raises DataError where none of the images looked at can be read; single ones are named in a note unless `quiet`.
+    Raises DataError as `input_channels`; single images that cannot be read are named in a note unless `quiet`.
     """
-    _, grey = typical_image(dataset.train, quiet=quiet)
-    return replace(network, num_classes=len(dataset.classes), input_channels=1 if grey else 3)
+    channels = input_channels(dataset.train, quiet=quiet)
+    return replace(network, num_classes=len(dataset.classes), input_channels=channels)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from PIL import Image
-
+from convscale.data.bands import Opened, all_channels
 from convscale.data.depth import Range, Stored, is_deep, read_stored
 from convscale.data.reading import ADVICE
 from convscale.errors import DataError
@@ -16,25 +15,26 @@ _SAMPLES_PER_PIXEL = 277  # tag of a TIFF
 
 
 class Usage:
-    """Gathers from images what their pixels use of the range that is read: `stored_range`, or all that a file holds."""
+    """Gathers from images what their pixels use of the range that is read: `stored_range`, or all that a file holds;
+    and which of their channels a network of `channels` is not shown."""
 
-    def __init__(self, stored_range: Range | None = None) -> None:
-        self.stored_range = stored_range
+    def __init__(self, stored_range: Range | None = None, channels: int = 3) -> None:
+        self.stored_range, self.channels = stored_range, channels
         self.images, self.deep = 0, 0
         self.bits, self.tops = 0, set[float]()
         self.used: Range = (float("inf"), float("-inf"))
         self.unread: Counter[str] = Counter()
 
-    def add(self, image: Image.Image, name: str) -> Stored | None:
+    def add(self, image: Opened, name: str) -> Stored | None:
         """Note an opened image whose pixels are not loaded yet; its values, where they have more than 8 bits.
 
         Raises DataError naming it where they are damaged.
         """
         self.images += 1
-        if unread := unread_channels(image):
+        if self.channels in (1, 3) and (unread := unread_channels(image)):
             self.unread[unread] += 1
         try:
-            stored = read_stored(image) if is_deep(image) else None
+            stored = self._deep(image)
         except Exception as error:  # decoders of damaged files raise anything
             raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
         if stored is not None:
@@ -43,6 +43,13 @@ class Usage:
             low, high = stored.used
             self.used = min(self.used[0], low), max(self.used[1], high)
         return stored
+
+    def _deep(self, image: Opened) -> Stored | None:
+        """The values of an image of more than 8 bits, as many channels as are read."""
+        if isinstance(image, Stored) or self.channels not in (1, 3):
+            stored = all_channels(image, self.channels)
+            return stored if stored.bits > 8 else None
+        return read_stored(image) if is_deep(image) else None
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know before a network is trained."""
@@ -71,8 +78,10 @@ class Usage:
         return found
 
 
-def unread_channels(image: Image.Image) -> str:
+def unread_channels(image: Opened) -> str:
     """ "4 channels, 3 are read", or nothing where all are."""
+    if isinstance(image, Stored):
+        return ""
     tags: Any = getattr(image, "tag_v2", {})
     read = len(image.getbands())
     stored = int(tags.get(_SAMPLES_PER_PIXEL, read))

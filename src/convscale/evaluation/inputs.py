@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import glob
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscale.data.bands import Opened
 from convscale.data.image_files import UNOPENED, scan, scan_files
 from convscale.data.reading import check_size, open_image
 from convscale.errors import DataError
 
-GivenImage = str | Path | bytes | Image.Image | NDArray[np.uint8]
+GivenImage = str | Path | bytes | Image.Image | NDArray[Any]
 
 
 def given_images(images: GivenImage | Sequence[GivenImage]) -> tuple[Images, tuple[str, ...]]:
@@ -49,7 +52,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.items)
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Opened:
         item = self.items[index]
         if isinstance(item, Image.Image):
             check_size(*item.size, self.name(index))
@@ -102,19 +105,28 @@ def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
     return list(images)
 
 
-def _in_memory(image: object, name: str) -> Image.Image:
-    """An image of PIL's or NumPy's as one of PIL's. Raises DataError for anything else."""
+def _in_memory(image: object, name: str) -> Image.Image | bytes:
+    """An image of PIL's, or one of NumPy's as that or as its file. Raises DataError for anything else."""
     shape = getattr(image, "shape", getattr(image, "size", ()))
     if isinstance(image, np.ndarray | Image.Image) and 0 in shape:
         raise DataError(f"{name}: an image without pixels", hint="leave it out")
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,), (4,)):
-            raise DataError(
-                f"{name}: an array of shape {shape}, {image.dtype}, is no image",
-                hint="(height, width) or (height, width, channels) of 1, 3 or 4 channels, uint8; several as a list",
-            )
-        return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+        return _array(image, name)
     if isinstance(image, Image.Image):
         return image
     kind = type(image).__name__
-    raise DataError(f"{name}: {kind} is no image", hint="a path, bytes, a PIL image or a NumPy array of uint8")
+    raise DataError(f"{name}: {kind} is no image", hint="a path, bytes, a PIL image or a NumPy array")
+
+
+def _array(image: NDArray[Any], name: str) -> Image.Image | bytes:
+    """Of grey, RGB and RGBA in 8 bits as PIL has them; others as a .npy file, which says what it cannot be read for."""
+    if image.dtype == np.uint8 and image.ndim in (2, 3) and image.shape[2:] in ((), (1,), (3,), (4,)):
+        return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    if image.ndim not in (2, 3) or image.dtype.hasobject:
+        raise DataError(
+            f"{name}: an array of shape {image.shape}, {image.dtype}, is no image",
+            hint="(height, width) or (height, width, channels) of numbers; several as a list",
+        )
+    file = io.BytesIO()
+    np.save(file, image, allow_pickle=False)
+    return file.getvalue()

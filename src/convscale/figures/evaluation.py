@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from convscale.figures.style import new_figure, plain, save_figure
+from convscale.figures.training import shown_channels
 from convscale.records import CalibrationBin, expected_calibration_error
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], path: Path) -> None:
     figure = new_figure(2.1 * _COLUMNS, 2.6 * rows + 0.4)
     figure.suptitle("the most confident mistakes")
     for cell, mistake in zip(figure.subplots(rows, _COLUMNS, squeeze=False).flat, shown, strict=False):
-        pixels = mistake.pixels[0] if len(mistake.pixels) == 1 else mistake.pixels.transpose(1, 2, 0)
-        cell.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+        cell.imshow(shown_channels(mistake.pixels), cmap="gray", vmin=0, vmax=255)
         cell.set_title(f"true: {plain(mistake.true)}\n{plain(mistake.predicted)} {mistake.probability:.2f}", fontsize=8)
         cell.set_xlabel(plain(Path(mistake.name).name), fontsize=6)
     for cell in figure.axes:

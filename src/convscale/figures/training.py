@@ -64,6 +64,12 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path
     save_figure(figure, path)
 
 
+def shown_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (channels, height, width) as it is drawn: in grey, or in RGB by the first three of its channels."""
+    shown: NDArray[np.uint8] = image[:3].transpose(1, 2, 0) if len(image) > 2 else image[0]
+    return shown
+
+
 def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
     """Up to 64 images (n, channels, height, width) on one sheet, as a network sees them before normalisation."""
     from PIL import Image
@@ -72,7 +78,7 @@ def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
     columns = min(8, len(shown))
     sheet = Image.new("RGB", (columns * CELL_PIXELS, -(-len(shown) // columns) * CELL_PIXELS), "white")
     for index, image in enumerate(shown):
-        cell = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).convert("RGB")
+        cell = Image.fromarray(shown_channels(image)).convert("RGB")
         enlarge = Image.Resampling.NEAREST if cell.width < CELL_PIXELS else Image.Resampling.BILINEAR
         cell = cell.resize((CELL_PIXELS - 4, CELL_PIXELS - 4), enlarge)
         sheet.paste(cell, (index % columns * CELL_PIXELS + 2, index // columns * CELL_PIXELS + 2))

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from convscale.costs import cost
 from convscale.data import Dataset, ImageCollection
+from convscale.data.channel_statistics import measured
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream, Subset
 from convscale.data.loader import training_batches
-from convscale.data.typical import notes_on_pixels
+from convscale.data.typical import notes_on_pixels, require_channels
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.figures import SHEET_IMAGES, draw_sheet
 from convscale.headers import read_header
 from convscale.layers import LinearLayer, resolve
+from convscale.machine import speaks
 from convscale.networks import ConvNet
 from convscale.nn import Model, build, keep_memory, load_weights, pick_device, synchronise_norms, to_default_device
 from convscale.nn.processes import Processes
@@ -48,11 +50,9 @@ def make_job(
 ) -> Job:
     """A job whose parts fit each other. Images are prepared as `preprocessing` says, else as those were that the
     weights to start from were trained on, else as is usual. Raises ConfigError and DataError where they do not fit."""
-    if network.input_channels not in (1, 3):
-        raise ConfigError(
-            f"input_channels {network.input_channels}: images are read as grey (1) or RGB (3)",
-            hint="set it to 3, and choose which three channels to write into the images",
-        )
+    for part in (dataset.train, dataset.test, dataset.validation):
+        if part is not None:
+            require_channels(part, network.input_channels)
     train, validation = _split_validation(dataset, recipe, settings.seed)
     if isinstance(train, Stream):
         _require_no_balance(recipe, dataset)
@@ -66,8 +66,20 @@ def make_job(
             hint="the batch counts the images of all processes: --batch with a multiple of their number",
         )
     network = network.with_classes(len(dataset.classes))
-    preprocessing = preprocessing or _preprocessing(network, settings)
-    return Job(network, dataset, preprocessing, recipe.for_network(network), settings, run, train, validation, quiet)
+    speaking = speaks() and not quiet
+    preprocessing = preprocessing or _preprocessing(network, settings, train, speaking)
+    recipe = _for_channels(recipe.for_network(network), network.input_channels, speaking)
+    return Job(network, dataset, preprocessing, recipe, settings, run, train, validation, quiet)
+
+
+def _for_channels(recipe: Recipe, channels: int, speaking: bool) -> Recipe:
+    """The recipe without a policy of grey and colours where images are neither."""
+    policy = recipe.augmentation.policy
+    if channels in (1, 3) or policy == "none":
+        return recipe
+    if speaking:
+        print_note(f"augmentation.policy {policy} left out: it is made for grey and RGB, not for {channels} channels")
+    return replace(recipe, augmentation=replace(recipe.augmentation, policy="none"))
 
 
 def _require_no_balance(recipe: Recipe, dataset: Dataset) -> None:
@@ -107,13 +119,23 @@ def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple
     return Subset(dataset.train, kept), Subset(dataset.train, held)
 
 
-def _preprocessing(network: ConvNet, settings: Settings) -> Preprocessing:
-    chosen = default_preprocessing(network.resolution, network.input_channels)
+def _preprocessing(
+    network: ConvNet, settings: Settings, train: ImageCollection | Stream, speaking: bool
+) -> Preprocessing:
+    """As the weights to start from say, else ImageNet's for grey and RGB, else measured on the training images."""
+    chosen, known = default_preprocessing(network.resolution, network.input_channels), network.input_channels in (1, 3)
     if settings.weights is not None:
         found = read_header(weights_file(Path(settings.weights))).preprocessing
         if found.channels == network.input_channels:
-            chosen = found.at(network.resolution)
-    return chosen if settings.stored_range is None else replace(chosen, stored_range=settings.stored_range)
+            chosen, known = found.at(network.resolution), True
+    if settings.stored_range is not None:
+        chosen = replace(chosen, stored_range=settings.stored_range)
+    if known or isinstance(train, Stream):
+        return chosen
+    chosen = measured(train, chosen)
+    if speaking:
+        print_note(f"{chosen.channels} channels, measured on training images: {chosen.in_words()}")
+    return chosen
 
 
 def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> TrainingState:
@@ -205,7 +227,7 @@ def warn_of_no_weights(job: Job, processes: Processes) -> None:
 def warn_of_pixels(job: Job, processes: Processes) -> None:
     """Say what of the pixels the network is not shown, as far as some of the images tell."""
     if processes.first and not job.quiet:
-        for note in notes_on_pixels(job.train, job.preprocessing.stored_range):
+        for note in notes_on_pixels(job.train, job.preprocessing.stored_range, job.network.input_channels):
             print_note(note)
 
 

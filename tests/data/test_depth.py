@@ -245,7 +245,8 @@ def test_a_fourth_channel_is_told(kind: Any, tmp_path: Path, capsys: pytest.Capt
         values[..., 3] = (30, 220)[label]
         (tmp_path / "data" / name / f"{index}.tif").write_bytes(tiff(values, 2, extra=1))
     found = check_data(tmp_path / "data", quiet=True)
-    assert found.notes[0] == "4 channels, 3 are read: in 12 of 12 images"
+    told = "4 channels, 3 are read: in 12 of 12 images; a network of input_channels = 4 reads all"
+    assert found.notes[0] == told
     assert all("4 channels, 3 are read" in finding.reason for finding in found.unusual) and len(found.unusual) == 12
     assert all(group.kind == "near" for group in found.duplicates) and exclusions(found) == {}
     recipe = Recipe(note="a test", epochs=1, batch=5, learning_rate=0.05)

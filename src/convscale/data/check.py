@@ -137,6 +137,7 @@ def check_data(
     prints, usage = Fingerprints(len(places)), Usage(stored_range)
     unreadable: list[Finding] = []
     unusual: list[Finding] = []
+    readable: set[int] = set()
     for place, (split, images, index) in enumerate(places):
         name = images.name(index)
         try:
@@ -147,6 +148,7 @@ def check_data(
         else:
             if reasons:
                 unusual.append(Finding(name, split, "; ".join(reasons)))
+            readable.add(int(images.labels[index]))
         progress.step("checking images", pace=f"{place + 1:,} of {len(places):,}")
 
     def group(kind: Literal["exact", "near"], members: list[int]) -> DuplicateGroup:
@@ -160,7 +162,10 @@ def check_data(
     counts = {name: len(images) for name, images in splits.items()}
     by_class = _count_classes(splits, classes)
     copy = find_copy(data)
-    notes = (*found.notes, *(copy.of.notes(counts) if copy else ()), *usage.notes())
+    present = {int(label) for images in splits.values() for label in images.labels}
+    lost = [classes[label] for label in sorted(present - readable)]
+    of_classes = [f"no image of class {name} can be read" for name in lost]
+    notes = (*found.notes, *(copy.of.notes(counts) if copy else ()), *of_classes, *usage.notes())
     return DataCheck(
         str(data), counts, by_class, tuple(unreadable), tuple(unusual), tuple(groups), found.skipped, notes,
         found.not_used,

@@ -143,8 +143,8 @@ def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | 
         found.append(f"{unread_channels(image)}")
     if getattr(image, "is_animated", False):
         found.append("several frames, of which the first is read")
-    if _transparent(image, stored):
-        found.append("transparent, laid on white")
+    if (how_much := _transparent(image, stored)) is not None:
+        found.append(f"{how_much}, laid on white")
     return found + _oddities_of_size(*image.size)
 
 
@@ -167,11 +167,18 @@ def _bits(image: Image.Image, content: bytes) -> int:
     return int(max(declared) if isinstance(declared, tuple) else declared)
 
 
-def _transparent(image: Image.Image, stored: Stored | None) -> bool:
-    """Whether some pixel is not opaque."""
+def _transparent(image: Image.Image, stored: Stored | None) -> str | None:
+    """Whether some pixel is not opaque, or none shows anything, which makes the image white; None where all are
+    opaque."""
     if stored is not None and "transparency" in image.info:
-        return bool(stored.has_colour(image.info["transparency"]).any())
-    if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA", "La", "RGBa"):
-        return False
-    opacity = np.asarray(image.convert("RGBA").getchannel("A"))
-    return bool(opacity.min() < 255)
+        clear = stored.has_colour(image.info["transparency"])
+    elif "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA", "La", "RGBa"):
+        return None
+    else:
+        opacity = np.asarray(image.convert("RGBA").getchannel("A"))
+        if opacity.min() == 255:
+            return None
+        clear = opacity == 0
+        if not clear.any():
+            return "transparent"
+    return "transparent all over" if clear.all() else "transparent" if clear.any() else None

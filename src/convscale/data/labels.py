@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,13 @@ from convscale.data.images import Labels
 from convscale.errors import DataError
 
 Used = Callable[[Collection[str]], Collection[str]]  # the splits to read of those found
+
+
+def one_spelling(names: Iterable[str]) -> dict[str, str]:
+    """What each name is taken for: the first of those that are one text in Unicode, however its accents are stored
+    (NFC or NFD, as file systems and programs differ)."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(unicodedata.normalize("NFC", name), name) for name in names}
 
 
 def derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
@@ -26,7 +34,7 @@ def derive_classes(values: list[Any], where: str) -> tuple[str, ...]:
         if len({int(name) for name in names}) < len(names):
             raise DataError(f"{where}: the same number is written in two ways, as 1 and 01", hint="use one")
         return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
+    return tuple(sorted(set(one_spelling(sorted(names)).values())))
 
 
 def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, indexed: bool = False) -> Labels:
@@ -35,11 +43,12 @@ def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, in
     Raises DataError for a label outside them.
     """
     positions: dict[Any, int] = {name: index for index, name in enumerate(classes)}
+    spelled = one_spelling([*classes, *(value for value in values if isinstance(value, str))])
     if indexed:
         positions |= {index: index for index in range(len(classes))}
     labels = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
-        position = positions.get(value if indexed else str(value))
+        position = positions.get(spelled.get(value, value) if indexed else spelled.get(str(value), str(value)))
         if position is None:
             raise DataError(
                 f"{where}: row {row} has label {value!r}, out of range",

@@ -53,7 +53,10 @@ class Usage:
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know before a network is trained."""
-        found = [f"{what}: in {count:,} of {self.images:,} images" for what, count in self.unread.items()]
+        found = [
+            f"{what}: in {count:,} of {self.images:,} images; a network of input_channels = {what.split()[0]} reads all"
+            for what, count in self.unread.items()
+        ]
         return (*found, *self._notes_on_range()) if self.deep else tuple(found)
 
     def _notes_on_range(self) -> list[str]:

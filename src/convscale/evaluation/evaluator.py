@@ -13,6 +13,7 @@ import numpy as np
 from convscale.data import ImageCollection, open_dataset, open_images
 from convscale.data.dataset import source_of
 from convscale.data.images import Labels, Stream
+from convscale.data.labels import one_spelling
 from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
@@ -190,13 +191,14 @@ def _images_of_run(
 def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
     """The position in `known` of each class of the data. Raises DataError for one that has none."""
     positions = {name: index for index, name in enumerate(known)}
-    if all(name in positions for name in found):
-        return np.array([positions[name] for name in found], dtype=np.int64)
+    spelled = one_spelling([*known, *found])
+    if all(spelled[name] in positions for name in found):
+        return np.array([positions[name if name in positions else spelled[name]] for name in found], dtype=np.int64)
     numbered = not any(name.isdecimal() for name in known)
     numbers = {name: int(name) for name in found if numbered and name.isdecimal() and int(name) < len(known)}
     if len(numbers) == len(found):
         return np.array(list(numbers.values()), dtype=np.int64)
-    strange = next(name for name in found if name not in positions and name not in numbers)
+    strange = next(name for name in found if spelled[name] not in positions and name not in numbers)
     raise DataError(
         f"the data has a class {strange!r} that the network does not know",
         hint=f"the network's {len(known)} classes begin with {', '.join(known[:5])}",

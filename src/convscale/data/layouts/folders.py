@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from convscale.data.image_files import (
     subfolders,
 )
 from convscale.data.images import FileImages, ImageCollection
-from convscale.data.labels import Used
+from convscale.data.labels import Used, one_spelling
 from convscale.data.layouts.found import Found, Layout
 from convscale.data.layouts.levels import find_splits, image_folders, splits_notes
 from convscale.data.split_names import split_name
@@ -37,7 +37,9 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
     splits = {name: folders for name, folders in splits.items() if name in used(splits)}
     roots = splits or {"all": [path]}
     named = {name: [f for root in folders for f in image_folders(root)] for name, folders in roots.items()}
-    classes = tuple(sorted({f.name for f in named.get("train", next(iter(named.values())))}))
+    first = sorted(f.name for f in named.get("train", next(iter(named.values()))))
+    spelled = one_spelling([*first, *(f.name for folders in named.values() for f in folders)])
+    classes = tuple(sorted({spelled[name] for name in first}))
     if not classes:
         inside = scan(path)
         there = "; ".join(describe_unused(count_kinds(inside.others)))
@@ -49,13 +51,13 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
     found: dict[str, ImageCollection] = {}
     others: _Others = []
     for name, folders in named.items():
-        if unknown := {f.name for f in folders} - set(classes):
+        if unknown := {spelled[f.name] for f in folders} - set(classes):
             where = ", ".join(str(root) for root in roots[name])
             raise DataError(
                 f"{where}: class folders that train does not have: {', '.join(sorted(unknown))}",
                 hint="a class needs images in train; spell its name there in the same way",
             )
-        found[name] = _read_classes(folders, classes, others)
+        found[name] = _read_classes(folders, classes, spelled, others)
     roots_read = [root for folders in roots.values() for root in folders]
     for root in roots_read:
         others += _beside(root, classes)
@@ -69,13 +71,15 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
     return Found(found, classes, tuple(f.name for f in skipped), count_kinds(others), tuple(notes))
 
 
-def _read_classes(folders: list[Path], classes: tuple[str, ...], others: _Others) -> FileImages:
+def _read_classes(
+    folders: list[Path], classes: tuple[str, ...], spelled: Mapping[str, str], others: _Others
+) -> FileImages:
     """The images of class folders in the order of the classes; what is no image joins `others`."""
     paths: list[Path] = []
     labels: list[int] = []
     by_name: dict[str, list[Path]] = {}
     for folder in folders:
-        by_name.setdefault(folder.name, []).append(folder)
+        by_name.setdefault(spelled[folder.name], []).append(folder)
     for label, class_name in enumerate(classes):
         for folder in by_name.get(class_name, ()):
             inside = scan(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from convscale.data.image_files import holds_image, scan, subfolders
 from convscale.data.layouts.found import Layout
@@ -74,7 +75,7 @@ def find_splits(path: Path, layout: Layout | None) -> dict[str, list[Path]]:
 def _look(path: Path) -> Level:
     folders = image_folders(path)
     named = {folder: name for folder in folders if (name := split_name(folder.name))}
-    classes = {folder: {sub.name for sub in image_folders(folder)} for folder in named}
+    classes = {folder: {normalize("NFC", sub.name) for sub in image_folders(folder)} for folder in named}
     splits: dict[str, list[Path]] = {}
     for folder, name in named.items():
         if classes[folder]:

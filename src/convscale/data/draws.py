@@ -65,7 +65,8 @@ class _Streams:
         self._step()
         high, low = self.state
         turn, mixed = high >> np.uint64(58), high ^ low
-        return mixed >> turn | mixed << (np.uint64(64) - turn & np.uint64(63))
+        turned: NDArray[np.uint64] = np.bitwise_or(mixed >> turn, mixed << (np.uint64(64) - turn & np.uint64(63)))
+        return turned
 
     def _step(self) -> None:
         self.state = _add(_times(self.state, _MULTIPLIER), self.increment)

@@ -41,11 +41,11 @@ class ResidentImages:
         return self.whole.name(index)
 
     def in_order(self, batch: int, *, named: bool) -> Iterator[Batch]:
-        """All images, (n, channels, size, size) each time, channels last in memory."""
+        """All images, (n, channels, size, size) each time, channels last in memory; labels are on the CPU."""
         for start in range(0, len(self), batch):
             pixels = self.pixels[start : start + batch]
             names = tuple(self.name(start + index) for index in range(len(pixels))) if named else ()
-            yield Batch(pixels.permute(0, 3, 1, 2), self._labels[start : start + batch], (), names)
+            yield Batch(pixels.permute(0, 3, 1, 2), torch.from_numpy(self.labels[start : start + batch]), (), names)
 
     def epoch(
         self, augmentation: Augmentation, seed: int, epoch: int, start: int, steps: int, size: int

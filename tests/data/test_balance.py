@@ -6,11 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from sklearn.utils.class_weight import compute_class_weight
 
+from convscale.data import loader
 from convscale.data.balance import balanced_draws, balanced_weights
 from convscale.data.images import ArrayImages
-from convscale.data.loader import training_batches
+from convscale.data.loader import kept_on_device, training_batches
+from convscale.data.resident import ResidentImages
 from convscale.preprocessing import default_preprocessing
 from convscale.recipes import Augmentation
 
@@ -79,3 +82,22 @@ def test_an_image_that_repeats_is_seen_anew() -> None:
     """The class of one image fills a quarter of the epoch: by another shift most times."""
     views = {view.tobytes() for view in loaded().reshape(-1, 64)}
     assert len(views) > 60  # of 80; 32 images at most without new views
+
+
+def test_images_that_stay_on_a_device_are_drawn_alike() -> None:
+    """Also where a repeated image's number is too large to be drawn for there."""
+    pixels = np.random.default_rng(0).integers(0, 256, (len(LABELS), 8, 8)).astype(np.uint8)
+    images, preprocessing = ArrayImages(pixels, LABELS, "x"), default_preprocessing(8, 1)
+    near = kept_on_device(images, preprocessing, torch.device("cpu"), 0, 10**8)
+    assert isinstance(near, ResidentImages)
+    for most in (loader.MOST_DRAWN, len(LABELS)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loader, "MOST_DRAWN", most)
+            one, other = (
+                list(training_batches(some, preprocessing, Augmentation(crop="shift", flip=True), 16, seed=3, epoch=1,
+                                      sampling="balanced"))
+                for some in (images, near)
+            )  # fmt: skip
+        assert len(one) == len(other) == 5
+        for mine, theirs in zip(one, other, strict=True):
+            assert mine.pixels.equal(theirs.pixels) and mine.labels.equal(theirs.labels)

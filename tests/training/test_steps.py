@@ -34,8 +34,8 @@ class Poisoned:
         self.steps, self.value, self.gradient, self.calls = steps, value, gradient, 0
         self.real = step_module.training_loss
 
-    def __call__(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-        loss = self.real(logits, targets, smoothing)
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor, *how: Any) -> torch.Tensor:
+        loss = self.real(logits, targets, *how)
         bad = self.calls in self.steps
         self.calls += 1
         if bad and self.gradient:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from convscale.data.images import Labels
 from convscale.data.randomness import Purpose, keyed
+from convscale.recipes import Sampling
 
 
 def balanced_weights(labels: Labels, num_classes: int) -> NDArray[np.float32]:
@@ -19,6 +20,13 @@ def balanced_weights(labels: Labels, num_classes: int) -> NDArray[np.float32]:
     weights = np.zeros(num_classes)
     weights[present] = len(labels) / (present.sum() * counts[present])
     return weights.astype(np.float32)
+
+
+def epoch_items(labels: Labels, seed: int, epoch: int, sampling: Sampling) -> Labels:
+    """What an epoch loads, in random order: every index once, or `balanced_draws`."""
+    if sampling == "balanced":
+        return balanced_draws(labels, seed, epoch)
+    return keyed(Purpose.ORDER, seed, epoch).permutation(len(labels))
 
 
 def balanced_draws(labels: Labels, seed: int, epoch: int) -> Labels:

@@ -95,8 +95,9 @@ def _parts(content: bytes, first: _Page, channels: int | None) -> list[_Page]:
 def _joined(parts: list[Stored], orientation: int) -> Stored:
     """Images of one size, their channels one after the other, upright."""
     values = np.concatenate([np.atleast_3d(part.values) for part in parts], axis=2)
-    upright = _UPRIGHT.get(orientation, lambda values: values)(values)
-    whole = np.ascontiguousarray(upright)
+    if (turn := _UPRIGHT.get(orientation)) is not None:
+        values = turn(values)
+    whole = np.ascontiguousarray(values)
     values = whole[..., 0] if whole.shape[2] == 1 else whole
     return Stored(values, max(part.top for part in parts), parts[0].bits, bands=True)
 

@@ -11,13 +11,23 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from convscale.data.balance import balanced_draws
+from convscale.data.balance import epoch_items
 from convscale.data.images import ImageCollection, Pixels, Stream, StreamItem
 from convscale.data.randomness import Purpose, keyed
 from convscale.data.transforms import evaluation_view, evaluation_view_of, training_view, training_view_of
 from convscale.errors import DataError
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation, Sampling
+
+
+class Batch(NamedTuple):
+    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
+    images that could not be read, as (name, reason); `names` those of the others, where they were asked for."""
+
+    pixels: Tensor
+    labels: Tensor
+    missing: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class View(NamedTuple):
@@ -56,10 +66,7 @@ class Indexed:
 
     def epoch(self, seed: int, epoch: int, start: int, steps: int, size: int) -> Iterator[list[int]]:
         """What each step from `start` on loads in this process, in a random order."""
-        if self.sampling == "balanced":
-            order = balanced_draws(self.images.labels, seed, epoch)
-        else:
-            order = keyed(Purpose.ORDER, seed, epoch).permutation(len(self.images))
+        order = epoch_items(self.images.labels, seed, epoch, self.sampling)
         size -= size % self.world  # fewer images than a batch: as many for each process
         for step in range(start, steps):
             yield order[step * size : (step + 1) * size][self.rank :: self.world].tolist()

@@ -243,7 +243,7 @@ def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_networks_that_cannot_see_images(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="input_channels 5"):
+    with pytest.raises(DataError, match=r"digits\[0\]: 1 channel, the network has 5"):
         cs.train(replace(TINY, input_channels=5), "digits", QUICK, tmp_path / "run", pictures=False, quiet=True)
     assert not (tmp_path / "run").exists()
 

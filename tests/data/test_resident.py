@@ -15,7 +15,8 @@ from convscale.data.resident import ResidentImages, can_be_drawn
 from convscale.preprocessing import default_preprocessing
 from convscale.recipes import Augmentation
 
-HERE = torch.device("cpu")
+pytestmark = pytest.mark.gpu
+HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.parametrize("reach", [None, 1, 4, 112])
@@ -64,7 +65,8 @@ def test_batches_are_the_loader_s(size: int, augmentation: Augmentation) -> None
 def _same(one: list, other: list) -> None:  # type: ignore[type-arg]
     assert len(one) == len(other)
     for mine, theirs in zip(one, other, strict=True):
-        assert mine.pixels.equal(theirs.pixels) and mine.labels.equal(theirs.labels) and mine.names == theirs.names
+        assert mine.pixels.equal(theirs.pixels.cpu()) and mine.labels.equal(theirs.labels.cpu())
+        assert mine.names == theirs.names
 
 
 def test_what_a_device_does_not_draw_the_loader_does() -> None:

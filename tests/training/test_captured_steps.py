@@ -18,6 +18,8 @@ from convscale.training.captured_step import CapturedStep
 from convscale.training.checkpoint import load_newest
 from tests.training.small_runs import LIVELY, forked, killing_itself, state_of, tensors, trained
 
+pytestmark = pytest.mark.gpu
+
 SGD_STEPS = replace(LIVELY, accumulation=1, optimizer=SGD())
 RECIPES = {
     "sgd": SGD_STEPS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -154,7 +155,11 @@ def _load(
         worker_init_fn=_leave_group,
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
-    batches = iter(loader)
+    gc.freeze()  # what this process has is not for workers to free: a CUDA graph among it ends them
+    try:
+        batches = iter(loader)
+    finally:
+        gc.unfreeze()
     _deaths.hold_back()
     try:
         while (loaded := _next(batches, views)) is not None:

@@ -54,6 +54,12 @@ class Loop:
 
     def run(self) -> Measured:
         """All epochs that are left; the evaluation after the last."""
+        try:
+            return self._run()
+        finally:
+            self.stepper.forget()
+
+    def _run(self) -> Measured:
         measured = None
         while self.state.position.epoch < self.job.recipe.epochs and not self._enough():
             try:

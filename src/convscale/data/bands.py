@@ -29,7 +29,7 @@ def read_array(content: bytes, name: str) -> Stored:
     if kind.kind not in _NUMBERS or kind.itemsize > 8:
         raise DataError(f"{name}: an array of {kind}, no image", hint="whole or floating-point numbers are read")
     if len(shape) not in (2, 3) or 0 in shape:
-        raise DataError(f"{name}: an array of shape {shape}, no image", hint=f"{AXES}; one image a file")
+        raise DataError(f"{name}: an array of shape {shape}, no image", hint=f"{AXES}; one image per file")
     if len(shape) == 3 and shape[0] < min(shape[1:]):
         raise DataError(
             f"{name}: an array of shape {shape}: its first axis looks like channels",

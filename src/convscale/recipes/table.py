@@ -63,7 +63,7 @@ class Recipe(Displayed):
     class_weights: ClassWeights = "none"
     """"balanced" weighs the loss of every class by images / (classes * images of the class), in training alone."""
     sampling: Sampling = "shuffled"
-    """"shuffled" takes every image once an epoch; "balanced" draws as many in all, of every class equally many."""
+    """"shuffled" takes every image once per epoch; "balanced" draws as many in all, of every class equally many."""
     gradient_clip: float = 0.0
     """The largest norm of all gradients together, 0 for none."""
     accumulation: int = 1

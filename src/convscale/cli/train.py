@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @workers_option
 @label_column_option
 @layout_option
-@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
+@click.option("--weights", metavar="NAME|FILE", help="Weights to start from: of `weights list`, a file or a run.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 def command(
     network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
     settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, layout: Layout | None, dry_run: bool,
-    output: Path | None, as_json: bool, weights: Path | None, resolution: int | None, exclude: Path | None,
+    output: Path | None, as_json: bool, weights: str | None, resolution: int | None, exclude: Path | None,
     **running: Any,
 ) -> None:  # fmt: skip
     """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
@@ -78,9 +78,11 @@ def command(
         require_writable(output)
     from convscale.data import open_dataset
 
-    files: dict[str, Any] = {
-        key: str(path.absolute()) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
-    }
+    files: dict[str, Any] = {} if exclude is None else {"exclude": str(exclude.absolute())}
+    if weights is not None:
+        from convscale.dialects import find_weights_file
+
+        files["weights"] = str(find_weights_file(weights).absolute())
     dataset = open_dataset(
         data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"), layout=layout
     )

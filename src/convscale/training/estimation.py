@@ -60,11 +60,11 @@ class Estimate:
         if self.available_bytes is not None:
             memory += f", {format_bytes(self.available_bytes)} free; {self.fitting_batch:,} images at once would fit"
         return [
-            f"steps    {self.steps:,} ({self.steps_per_epoch:,} an epoch) of {self.batch} images{parts}",
-            f"time     {format_seconds(self.seconds)}: {format_seconds(self.step_seconds)} a step, "
+            f"steps      {self.steps:,} ({self.steps_per_epoch:,} an epoch) of {self.batch} images{parts}",
+            f"time       {format_seconds(self.seconds)}: {format_seconds(self.step_seconds)} a step, "
             f"{format_seconds(self.evaluation_seconds)} an evaluation (measured over {MEASURED_STEPS} steps)",
-            f"memory   {memory}",
-            f"disk     {format_bytes(self.disk_bytes)} at most, {format_bytes(self.free_disk_bytes)} free",
+            f"memory     {memory}",
+            f"disk       {format_bytes(self.disk_bytes)} at most, {format_bytes(self.free_disk_bytes)} free",
         ]
 
 

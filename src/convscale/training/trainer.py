@@ -12,6 +12,7 @@ import torch
 
 from convscale.data import Dataset, open_dataset
 from convscale.data.layouts import Layout
+from convscale.dialects import find_weights_file
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.interrupts import Interrupts
 from convscale.networks import ConvNet
@@ -85,7 +86,8 @@ def train(
             else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude, layout=layout)
         )
         if chosen.weights is not None:
-            chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))
+            file = str(find_weights_file(chosen.weights))
+            chosen = replace(chosen, weights=file, weights_sha256=weights_sha256(file))
         job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
         job = replace(job, story=complete_story(story, job), plan=plan)
         if processes.first and again and path.is_dir():

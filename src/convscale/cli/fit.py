@@ -57,7 +57,9 @@ if TYPE_CHECKING:
 @layout_option
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
-@click.option("--dry-run", is_flag=True, help="Print the plan, predict time and memory from a few steps; train nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the plan, predict time and memory from a few steps; train nothing."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
 @json_option
 def command(

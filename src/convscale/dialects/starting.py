@@ -22,7 +22,9 @@ def find_weights_file(source: str | Path) -> Path:
     if path.exists():
         return path
     if os.sep in name or path.suffix in _FILES:
-        raise RunError(f"{name}: no such run folder or weights file", hint="convscale weights list shows published ones")
+        raise RunError(
+            f"{name}: no such run folder or weights file", hint="convscale weights list shows published ones"
+        )
     try:
         find_weights(name)
     except UnknownNameError as error:

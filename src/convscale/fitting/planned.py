@@ -71,7 +71,10 @@ class PlannedFit(AsDict, Displayed):
 
     def lines(self, run: str | Path | None = None) -> list[str]:
         """What is known before training, in six lines: data, baseline, law, network, budget and run folder."""
-        return [*plan_lines(self.record, self.plan, self.choice.reason), f"run        {self.run if run is None else run}"]
+        return [
+            *plan_lines(self.record, self.plan, self.choice.reason),
+            f"run        {self.run if run is None else run}",
+        ]
 
     def _display(self) -> Display:
         """The plan."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from convscale.evaluation import evaluate, features, predict, sweep
-    from convscale.fitting import Choice, Fit, fit
+    from convscale.fitting import Choice, Fit, PlannedFit, fit, plan_fit
     from convscale.headers import Provenance, WeightsHeader, read_header
     from convscale.layers import (
         AddLayer,
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
     from convscale.studies.families import FamilyTraining, train_family
     from convscale.studies.running import resume_study, run_study
     from convscale.studies.spec import list_studies, read_study
-    from convscale.training import resume, train
+    from convscale.training import Estimate, resume, train
     from convscale.trials.cluster import ClusterExecutor
     from convscale.trials.executor import Attempt, Ended, Executor
     from convscale.trials.local import LocalExecutor
@@ -141,7 +141,7 @@ _HOMES = {
         "RunError TrainingError TrainingStopped UnitError UnknownNameError"
     ),
     "evaluation": "evaluate features predict sweep",
-    "fitting": "Choice Fit fit",
+    "fitting": "Choice Fit PlannedFit fit plan_fit",
     "headers": "Provenance WeightsHeader read_header",
     "layers": "AddLayer BlockGraph ConvLayer GlobalPoolLayer LayerGraph LinearLayer MaxPoolLayer MultiplyLayer",
     "networks": "ConvNet",
@@ -169,7 +169,7 @@ _HOMES = {
     "studies.families": "FamilyTraining train_family",
     "studies.running": "resume_study run_study",
     "studies.spec": "list_studies read_study",
-    "training": "resume train",
+    "training": "Estimate resume train",
     "trials.cluster": "ClusterExecutor",
     "trials.executor": "Attempt Ended Executor",
     "trials.local": "LocalExecutor",
@@ -180,24 +180,24 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
-    "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
-    "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
-    "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
-    "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError",
-    "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
-    "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem", "StudyResult",
-    "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError",
-    "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
+    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion",
+    "ConvscaleError", "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended",
+    "EpochRecord", "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember",
+    "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError",
+    "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method",
+    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange",
+    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp",
+    "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
+    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem",
+    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
+    "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
     "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
     "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",
     "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights",
-    "network", "open_dataset", "open_run", "plan", "plan_resolution", "predict", "pretrained", "published",
-    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
-    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
-    "train", "train_family", "write_network",
+    "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained",
+    "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
+    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train",
+    "train_family", "write_network",
 ]  # fmt: skip
 
 

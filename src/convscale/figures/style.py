@@ -12,14 +12,12 @@ from convscale.files import write_atomic
 from convscale.machine import cache_folder
 from convscale.units import printable
 
-
 MAX_NAME = 24  # characters of a class name
 
 
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of inches; matplotlib's cache of fonts goes to Convscale's."""
-    if not os.environ.get("MPLCONFIGDIR"):
-        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
+    _keep_cache()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -56,8 +54,14 @@ def _is_drawn(character: str, known: frozenset[int]) -> bool:
 
 @cache
 def _characters() -> frozenset[int]:
-    """What DejaVu Sans, which comes with matplotlib, has a glyph for."""
-    from matplotlib import get_data_path
-    from matplotlib.ft2font import FT2Font
+    """What the font of pictures has a glyph for."""
+    _keep_cache()
+    from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    return frozenset(FT2Font(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")).get_charmap())
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
+def _keep_cache() -> None:
+    """Before matplotlib is imported: its cache of fonts has a place."""
+    if not os.environ.get("MPLCONFIGDIR"):
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")

@@ -35,8 +35,9 @@ _RUNS = Path("runs")
 class PlannedFit(AsDict, Displayed):
     """What `fit` would train: `plan_fit` makes it, and nothing is trained or written yet.
 
-    notes: what there is to say of the data and the plan. changed: what differs from the recipe that was named. settings:
-    the fields of `convscale.runs.Settings` that were given. output: the run folder, None for the next free one.
+    notes: what there is to say of the data and the plan. changed: what differs from the recipe that was named.
+    settings: the fields of `convscale.runs.Settings` that were given. output: the run folder, None for the next free
+    one.
     """
 
     JSON: ClassVar = (
@@ -82,8 +83,8 @@ class PlannedFit(AsDict, Displayed):
         return Display(f"PlannedFit of {self.dataset.source}", rows=rows, notes=self.notes)
 
     def estimate(self) -> Estimate:
-        """What it would take, from a few measured steps; nothing is kept. Raises RunError where the run folder could not
-        be made, and the errors of `train` that show in a few steps."""
+        """What it would take, from a few measured steps; nothing is kept. Raises RunError where the run folder could
+        not be made, and the errors of `train` that show in a few steps."""
         from convscale.training import estimate  # PyTorch
 
         require_writable(Path(self.run))

@@ -47,8 +47,8 @@ class Continuation:
         """What is about to happen, in words."""
         before, more = self.settings.epochs_before, self.recipe.epochs
         return (
-            f"{more} more epoch{'s' if more > 1 else ''} after {before} of {self.before.path}: from its weights, with a "
-            "fresh optimizer and the learning rate's whole course anew"
+            f"{more} more epoch{'s' if more > 1 else ''} after {before} of {self.before.path}: from its weights, with "
+            "a fresh optimizer and the learning rate's whole course anew"
         )
 
     @property

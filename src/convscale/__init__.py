@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         DataRecord,
         Decision,
         EpochRecord,
+        Estimate,
         Evaluation,
         FactorCurve,
         FitRecord,
@@ -123,7 +124,7 @@ if TYPE_CHECKING:
     from convscale.studies.families import FamilyTraining, train_family
     from convscale.studies.running import resume_study, run_study
     from convscale.studies.spec import list_studies, read_study
-    from convscale.training import Estimate, resume, train
+    from convscale.training import resume, train
     from convscale.trials.cluster import ClusterExecutor
     from convscale.trials.executor import Attempt, Ended, Executor
     from convscale.trials.local import LocalExecutor
@@ -154,8 +155,8 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Evaluation FactorCurve "
-        "Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
+        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate Evaluation "
+        "FactorCurve Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
         "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
         "TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
@@ -169,7 +170,7 @@ _HOMES = {
     "studies.families": "FamilyTraining train_family",
     "studies.running": "resume_study run_study",
     "studies.spec": "list_studies read_study",
-    "training": "Estimate resume train",
+    "training": "resume train",
     "trials.cluster": "ClusterExecutor",
     "trials.executor": "Attempt Ended Executor",
     "trials.local": "LocalExecutor",

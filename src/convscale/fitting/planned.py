@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from convscale.data import Dataset, open_dataset
 from convscale.data.layouts import Layout
@@ -20,13 +20,10 @@ from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, plan, plan_resolution
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
-from convscale.records import DataRecord
+from convscale.records import DataRecord, Estimate
 from convscale.report.fits import plan_lines
 from convscale.runs import Story, claimed, format_call, next_run_path, require_writable
 from convscale.scaling import ScalingLaw
-
-if TYPE_CHECKING:
-    from convscale.training import Estimate
 
 _RUNS = Path("runs")
 

@@ -90,12 +90,14 @@ def continuation(
 
 
 def _joined(before: Sequence[str], since: Sequence[str]) -> tuple[str, ...]:
-    """Changes of a recipe, "epochs 16 -> 2", and what changed since: "epochs 16 -> 5"."""
+    """Changes of a recipe, "epochs 16 -> 2", and what changed since: "epochs 16 -> 5"; nothing of what is as it was."""
     changes = {change.split(" ", 1)[0]: change for change in before}
     for change in since:
         name = change.split(" ", 1)[0]
-        start = changes.get(name, change).split(" -> ")[0]
-        changes[name] = f"{start} -> {change.split(' -> ')[1]}"
+        start, end = changes.get(name, change).split(" -> ")[0], change.split(" -> ")[1]
+        changes[name] = f"{start} -> {end}"
+        if start == f"{name} {end}":
+            del changes[name]
     return tuple(changes.values())
 
 

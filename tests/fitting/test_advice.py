@@ -75,15 +75,16 @@ def test_weights_are_files_runs_and_names(kept: Path, tmp_path: Path) -> None:
 
 def test_a_fit_by_the_name_of_weights(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = photos(tmp_path / "photos", 40)
-    fit = ("fit", data, "--macs", "1G", "--weights", NAME, "--recipe", "linear-probe", "--json")
-    assert run_json(capsys, *fit[:-1], "--dry-run")["baseline"] == "mobilenet-v3-small"
-    found = run_json(capsys, *fit[:-1], "-o", tmp_path / "run")
+    quick = ("--weights", NAME, "--recipe", "linear-probe", "--search", "off", "--set", "optimizer.max_iterations=2")
+    found = run_json(capsys, "fit", data, "--macs", "1G", *quick, "-o", tmp_path / "run")
     assert found["baseline"] == "mobilenet-v3-small" and found["reason"] == "the network of its weights"
     assert cs.open_run(tmp_path / "run").settings().weights == str(kept)
-    train = ("train", kept, "--weights", NAME, "--data", data, "--recipe", "linear-probe", "--no-pictures")
-    assert run(capsys, *train, "-o", tmp_path / "trained")[0] == 0
+    assert run(capsys, "train", kept, "--data", data, *quick, "--no-pictures", "-o", tmp_path / "trained")[0] == 0
     assert cs.open_run(tmp_path / "trained").settings().weights == str(kept)
-    called, _ = cs.train(kept, data, "linear-probe", tmp_path / "called", weights=NAME, quiet=True, pictures=False)
+    called, _ = cs.train(
+        kept, data, "linear-probe", tmp_path / "called", set=["optimizer.max_iterations=2", "search={}"], weights=NAME,
+        quiet=True, pictures=False,
+    )  # fmt: skip
     assert called.settings().weights == str(kept) and called.settings().weights_sha256
 
 
@@ -129,7 +130,7 @@ def test_few_photos_from_random_weights(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_needs_no_advice(tmp_path: Path) -> None:
     small = photos(tmp_path / "small", 63)
-    assert plan_fit(small, cs.Budget(macs="3M")).notes == ()
+    assert plan_fit(small, cs.Budget(macs="3M"), baseline="small-resnet").notes == ()
     assert plan_fit("digits", cs.Budget(macs="1M")).notes == ()
     planned = plan_fit(photos(tmp_path / "large", 64), cs.Budget(macs="3M"), baseline="small-resnet")
     assert planned.notes

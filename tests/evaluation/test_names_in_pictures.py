@@ -15,10 +15,13 @@ from convscale.figures.style import MAX_NAME, plain
 
 @pytest.mark.parametrize(
     "name",
-    ["кошка", "γάτα", "naïve café", "łódź", "Žižkov", "ñandú", "Ångström", "şişe", "đường phố", "կատու", "კატა", "ꭗ cat"],
-)
+    [
+        "кошка", "γάτα", "naïve café", "łódź", "Žižkov", "ñandú", "Ångström", "şişe", "đường phố", "կատու", "კატა",
+        "50 € ± ½",
+    ],
+)  # fmt: skip
 def test_letters_of_the_font_are_drawn(name: str) -> None:
-    assert plain(name) in (name, name.replace("ꭗ", r"\uab57"))
+    assert plain(name) == name
 
 
 @pytest.mark.parametrize(

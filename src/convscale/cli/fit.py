@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [chosen by the images' size]."
 )
 @click.option(
-    "--weights", metavar="NAME|FILE", help="Weights whose network is trained on: of `weights list`, a file or a run."
+    "--weights",
+    metavar="NAME|FILE",
+    help="Pretrained weights, with their network: a name of `weights list`, a file or a run.",
 )
-@click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen likewise].")
+@click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen by the images' size].")
 @epochs_option
 @batch_option
 @set_option
@@ -60,7 +62,9 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Print the plan, predict time and memory from a few steps; train nothing."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [runs/NAME-N].")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [default: runs/NAME-N]."
+)
 @json_option
 def command(
     data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
@@ -73,7 +77,7 @@ def command(
 
     With --weights their network stays as it is, at a resolution that keeps the budget.
 
-    DATA is "digits", a folder with one subfolder a class, a folder with images and a CSV of labels, parquet, or a
+    DATA is "digits", a folder with one subfolder per class, a folder with images and a CSV of labels, parquet, or a
     name of `convscale data sets`.
     """
     budget = Budget(**limits)

@@ -22,18 +22,24 @@ from convscale.runs import open_unfinished_run
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", metavar="DATA", help="Where the data is now, if it was moved.")
 @set_option
-@click.option("--epochs", type=click.IntRange(1), help="Train a finished run for so many more, as a new run.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NEW", help="Its folder [next to RUN].")
+@click.option("--epochs", type=click.IntRange(1), help="Train a finished RUN for this many more, as a new run.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="NEW",
+    help="Folder of the new run [the next number].",
+)
 @json_option
 def command(
     run: Path, data: str | None, settings: tuple[str, ...], epochs: int | None, output: Path | None, as_json: bool
 ) -> None:
-    """Go on with an unfinished training in RUN, to the very result that it would have had.
+    """Resume the interrupted training in RUN; the result is bit-identical to an uninterrupted one.
 
-    With --set the recipe is another from here on, and the run says so.
+    --set changes the recipe from here on, which is recorded.
 
-    With --epochs RUN is a finished one. A new run starts from its weights with a fresh optimizer; the learning rate
-    takes the recipe's whole course, from warm-up to its end, over the new epochs. RUN stays as it is.
+    With --epochs, RUN is a finished training and a new run continues it: from its weights, with a fresh optimizer, and
+    with the recipe's whole learning rate schedule, warm-up included, over the new epochs. RUN stays as it is.
     """
     if output is not None and epochs is None:
         raise click.UsageError("-o is the folder of more epochs: --epochs N goes with it")

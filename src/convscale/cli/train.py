@@ -66,12 +66,12 @@ def command(
 ) -> None:  # fmt: skip
     """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
 
-    Interrupted, it saves; `convscale resume RUN` goes on.
+    Interrupted, it saves its state, and `convscale resume RUN` resumes it.
     """
     net = load_network(network, resolution=resolution)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
-        print_note(f"the network of {network} with new weights; --weights starts from its own")
+        print_note(f"{network}: its architecture only, with random weights; --weights {network} starts from its own")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:
@@ -96,7 +96,7 @@ def command(
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
-        print_note(f"unlike recipe {recipe_name}: {'; '.join(changed)}")
+        print_note(f"changed from recipe {recipe_name}: {'; '.join(changed)}")
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:

@@ -125,8 +125,7 @@ def plan_fit(
         resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
     )  # fmt: skip
     named = recipe if isinstance(recipe, Recipe) else open_recipe(choice.recipe_name)
-    chosen = named.with_changes(epochs=epochs, batch=batch).with_settings(list(set))
-    chosen = (chosen.searching(*search) if search else chosen).for_images(len(dataset.train))
+    chosen = _changed(named, epochs, batch, set, search).for_images(len(dataset.train))
     limited = resolution is not None or max_resolution is not None
     return PlannedFit(
         dataset=dataset,
@@ -142,6 +141,13 @@ def plan_fit(
         notes=(*data_notes(dataset), *advise(dataset, planned, chosen, limited=limited)),
         output=None if output is None else Path(output),
     )  # fmt: skip
+
+
+def _changed(
+    recipe: Recipe, epochs: int | None, batch: int | None, settings: Sequence[str], search: tuple[int, int] | None
+) -> Recipe:
+    changed = recipe.with_changes(epochs=epochs, batch=batch).with_settings(list(settings))
+    return changed.searching(*search) if search else changed
 
 
 def _named(recipe: Recipe | str | Path) -> str:

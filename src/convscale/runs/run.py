@@ -88,12 +88,9 @@ class Settings:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if self.fresh_statistics_steps < 0:
-            raise ConfigError(f"fresh_statistics_steps {self.fresh_statistics_steps} is not allowed", hint="from 0")
-        if self.checkpoint_seconds < 0:
-            raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
-        if self.epochs_before < 0:
-            raise ConfigError(f"epochs_before {self.epochs_before} is not allowed", hint="from 0")
+        for name in ("fresh_statistics_steps", "checkpoint_seconds", "epochs_before"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} {getattr(self, name)} is not allowed", hint="from 0")
         if self.stored_range is not None:
             require_range(self.stored_range)
 

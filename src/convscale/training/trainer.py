@@ -143,8 +143,8 @@ def resume(
     output: str | Path | None = None,
     command: str | None = None,
 ) -> tuple[Run, Evaluation]:
-    """Go on with an unfinished run, from its newest whole checkpoint, to the very result that it would have had; or,
-    with `epochs`, train a finished one for so many more, as a new run.
+    """Resume an interrupted run from its newest whole checkpoint; the result is bit-identical to an uninterrupted one.
+    Or, with `epochs`, train a finished run for that many more, as a new run.
 
     `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `set` are
     changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).

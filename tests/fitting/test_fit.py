@@ -125,7 +125,7 @@ def test_a_run_that_was_not_planned_ends_in_one_line(tmp_path: Path, capsys: pyt
         ("10M", r"efficientnet-b0 made 3\d(\.\d)? times smaller \(MACs\): 16 -> \d+ blocks"),
         ("1G", r"efficientnet-b0 made 2\.\d\d times larger \(MACs\)"),
         ("100G", r"efficientnet-b0 made 2\d\d times larger"),
-        (386_000_000, r"efficientnet-b0 about as large \(MACs\)"),
+        (386_000_000, r"efficientnet-b0 at about its own size \(MACs\)"),
     ],
 )
 def test_phi_in_words(macs: str | float, wanted: str) -> None:
@@ -138,8 +138,8 @@ def test_phi_in_words(macs: str | float, wanted: str) -> None:
 def test_weights_in_words() -> None:
     network = cs.network("mobilenet-v2")
     smaller = law_in_words(cs.plan_resolution(network, cs.Budget(macs="100M")))
-    assert smaller == "resolution: mobilenet-v2 made 3.04 times smaller (MACs), 224 -> 128 px alone"
-    assert law_in_words(cs.plan_resolution(network, cs.Budget(macs="1G"))) == "resolution: mobilenet-v2 as it is"
+    assert smaller == "resolution: mobilenet-v2 at 128 px instead of 224, 3.04 times fewer MACs"
+    assert law_in_words(cs.plan_resolution(network, cs.Budget(macs="1G"))) == "resolution: mobilenet-v2 at its own 224 px"
 
 
 def test_what_is_not_used_is_said_once_and_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

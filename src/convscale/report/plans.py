@@ -13,14 +13,14 @@ def law_in_words(plan: Plan) -> str:
     """`compound, phi -7.01: efficientnet-b0 made 39 times smaller (MACs): 16 -> 7 blocks, ...`."""
     chosen, base, law = plan.chosen, plan.baseline, plan.law
     times = _times(chosen.cost.macs / cost(base).macs)
-    pixels = f"{base.resolution} -> {chosen.network.resolution} px"
+    before, after = base.resolution, chosen.network.resolution
     if keeps_network(plan):
-        shrunk = base.resolution != chosen.network.resolution
-        return f"{law.name}: {base.name} {f'made {times} (MACs), {pixels} alone' if shrunk else 'as it is'}"
-    made = f"made {times} (MACs)" if times else "about as large (MACs)"
+        fewer = f"{after} px instead of {before}, {_figures(cost(base).macs / chosen.cost.macs)} times fewer MACs"
+        return f"{law.name}: {base.name} at {fewer if after < before else f'its own {before} px'}"
+    made = f"made {times} (MACs)" if times else "at about its own size (MACs)"
     return (
         f"{law.name}, phi {chosen.phi:.2f}: {base.name} {made}: {base.num_blocks} -> {chosen.network.num_blocks} "
-        f"blocks, width x{chosen.scaling.width:.2f}, {pixels}"
+        f"blocks, width x{chosen.scaling.width:.2f}, {before} -> {after} px"
     )
 
 
@@ -53,6 +53,8 @@ def _times(ratio: float) -> str:
     """`39.2 times smaller` or `2.69 times larger`, in three figures; empty where it is about the same."""
     if 1 / SAME < ratio < SAME:
         return ""
-    factor = max(ratio, 1 / ratio)
-    figures = f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"
-    return f"{figures} times {'larger' if ratio > 1 else 'smaller'}"
+    return f"{_figures(max(ratio, 1 / ratio))} times {'larger' if ratio > 1 else 'smaller'}"
+
+
+def _figures(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"

@@ -139,7 +139,8 @@ def test_weights_in_words() -> None:
     network = cs.network("mobilenet-v2")
     smaller = law_in_words(cs.plan_resolution(network, cs.Budget(macs="100M")))
     assert smaller == "resolution: mobilenet-v2 at 128 px instead of 224, 3.04 times fewer MACs"
-    assert law_in_words(cs.plan_resolution(network, cs.Budget(macs="1G"))) == "resolution: mobilenet-v2 at its own 224 px"
+    whole = cs.plan_resolution(network, cs.Budget(macs="1G"))
+    assert law_in_words(whole) == "resolution: mobilenet-v2 at its own 224 px"
 
 
 def test_what_is_not_used_is_said_once_and_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ class Purpose(IntEnum):
     STEP = 4  # dropout and drop path: (seed, step, rank, part)
     PARTS = 5  # of a stream: (seed, epoch)
     BLOCK = 6  # of a stream: (seed, epoch, block)
-    CONTINUED = 7  # the seed of a run that continues one: (seed, epochs before)
+    CONTINUED = 8  # the seed of a run that continues one: (seed, epochs before)
 
 
 def keyed(purpose: Purpose, *key: int) -> np.random.Generator:

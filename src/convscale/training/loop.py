@@ -249,7 +249,7 @@ class Loop:
         )
         position.predicted_seconds = position.run_seconds + seconds
         self.session.progress.note(
-            f"estimated total {format_seconds(position.predicted_seconds)} (from the first {wanted} steps)"
+            f"about {format_seconds(position.predicted_seconds)} in all, by the first {wanted} steps"
         )
 
     def _add_seconds(self, parts: dict[str, float]) -> None:

@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # More than one PyTorch process on few cores: threads that spin ruin each other.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help setup setup-dev demo test faults lowest lint types bench docs
+.PHONY: help setup setup-dev demo test faults gpu lowest lint types bench docs
 
 help:           ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -46,6 +46,10 @@ faults: setup-dev ## kills, full disks and hostile files, many times over
 	    tests/dialects/test_bad_files.py tests/dialects/test_real_weights.py
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest tests/training/test_training.py -k demo
 	$(BIN)/python bench/oversubscribed.py
+
+gpu:            ## what needs a GPU, with the python3 that has a PyTorch for it
+	CONVSCALE_GPU=1 PYTHONPATH=src $(PYTHON) -m pytest -m gpu tests/training tests/data
+	PYTHONPATH=src $(PYTHON) bench/training.py --device cuda
 
 lowest: $(BIN)/python ## the lowest versions that pyproject.toml promises: an environment of them, and a short suite
 	$(BIN)/python .ci/lowest.py

@@ -10,6 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+if not os.environ.get("CONVSCALE_GPU"):  # most tests ask for the same bits twice, which a GPU does not promise
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported, whichever test does it first
 # Hugging Face datasets reads this when it is imported: nothing is written to the real home.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="convscale-hub-")

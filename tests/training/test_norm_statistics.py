@@ -78,3 +78,14 @@ def test_they_are_the_mean_over_training_images(images: int) -> None:
     torch.testing.assert_close(first.norm.running_mean, outputs.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)  # type: ignore[union-attr]
     assert not model.training and all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert [module.momentum for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)] == momenta
+
+
+def test_statistics_that_overflow_are_not_taken(sixty: Path) -> None:
+    """Of weights that diverged: what is kept of a training stays finite."""
+    model = build(NET, seed=0)
+    next(model.parameters()).data *= 1e25
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    renew_statistics(model, cs.open_dataset(sixty).train, default_preprocessing(24, 3))
+    for name, value in model.named_buffers():
+        if value.is_floating_point():
+            assert value.equal(before[name]), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -9,13 +10,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
 from convscale.data.images import ImageCollection, Stream, steps_per_epoch
+from convscale.data.resident import ResidentImages, can_be_drawn
+from convscale.data.views import Batch as Batch
 from convscale.data.views import Streamed, View, Views, source_for
 from convscale.errors import TrainingError
 from convscale.preprocessing import Preprocessing
@@ -23,16 +26,7 @@ from convscale.recipes import Augmentation
 
 WORKER_TIMEOUT_SECONDS = 50.0
 RESTARTS = 3
-
-
-class Batch(NamedTuple):
-    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
-    images that could not be read, as (name, reason); `names` those of the others, where they were asked for."""
-
-    pixels: Tensor
-    labels: Tensor
-    missing: tuple[tuple[str, str], ...] = ()
-    names: tuple[str, ...] = ()
+KEPT_AT_ONCE = 256
 
 
 def training_batches(
@@ -55,9 +49,12 @@ def training_batches(
     image that cannot be read is taken by another of its batch; a batch of none that can be read is empty. `state` is
     a stream's at `start`.
     """
+    steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
+    if isinstance(images, ResidentImages) and can_be_drawn(augmentation) and world == 1:
+        yield from images.epoch(augmentation, seed, epoch, start, steps, size)
+        return
     source = source_for(images, rank, world, state)
     views = Views(source, preprocessing, augmentation, seed, epoch)
-    steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
     done = start
     for attempt in range(RESTARTS + 1):
         try:
@@ -88,12 +85,30 @@ def evaluation_batches(
 ) -> Generator[Batch, None, None]:
     """All images in order, of `world` processes every `world`-th from `rank` on; unreadable ones are left out of
     pixels and labels and named in `missing`. Where `named`, the others have their `names`."""
+    if isinstance(images, ResidentImages) and images.preprocessing == preprocessing and world == 1:
+        yield from images.in_order(batch, named=named)
+        return
     source = source_for(images, rank, world)
     try:
         views = Views(source, preprocessing, named=named)
         yield from _load(views, _chunks(source.in_order(), batch), workers, _collate)
     except _WorkerDied as error:
         raise TrainingError(f"a worker that loads images died: {error}", hint="--workers 0") from None
+
+
+def kept_on_device(
+    images: ImageCollection, preprocessing: Preprocessing, device: torch.device, workers: int, limit_bytes: int
+) -> ResidentImages | None:
+    """The images with their views on `device`; None where these take more than `limit_bytes`, or one cannot be read."""
+    if len(images) * preprocessing.channels * preprocessing.size**2 > limit_bytes:
+        return None
+    parts = []
+    with closing(evaluation_batches(images, preprocessing, KEPT_AT_ONCE, workers)) as batches:
+        for batch in batches:
+            if batch.missing:
+                return None
+            parts.append(batch.pixels.to(device, non_blocking=True).permute(0, 2, 3, 1).contiguous())
+    return ResidentImages(images, torch.cat(parts), preprocessing)
 
 
 def evaluation_loads(
@@ -133,7 +148,11 @@ def _load(
         worker_init_fn=_leave_group,
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
-    batches = iter(loader)
+    gc.freeze()  # what this process has is not for workers to free: a CUDA graph among it ends them
+    try:
+        batches = iter(loader)
+    finally:
+        gc.unfreeze()
     _deaths.hold_back()
     try:
         while (loaded := _next(batches, views)) is not None:

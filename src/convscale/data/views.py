@@ -19,6 +19,16 @@ from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
 
 
+class Batch(NamedTuple):
+    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
+    images that could not be read, as (name, reason); `names` those of the others, where they were asked for."""
+
+    pixels: Tensor
+    labels: Tensor
+    missing: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+
+
 class View(NamedTuple):
     pixels: Tensor | None
     label: int

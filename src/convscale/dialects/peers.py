@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -125,9 +127,13 @@ _DECLARED: list[torch.library.Library] = []  # kept: an operator lives as long a
 
 
 def _declare_operators() -> None:
-    """torchvision cannot be imported beside a PyTorch of another build, for want of two operators that no network of
-    ours needs."""
-    if not _DECLARED and not hasattr(torch.ops.torchvision, "nms"):
+    """Where torchvision cannot be imported beside a PyTorch of another build, for want of two operators that no network
+    of ours needs, they are declared. Where it can, it declares them itself: twice would end the process."""
+    if _DECLARED or "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        import_module("torchvision")
+    except RuntimeError:
         _DECLARED.append(torch.library.Library("torchvision", "DEF"))  # type: ignore[no-untyped-call]
         for name in ("nms", "qnms"):
             _DECLARED[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]

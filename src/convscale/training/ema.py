@@ -24,12 +24,12 @@ class EMA:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        self._averages, self._values = _averaged(self.model), _averaged(model)
+        self.averages, self.values = _averaged(self.model), _averaged(model)
 
     @torch.no_grad()
     def update(self, update: int) -> None:
         """Take in the trained model's values after its step number `update`, from 1."""
-        torch._foreach_lerp_(self._averages, self._values, 1 - ema_decay(update, self.decay))
+        torch._foreach_lerp_(self.averages, self.values, 1 - ema_decay(update, self.decay))
 
 
 def _averaged(model: nn.Module) -> list[Tensor]:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 
+from convscale import machine
 from convscale.data import ImageCollection
 from convscale.data.images import Stream
-from convscale.data.loader import Batch, training_batches
+from convscale.data.loader import Batch, kept_on_device, training_batches
+from convscale.data.resident import can_be_drawn
 from convscale.errors import NotFiniteError, RunError
 from convscale.evaluation import Measured, measure
 from convscale.nn import load_weights
@@ -17,6 +19,7 @@ from convscale.progress import images_per_second
 from convscale.records import EpochRecord
 from convscale.runs import BEST_WEIGHTS
 from convscale.training.checkpoint import load_newest
+from convscale.training.memory import available_bytes
 from convscale.training.norm_statistics import renew_statistics
 from convscale.training.optimizer import is_norm
 from convscale.training.session import PARTS, Session
@@ -25,6 +28,8 @@ from convscale.training.step import Outcome, Stepper
 from convscale.training.time_forecast import FORECAST_AFTER_STEPS, TimeForecast
 from convscale.units import format_seconds
 
+KEPT_SHARE = 0.25  # of the GPU's free memory, for images
+MOST_KEEPING = 8  # processes that load them
 ROLLBACKS = 3
 SKIPPED_IN_A_ROW = 10
 
@@ -40,6 +45,8 @@ class Loop:
         self.session, self.job, self.state, self.processes = session, session.job, session.state, session.processes
         self.stepper = Stepper(self.job, self.state, session.steps, self.processes)
         self.forecast = TimeForecast()
+        self.train = self._near(self.job.train) if can_be_drawn(self.job.recipe.augmentation) else self.job.train
+        self.watched = self._near(self.job.watched)
         recipe = self.job.recipe
         kept = recipe.norm_statistics == "frozen" or recipe.trainable == "head"
         self.fresh_steps = 0 if kept else self.job.settings.fresh_statistics_steps
@@ -47,12 +54,18 @@ class Loop:
 
     def run(self) -> Measured:
         """All epochs that are left; the evaluation after the last."""
+        try:
+            return self._run()
+        finally:
+            self.stepper.forget()
+
+    def _run(self) -> Measured:
         measured = None
         while self.state.position.epoch < self.job.recipe.epochs and not self._enough():
             try:
                 self._train_epoch()
                 self._renew_statistics()
-                measured = self._evaluate(self.job.watched)
+                measured = self._evaluate(self.watched)
                 self._finish_epoch(measured)
             except _RolledBack:
                 continue
@@ -61,6 +74,15 @@ class Loop:
         if self.job.recipe.patience:
             self._take_best()
         return self._evaluate(self.job.dataset.test)
+
+    def _near(self, images: ImageCollection | Stream) -> ImageCollection | Stream:
+        """Images kept on the GPU where it computes alone and has room for them."""
+        device = self.stepper.device
+        if device.type != "cuda" or self.processes.world > 1 or isinstance(images, Stream):
+            return images
+        room = int(KEPT_SHARE * (available_bytes(device) or 0))
+        workers = max(self.job.settings.workers, min(MOST_KEEPING, machine.cores() - 1))
+        return kept_on_device(images, self.job.preprocessing, device, workers, room) or images
 
     def _enough(self) -> bool:
         """Whether `patience` epochs have passed without a better accuracy, where steps are not few any more."""
@@ -85,6 +107,7 @@ class Loop:
         with closing(self._batches()) as batches:
             for batch in batches:
                 self._take(batch)
+            self._settle()
 
     def _begin_phase(self) -> None:
         """Set what learns in this epoch: the classifier alone, or all, with batch norm as the recipe says."""
@@ -96,6 +119,7 @@ class Loop:
             if warming_up:
                 train_classifier_alone(model)
             if sum(parameter.requires_grad for parameter in model.parameters()) != learning:
+                self.stepper.forget()
                 self.stepper = Stepper(self.job, self.state, self.session.steps, self.processes)
         alone = warming_up or recipe.trainable == "head"
         model.train(not alone)
@@ -117,14 +141,14 @@ class Loop:
         position.total_steps += 1
         position.training_images += self.job.recipe.batch
         self._show_step()
-        self.session.pause()
+        self.session.pause(self._settle)
         self._forecast_time()
 
     def _batches(self) -> Generator[Batch, None, None]:
         """The batches of the epoch from its next step on, with the time that each was waited for."""
         job, position = self.job, self.state.position
         loading = training_batches(
-            job.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
+            self.train, job.preprocessing, job.recipe.augmentation, job.recipe.batch,
             seed=position.seed, epoch=position.epoch, workers=job.settings.workers, start=position.step,
             rank=self.processes.rank, world=self.processes.world, state=position.stream,
         )  # fmt: skip
@@ -145,9 +169,27 @@ class Loop:
         outcome = self.stepper.take(batch)
         if position.accumulation != parts:
             self.session.event("out of memory", step=position.total_steps, accumulation=position.accumulation)
+        if outcome is not None:
+            self._count(outcome)
+
+    def _settle(self) -> None:
+        """Wait for the step that goes on, if there is one."""
+        outcome = self.stepper.settle()
+        if outcome is not None:
+            self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        """Note what a step came to: this one, or, where steps are captured, the one before."""
+        position = self.state.position
         self._add_seconds(outcome.seconds)
         if not outcome.applied:
+            begun_since = position.total_steps - outcome.step
+            position.step -= begun_since
+            position.total_steps -= begun_since
+            position.training_images -= begun_since * self.job.recipe.batch
             self._not_finite(outcome)
+            if begun_since:
+                raise _RolledBack
             return
         self.skipped_in_a_row = 0
         position.loss_sum += outcome.loss
@@ -188,6 +230,7 @@ class Loop:
         found = self.processes.fail_together(lambda: load_newest(self.job.run.checkpoints))
         if found is None:
             raise RunError(f"{self.job.run.checkpoints}: no checkpoint to go back to")
+        self.stepper.forget()
         self.session.go_to(found)
         position = self.state.position
         position.rollbacks = failed.rollbacks + 1

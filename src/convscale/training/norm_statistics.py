@@ -26,13 +26,16 @@ AT_ONCE = 64
 @torch.no_grad()
 def renew_statistics(model: nn.Module, images: ImageCollection, preprocessing: Preprocessing) -> None:
     """Set the running statistics of `model`'s batch norms to their mean over batches of up to 256 of `images`, spread
-    over all of them and prepared as for evaluation. Weights stay, and the model is left in eval mode."""
+    over all of them and prepared as for evaluation. Weights stay, and the model is left in eval mode. Statistics that
+    overflow, as those of weights that diverge, are not taken."""
     norms: list[Any] = [module for module in model.eval().modules() if is_norm(module)]
     batch = min(AT_ONCE, len(images))
     count = min(IMAGES, len(images)) // batch * batch
     spread = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
     normalise = Normalise(preprocessing, next(model.parameters()).device)
     momenta = [module.momentum for module in norms]
+    statistics = [buffer for module in norms for buffer in module.buffers() if buffer.is_floating_point()]
+    before = [buffer.clone() for buffer in statistics]
     seen = 0
     with closing(evaluation_batches(Subset(images, spread), preprocessing, batch)) as batches:
         for loaded in batches:
@@ -46,3 +49,5 @@ def renew_statistics(model: nn.Module, images: ImageCollection, preprocessing: P
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
         module.eval()
+    if not all(bool(buffer.isfinite().all()) for buffer in statistics):
+        torch._foreach_copy_(statistics, before)

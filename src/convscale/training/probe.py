@@ -114,7 +114,7 @@ def _chosen(session: Session, train: Extracted, validation: Extracted | None) ->
         accuracy = _measured(start, judging, job).evaluation.accuracy(job.dataset.metric)
         seconds = time.perf_counter() - started
         rows.append(SearchRow(choice.learning_rate, choice.weight_decay, accuracy, len(judging.labels), seconds))
-        session.pause("while the weight decay was chosen")
+        session.pause(where="while the weight decay was chosen")
     job.run.write_searched(rows)
     return settle(job, best_choice(choices, rows), rows, session.processes)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from convscale.data.images import Stream, steps_per_epoch
@@ -56,13 +56,15 @@ class Session:
         self.board = open_board(job.run, job.settings, state.position.total_steps) if processes.first else None
         self.saved_at = self.clock = time.monotonic()
 
-    def pause(self, where: str = "") -> None:
-        """Between two steps, or `where` it says: save when it is time, leave when a signal came."""
+    def pause(self, settle: Callable[[], None] = lambda: None, where: str = "") -> None:
+        """Between two steps, or `where` it says: save when it is time, leave when a signal came; `settle` waits for a
+        step that goes on, before that."""
         self._count_seconds()
         self.show_progress()
         due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds
         signal, due = self.processes.agree(self.interrupts.received, due)
         if due or signal:
+            settle()
             self.save()
         if signal:
             self.interrupts.received = signal

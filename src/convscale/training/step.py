@@ -19,6 +19,7 @@ from convscale.data.mixing import mix
 from convscale.data.randomness import Purpose, keyed
 from convscale.nn import autocast
 from convscale.nn.processes import Processes
+from convscale.training.captured_step import CapturedStep, can_capture
 from convscale.training.job import Job
 from convscale.training.memory import is_out_of_memory, recover, smaller_parts
 from convscale.training.optimizer import learning_rate
@@ -26,8 +27,10 @@ from convscale.training.state import TrainingState, seed_step
 
 
 class Outcome(NamedTuple):
-    """What a step came to. `applied` is false where loss or gradients were not finite: nothing was changed then."""
+    """What step number `step`, from 0, came to. `applied` is false where loss or gradients were not finite: nothing was
+    changed then, nor by the steps begun since."""
 
+    step: int
     loss: float
     gradient_norm: float
     learning_rate: float
@@ -76,10 +79,70 @@ class Stepper:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
         self.statistics = [buffer for buffer in state.model.buffers() if buffer.is_floating_point()]
-        self.seconds: dict[str, float] = {}
+        self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
+        self.captures = can_capture(job.recipe, self.device, processes.world) and not self.precise_times
+        self.captured: CapturedStep | None = None
+        self.begun: Outcome | None = None  # a captured step that nobody has waited for yet
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
 
-    def take(self, batch: Batch) -> Outcome:
-        """The step at the state's position, on this process's part of its batch."""
+    def take(self, batch: Batch) -> Outcome | None:
+        """The step at the state's position, on this process's part of its batch, and what it came to. A captured step
+        goes on beside the caller: what the one before it came to, None where that is known."""
+        if not self.captures or self.state.position.accumulation > 1:
+            return self._take(batch)
+        pixels, targets = self._inputs(batch)
+        if self.captured is None and not self._capture(pixels, targets):
+            return self._take(batch)
+        assert self.captured is not None
+        return self._launch(self.captured, pixels, targets)
+
+    def settle(self) -> Outcome | None:
+        """Wait for the step that goes on, if there is one: what it came to."""
+        return self._read(0)
+
+    def forget(self) -> None:
+        """Other tensors took the places of the state's: what was captured is of those before."""
+        if self.captured is not None:
+            self.captured.release()
+        self.captured = self.begun = None
+
+    def _capture(self, pixels: Tensor, targets: Tensor) -> bool:
+        """Whether the memory holds a captured step; if not, steps are taken in parts, and not captured."""
+        try:
+            self.captured = CapturedStep(self.state, self.recipe, self._loss_and_gradients, pixels, targets)
+            return True
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            message = str(error)
+        recover(message)
+        self.captures = False
+        return False
+
+    def _launch(self, captured: CapturedStep, pixels: Tensor, targets: Tensor) -> Outcome | None:
+        started, position = time.perf_counter(), self.state.position
+        rate = learning_rate(self.recipe, position.epoch + position.step / self.steps_per_epoch)
+        rates = [rate * group["rate_share"] for group in self.state.optimizer.param_groups]
+        seed_step(position.seed, position.total_steps, self.processes.rank, 0)
+        captured.launch(pixels, targets, rates, position.total_steps + 1)
+        before = self._read(1)
+        if before is None or before.applied:
+            seconds = {"forward": 0.0, "backward": 0.0, "optimizer": time.perf_counter() - started}
+            self.begun = Outcome(position.total_steps, 0.0, 0.0, rate, True, seconds)
+        return before
+
+    def _read(self, steps_ago: int) -> Outcome | None:
+        """What the step that goes on came to, the last launched or the one before it."""
+        begun, self.begun = self.begun, None
+        if begun is None or self.captured is None:
+            return None
+        found = self.captured.read(steps_ago)
+        if not found.finite:
+            self.captured.clear()
+        return begun._replace(loss=found.loss, gradient_norm=found.gradient_norm, applied=found.finite)
+
+    def _take(self, batch: Batch) -> Outcome:
         position, recipe, state = self.state.position, self.recipe, self.state
         self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
         rate = learning_rate(recipe, position.epoch + position.step / self.steps_per_epoch)
@@ -103,7 +166,7 @@ class Stepper:
         else:
             self._put_back(statistics)
         self._spent("optimizer", started)
-        return Outcome(loss_value, norm_value, rate, finite, self.seconds)
+        return Outcome(position.total_steps, loss_value, norm_value, rate, finite, self.seconds)
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Normalised images on the device, and labels or, mixed, soft targets."""
@@ -141,15 +204,18 @@ class Stepper:
         ):
             seed_step(position.seed, position.total_steps, self.processes.rank, index)
             with self._exchange(last=index == parts - 1):
-                started = time.perf_counter()
-                with autocast(self.device, self.recipe.precision):
-                    logits = self.forward(images)
-                    loss = training_loss(logits, wanted, self.recipe.label_smoothing) * (len(images) / len(pixels))
-                started = self._spent("forward", started)
-                loss.backward()  # type: ignore[no-untyped-call]
-                self._spent("backward", started)
-            total += loss.detach()
+                total += self._loss_and_gradients(images, wanted, len(images) / len(pixels))
         return total
+
+    def _loss_and_gradients(self, images: Tensor, targets: Tensor, share: float = 1.0) -> Tensor:
+        """Add to the gradients those of the mean loss times `share`; that loss."""
+        started = time.perf_counter()
+        with autocast(self.device, self.recipe.precision):
+            loss = training_loss(self.forward(images), targets, self.recipe.label_smoothing) * share
+        started = self._spent("forward", started)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._spent("backward", started)
+        return loss.detach()
 
     def _exchange(self, *, last: bool) -> AbstractContextManager[None]:
         """Gradients travel between processes after the last part of a batch only."""

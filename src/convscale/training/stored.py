@@ -56,7 +56,7 @@ def _extract(session: Session, images: ImageCollection | Stream, progress: Progr
     for part in extract(session.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
         parts.append(part)
         progress.step(f"features of {name} images", len(part.labels) + len(part.missing))
-        session.pause(f"while features of the {name} images were computed")
+        session.pause(where=f"while features of the {name} images were computed")
     return _joined(parts)
 
 

@@ -48,7 +48,7 @@ class Continuation:
         before, more = self.settings.epochs_before, self.recipe.epochs
         return (
             f"{more} more epoch{'s' if more > 1 else ''} after {before} of {self.before.path}: from its weights, with "
-            "a fresh optimizer and the learning rate's whole course anew"
+            "a fresh optimizer and the learning rate schedule from its start"
         )
 
     @property

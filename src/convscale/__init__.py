@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from convscale.evaluation import evaluate, features, predict, sweep
-    from convscale.fitting import Choice, Fit, fit
+    from convscale.fitting import Choice, Fit, PlannedFit, fit, plan_fit
     from convscale.headers import Provenance, WeightsHeader, read_header
     from convscale.layers import (
         AddLayer,
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         DataRecord,
         Decision,
         EpochRecord,
+        Estimate,
         Evaluation,
         FactorCurve,
         FitRecord,
@@ -141,7 +142,7 @@ _HOMES = {
         "RunError TrainingError TrainingStopped UnitError UnknownNameError"
     ),
     "evaluation": "evaluate features predict sweep",
-    "fitting": "Choice Fit fit",
+    "fitting": "Choice Fit PlannedFit fit plan_fit",
     "headers": "Provenance WeightsHeader read_header",
     "layers": "AddLayer BlockGraph ConvLayer GlobalPoolLayer LayerGraph LinearLayer MaxPoolLayer MultiplyLayer",
     "networks": "ConvNet",
@@ -154,8 +155,8 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Evaluation FactorCurve "
-        "Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
+        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate Evaluation "
+        "FactorCurve Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
         "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
         "TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
@@ -180,24 +181,24 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
-    "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
-    "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
-    "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
-    "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp", "Recipe", "Reuse", "Run", "RunError",
-    "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
-    "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem", "StudyResult",
-    "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError",
-    "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
+    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion",
+    "ConvscaleError", "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended",
+    "EpochRecord", "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember",
+    "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError",
+    "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method",
+    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange",
+    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp",
+    "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
+    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem",
+    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
+    "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
     "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
     "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",
     "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights",
-    "network", "open_dataset", "open_run", "plan", "plan_resolution", "predict", "pretrained", "published",
-    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
-    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
-    "train", "train_family", "write_network",
+    "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained",
+    "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
+    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train",
+    "train_family", "write_network",
 ]  # fmt: skip
 
 

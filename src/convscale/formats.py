@@ -132,7 +132,10 @@ UNNAMED: Defaults = {
         "exclude": None,
         "changed": [],
         "stored_range": None,
+        "continues": None,
+        "epochs_before": 0,
     },
+    "FitRecord": {"continues": None, "epochs_before": 0},
     "Provenance": {"licence": "", "notes": []},
     "DataChoice": {
         "label_column": "label",

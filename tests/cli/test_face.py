@@ -100,7 +100,7 @@ def test_fit_takes_a_recipe_and_changes_of_it(tmp_path: Path) -> None:
         assert found.recipe == replace(own, weight_decay=1e-3) == found.run.recipe()
         assert any("weight_decay" in line for line in found.run.settings().changed)
         assert found.choice.recipe_name == ("as given" if name == "object" else str(tmp_path / "own.toml"))
-        assert "1 epochs of recipe" in repr(found) and str(found.plan.network.resolution) in repr(found)
+        assert "1 epoch of recipe" in repr(found) and str(found.plan.network.resolution) in repr(found)
 
 
 def cs_toml(recipe: cs.Recipe) -> str:

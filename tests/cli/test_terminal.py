@@ -16,6 +16,7 @@ from convscale.cli.parameters import Numbers
 from convscale.studies.running import run_study
 from convscale.studies.spec import read_study
 from tests.forking import run_forked
+from tests.images import digit_photos
 from tests.terminals import CODES, Seen, convscale, on_terminal
 from tests.works import Inline, odd
 
@@ -106,6 +107,23 @@ def test_the_live_line_of_a_training_never_scrolls(columns: int, tmp_path: Path)
     assert ended.startswith("epoch 1/1  loss ") and not re.search(r"left(?! out).*note", seen.text)
     notes = [line for line in shown if "note:" in line]
     assert notes and all(line.startswith("note: ") for line in notes)
+
+
+def test_a_fit_says_its_notes_and_plan_above_the_live_line(tmp_path: Path) -> None:
+    digit_photos(tmp_path / "photos", 40)
+    (tmp_path / "photos" / "film.mov").touch()
+    fit = ("fit", "photos", "--macs", "300k", "--epochs", "2", "--batch", "4", "--recipe", "small-images", "-o", "run")
+    seen = convscale(45, *fit, folder=tmp_path)
+    assert seen.code == 0, seen.text
+    assert all(len(line) <= 45 or str(tmp_path) in line for line in seen.drawn), "a path is one word"
+    shown = [line for line in seen.lines if line]
+    labels = [line.split()[0] for line in shown if re.match(r"[a-z]+:? ", line)]
+    plan = ["data", "baseline", "law", "network", "budget"]
+    assert labels[:7] == ["note:", *plan, "run"] and shown[0].startswith("note: 1 file not read: .mov (1)")
+    assert labels[-9:] == [*plan, "training", "accuracy", "run", "next"]
+    drawings = [line for line in seen.drawn if re.match(r"epoch \d/2  (\[|\d+%)", line)]
+    assert len(drawings) >= 3 and not [line for line in shown if line in drawings], "a drawing stayed on the screen"
+    assert all(line.startswith("note: ") for line in shown if "note:" in line)
 
 
 @pytest.mark.parametrize(

@@ -361,23 +361,3 @@ def test_a_stop_is_told_from_a_failure(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     cs.resume(tmp_path / "run", quiet=True)
     assert read_progress(tmp_path / "run").state == "finished"  # type: ignore[union-attr]
-
-
-def test_resume_ends_as_fit_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fit that was killed keeps its plan, and resume says what became of it."""
-
-    def child() -> None:
-        take = Stepper.take
-
-        def fatal(self: Stepper, batch: Any) -> Any:
-            if self.state.position.total_steps == 30:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return take(self, batch)
-
-        Stepper.take = fatal  # type: ignore[method-assign]
-        cs.fit("digits", cs.Budget(macs="200k"), epochs=1, output=tmp_path / "run", quiet=True)
-
-    assert forked(child) == -signal.SIGKILL
-    text = command(capsys, "resume", tmp_path / "run")
-    for label in ("accuracy", "baseline", "law", "budget", "data", "recipe", "command", "next"):
-        assert f"\n{label} " in text

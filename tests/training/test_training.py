@@ -75,7 +75,7 @@ def test_fit_says_its_plan_before_it_trains(photos: Path, tmp_path: Path, capsys
     lines = capsys.readouterr().err.splitlines()
     first = [*result.summary()[:5], f"run        {tmp_path / 'run'}"]
     assert lines[: len(first)] == first and any(line.startswith("epoch 1/1") for line in lines[len(first) :])
-    assert "times fewer than the baseline's" in first[3]
+    assert ": small-mbconv made " in first[2] and " times smaller (MACs): " in first[2]
 
 
 @pytest.mark.skipif(not FULL, reason="`make faults`: a minute and a half")

@@ -256,10 +256,9 @@ def print_json(record: Any = None, /, **values: Any) -> None:
 
 def print_notes(data: Dataset | DataCheck) -> None:
     """What of the data is not used, and what else there is to say about it, on stderr."""
-    from convscale.data.image_files import describe_unused
+    from convscale.data.notes import data_notes
 
-    unused = [f"not used: {', '.join(data.skipped)}"] if data.skipped else []
-    for note in (*unused, *describe_unused(data.not_used), *data.notes):
+    for note in data_notes(data):
         print_note(printable(note))
 
 

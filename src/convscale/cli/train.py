@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @workers_option
 @label_column_option
 @layout_option
-@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights to start from.")
+@click.option("--weights", metavar="NAME|FILE", help="Weights to start from: of `weights list`, a file or a run.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
@@ -61,26 +61,28 @@ if TYPE_CHECKING:
 def command(
     network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
     settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, layout: Layout | None, dry_run: bool,
-    output: Path | None, as_json: bool, weights: Path | None, resolution: int | None, exclude: Path | None,
+    output: Path | None, as_json: bool, weights: str | None, resolution: int | None, exclude: Path | None,
     **running: Any,
 ) -> None:  # fmt: skip
     """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
 
-    Interrupted, it saves; `convscale resume RUN` goes on.
+    Interrupted, it saves its state, and `convscale resume RUN` resumes it.
     """
     net = load_network(network, resolution=resolution)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
-        print_note(f"the network of {network} with new weights; --weights starts from its own")
+        print_note(f"{network}: its architecture only, with random weights; --weights {network} starts from its own")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:
         require_writable(output)
     from convscale.data import open_dataset
 
-    files: dict[str, Any] = {
-        key: str(path.absolute()) for key, path in (("weights", weights), ("exclude", exclude)) if path is not None
-    }
+    files: dict[str, Any] = {} if exclude is None else {"exclude": str(exclude.absolute())}
+    if weights is not None:
+        from convscale.dialects import find_weights_file
+
+        files["weights"] = str(find_weights_file(weights).absolute())
     dataset = open_dataset(
         data, seed=running["seed"], label_column=label_column, exclude=files.get("exclude"), layout=layout
     )
@@ -94,7 +96,7 @@ def command(
         chosen = training.fitted_to_memory(net, chosen)
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
-        print_note(f"unlike recipe {recipe_name}: {'; '.join(changed)}")
+        print_note(f"changed from recipe {recipe_name}: {'; '.join(changed)}")
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     PARTS = 5  # of a stream: (seed, epoch)
     BLOCK = 6  # of a stream: (seed, epoch, block)
     DEAL = 7  # of a class's images: (seed, class, how often they were all used up)
+    CONTINUED = 8  # the seed of a run that continues one: (seed, epochs before)
 
 
 def keyed(purpose: Purpose, *key: int) -> np.random.Generator:

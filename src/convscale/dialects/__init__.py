@@ -4,5 +4,8 @@ from convscale.dialects.conversion import Conversion, convert
 from convscale.dialects.hub_weights import get_weights, list_weights, pretrained
 from convscale.dialects.layout import DIALECTS
 from convscale.dialects.meaning import Choices
+from convscale.dialects.starting import find_weights_file
 
-__all__ = ["DIALECTS", "Choices", "Conversion", "convert", "get_weights", "list_weights", "pretrained"]
+__all__ = [
+    "DIALECTS", "Choices", "Conversion", "convert", "find_weights_file", "get_weights", "list_weights", "pretrained",
+]  # fmt: skip

@@ -5,7 +5,10 @@ What is fetched lies in the hub's own cache; what is made of it in ~/.cache/conv
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from convscale.dialects.published_weights import Published, published
 from convscale.dialects.reading import sha256_of
 from convscale.errors import MissingExtraError, RunError, UnknownNameError
 from convscale.nn import Model, load
+from convscale.progress import print_note
 
 FILE = "model.safetensors"
 
@@ -88,8 +92,10 @@ def _fetch(row: Published, hub_cache: str | Path | None) -> Path:
 def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
     from huggingface_hub import constants
 
+    print_note(f"fetching {row.repository} from the Hugging Face hub")
     try:
-        return str(hub.hf_hub_download(**options))
+        with _errors_alone():
+            return str(hub.hf_hub_download(**options))
     except (OSError, ValueError) as error:  # no network, no such repository, offline mode
         cache = Path(options["cache_dir"] or constants.HF_HUB_CACHE)
         place = cache / f"models--{row.repository.replace('/', '--')}" / "snapshots" / "main" / FILE
@@ -98,6 +104,18 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
             hint=f"with a network: {hub.hf_hub_url(row.repository, FILE)}; put it at {place}, "
             f"or convert it: convscale convert {FILE} --network {row.name} -o FILE",
         ) from None
+
+
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """While entered, the hub's client logs no retries: what came of them is said at the end."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _hub() -> Any:

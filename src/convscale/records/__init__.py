@@ -2,6 +2,7 @@
 
 from convscale.flattening import flat
 from convscale.records.coefficients import Candidate, CoefficientSearch, SearchedCandidate, SearchTraining
+from convscale.records.estimates import Estimate
 from convscale.records.evaluation import (
     CalibrationBin,
     ClassRecord,
@@ -46,6 +47,7 @@ __all__ = [
     "Decision",
     "Doing",
     "EpochRecord",
+    "Estimate",
     "Evaluation",
     "FactorCurve",
     "FitRecord",

@@ -71,7 +71,8 @@ class FitRecord(AsDict):
     """What `fit` chose and why, planned, trained and measured: fit.json of its run folder.
 
     run: that folder, as it was named. recipe: as it was carried out; recipe_name: what it was made from. epochs: those
-    that were trained, fewer than the recipe's where training stopped early.
+    that were trained, fewer than the recipe's where training stopped early. continues: the run whose
+    training it continues, and epochs_before what that had been trained for.
     """
 
     JSON: ClassVar = (
@@ -90,3 +91,5 @@ class FitRecord(AsDict):
     epochs: int
     training_seconds: float
     evaluation: Evaluation
+    continues: str | None = None
+    epochs_before: int = 0

@@ -28,8 +28,8 @@ cs.predict(".", "photo.jpg")
 network = cs.load(".")  # a PyTorch module with its preprocessing and classes
 ```
 
-This training is done; `convscale resume .` goes on with one that was interrupted. To train the network further, on
-other images say: `convscale train . --weights . --data DATA --recipe finetune -o OUT`.
+This training is done: `convscale resume . --epochs 5` trains it for 5 more epochs, as a new run. To train the network
+on other images: `convscale train . --weights . --data DATA --recipe finetune -o OUT`.
 """
 
 _SHIP = f"""\

@@ -10,9 +10,10 @@ from datetime import datetime
 from convscale.costs import cost
 from convscale.headers import read_header
 from convscale.networks import ConvNet
-from convscale.planning import Plan, format_limit
+from convscale.planning import Plan
 from convscale.records import DataRecord, RunRow, RunState, RunStory, Story
 from convscale.records.training import held_out_in_words
+from convscale.report.plans import budget_in_words, law_in_words
 from convscale.runs import Run, read_progress, read_row
 from convscale.units import format_count, format_seconds, printable
 
@@ -120,15 +121,7 @@ def _origin(story: Story, plan: Plan | None) -> list[tuple[str, str]]:
     if (baseline := story.decision("baseline")) is not None:
         rows.append(("baseline", f"{baseline.choice}: {baseline.why}"))
     if plan is not None:
-        chosen, limits = plan.chosen, plan.budget.limits()
-        shares = ", ".join(
-            f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in chosen.used.items()
-        )
-        rows += [
-            ("law", f"{plan.law.name}, phi {chosen.phi:.2f}: depth x{chosen.scaling.depth:.2f}, width "
-                    f"x{chosen.scaling.width:.2f}, resolution x{chosen.scaling.resolution:.2f}"),
-            ("budget", f"{shares}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}"),
-        ]  # fmt: skip
+        rows += [("law", law_in_words(plan)), ("budget", budget_in_words(plan))]
     return rows
 
 
@@ -151,8 +144,11 @@ def _recipe(run: Run, story: Story) -> Iterator[tuple[str, str]]:
     yield "recipe", f"{named.choice}: {facts}" if named is not None else facts
     if changed:
         yield "recipe", f"changed: {'; '.join(changed)}"
-    if (start := run.settings().weights) is not None:
-        yield "weights", f"from {start}"
+    settings = run.settings()
+    if settings.continues is not None:
+        yield "weights", f"from {settings.continues}, which this run continues after {settings.epochs_before} epochs"
+    elif settings.weights is not None:
+        yield "weights", f"from {settings.weights}"
 
 
 def _next(run: Run, state: RunState, data: DataRecord | None) -> list[str]:

@@ -6,9 +6,10 @@ README.md             for people: what it is, how good, how to use it, which fil
 network.toml          the network
 recipe.toml           how it was trained
 preprocessing.toml    how images are prepared for it
-settings.json         seed, workers and what else `resume` needs
+settings.json         seed, workers and what else `resume` needs; the run that this one continues
 story.json            the command or the call that it came from, what was chosen by whom and why, notes on the data
 plan.json             law, budget, the chosen network, what the formula alone gives, alternatives: where it was planned
+fit.json              what `fit` chose, planned and measured
 data.json             the data: where from, which split was held out, seed
 search.json           learning rates and weight decays that were tried, and what came of each
 search/               the trainings of the search, without their weights
@@ -32,6 +33,7 @@ from convscale.records import Decision, ProgressRecord, RunRow, RunState, Story
 from convscale.runs.create import (
     claim,
     claim_next,
+    claimed,
     create_run,
     next_run_path,
     release,
@@ -64,6 +66,7 @@ __all__ = [
     "Story",
     "claim",
     "claim_next",
+    "claimed",
     "create_run",
     "format_call",
     "list_runs",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from convscale.errors import RunError
 from convscale.files import write_json, write_text, write_toml
 from convscale.formats import FORMAT_VERSION
-from convscale.machine import environment
+from convscale.machine import environment, launched_processes
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing
@@ -66,6 +66,28 @@ def claim_next(parent: Path, name: str) -> Path:
             raise
         return path
     raise AssertionError("there is always another number")
+
+
+@contextmanager
+def claimed(output: Path | None, parent: Path, name: str) -> Iterator[Path]:
+    """A folder for a run, `output` or the first free parent/NAME-N, claimed while entered.
+
+    Of several processes that train together, each must come to the same name: there the first one claims it when it
+    makes the run. Raises RunError as `claim` does.
+    """
+    if launched_processes() > 1:
+        path = next_run_path(parent, name) if output is None else output
+        require_free(path)
+        yield path
+        return
+    if output is None:
+        path = claim_next(parent, name)
+    else:
+        claim(path := output)
+    try:
+        yield path
+    finally:
+        release(path)
 
 
 def release(path: Path) -> None:

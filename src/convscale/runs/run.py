@@ -48,7 +48,7 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude`,
-    `stored_range` and, where steps are few, `fresh_statistics_steps`."""
+    `stored_range`, `epochs_before` and, where steps are few, `fresh_statistics_steps`."""
 
     seed: int = 0
     """Of weights, order of images and augmentation; from 0."""
@@ -77,6 +77,10 @@ class Settings:
     """What differs from the recipe that it was made from."""
     stored_range: tuple[float, float] | None = None
     """The values in image files that become 0 and 255, None for all that a file can hold, or as the weights say."""
+    continues: str | None = None
+    """The run folder whose training this one continues; `weights` are its own."""
+    epochs_before: int = 0
+    """Epochs that those weights were trained for."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -84,10 +88,9 @@ class Settings:
             raise ConfigError(f"seed {self.seed} is not allowed", hint="a whole number from 0")
         if not 0 <= self.workers <= 1024:
             raise ConfigError(f"workers {self.workers} is not allowed", hint="0 to 1024")
-        if self.fresh_statistics_steps < 0:
-            raise ConfigError(f"fresh_statistics_steps {self.fresh_statistics_steps} is not allowed", hint="from 0")
-        if self.checkpoint_seconds < 0:
-            raise ConfigError(f"checkpoint_seconds {self.checkpoint_seconds} is not allowed", hint="from 0")
+        for name in ("fresh_statistics_steps", "checkpoint_seconds", "epochs_before"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} {getattr(self, name)} is not allowed", hint="from 0")
         if self.stored_range is not None:
             require_range(self.stored_range)
 

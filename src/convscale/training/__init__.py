@@ -1,6 +1,7 @@
 """Training: a network, data and a recipe to a run folder; going on with one; what it would take."""
 
-from convscale.training.estimation import Estimate, estimate
+from convscale.records import Estimate
+from convscale.training.estimation import estimate
 from convscale.training.memory import fitted_to_memory
 from convscale.training.trainer import resume, train
 

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from convscale.networks import ConvNet
 from convscale.nn import Model, pick_device
 from convscale.nn.processes import Processes
 from convscale.recipes import LBFGS, Recipe
+from convscale.records.estimates import MEASURED_STEPS, Estimate
 from convscale.runs import Run, Settings
 from convscale.training.checkpoint import free_bytes
 from convscale.training.job import Job
@@ -29,43 +29,9 @@ from convscale.training.memory import available_bytes, fitting_images, training_
 from convscale.training.setup import disk_bytes, make_job, make_state
 from convscale.training.state import TrainingState
 from convscale.training.step import Stepper
-from convscale.units import format_bytes, format_seconds
 
-WARM_UP_STEPS, MEASURED_STEPS, MEASURED_BATCHES = 3, 8, 3
+WARM_UP_STEPS, MEASURED_BATCHES = 3, 3
 EXTRACTED_BATCHES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Steps, time and memory of a training. memory_bytes is the cost model's, with RMSProp and EMA; fitting_batch
-    the most images at once that the machine has room for."""
-
-    steps: int
-    steps_per_epoch: int
-    batch: int
-    accumulation: int
-    step_seconds: float
-    evaluation_seconds: float
-    seconds: float
-    memory_bytes: int
-    available_bytes: int | None
-    fitting_batch: int | None
-    disk_bytes: int
-    free_disk_bytes: int
-
-    def lines(self) -> list[str]:
-        """For a person."""
-        parts = f" in {self.accumulation} parts" if self.accumulation > 1 else ""
-        memory = f"{format_bytes(self.memory_bytes)} by the cost model"
-        if self.available_bytes is not None:
-            memory += f", {format_bytes(self.available_bytes)} free; {self.fitting_batch:,} images at once would fit"
-        return [
-            f"steps    {self.steps:,} ({self.steps_per_epoch:,} an epoch) of {self.batch} images{parts}",
-            f"time     {format_seconds(self.seconds)}: {format_seconds(self.step_seconds)} a step, "
-            f"{format_seconds(self.evaluation_seconds)} an evaluation (measured over {MEASURED_STEPS} steps)",
-            f"memory   {memory}",
-            f"disk     {format_bytes(self.disk_bytes)} at most, {format_bytes(self.free_disk_bytes)} free",
-        ]
 
 
 def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | None = None, **settings: Any) -> Estimate:

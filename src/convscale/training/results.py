@@ -9,7 +9,8 @@ from convscale.figures import draw_confusion, draw_curves
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
 from convscale.progress import print_note
-from convscale.records import TrainRecord
+from convscale.records import TrainRecord, write_record
+from convscale.report.fits import fit_record
 from convscale.report.readme import run_readme
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
@@ -44,6 +45,8 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
     if job.part_of is None:
         run.write_readme(run_readme(run, record))
+    if (fitted := fit_record(run, record)) is not None:
+        write_record(run.path / "fit.json", fitted)
     run.write_result(record)
     run.remove_checkpoints()
     if job.quiet:

@@ -12,6 +12,7 @@ from convscale.data.channel_statistics import measured
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Stream, Subset
 from convscale.data.loader import training_batches
+from convscale.data.randomness import Purpose, keyed
 from convscale.data.typical import notes_on_pixels, require_channels
 from convscale.errors import ConfigError, DataError, RunError
 from convscale.figures import SHEET_IMAGES, draw_sheet
@@ -152,8 +153,15 @@ def make_state(job: Job, processes: Processes, *, from_start: bool = True) -> Tr
     if recipe.trainable == "head":
         train_classifier_alone(model)
     ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
-    position = Position(seed=settings.seed, accumulation=recipe.accumulation)
+    position = Position(seed=_seed_of_order(settings), accumulation=recipe.accumulation)
     return TrainingState(model, ema, make_optimizer(model, recipe), position)
+
+
+def _seed_of_order(settings: Settings) -> int:
+    """What images are shuffled and augmented by: another seed than before in a run that continues one."""
+    if not settings.epochs_before:
+        return settings.seed
+    return int(keyed(Purpose.CONTINUED, settings.seed, settings.epochs_before).integers(2**63))
 
 
 def weights_sha256(path: str) -> str:

@@ -12,18 +12,32 @@ import torch
 
 from convscale.data import Dataset, open_dataset
 from convscale.data.layouts import Layout
+from convscale.dialects import find_weights_file
 from convscale.errors import ConfigError, InputError, RunError
 from convscale.interrupts import Interrupts
+from convscale.machine import speaks
 from convscale.networks import ConvNet
 from convscale.nn import pick_device
 from convscale.nn.processes import Processes
 from convscale.openers import network as open_network
 from convscale.planning import Plan
+from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
 from convscale.records import Evaluation
-from convscale.runs import Run, Settings, Story, claim, create_run, open_unfinished_run, release
+from convscale.runs import (
+    Run,
+    Settings,
+    Story,
+    claim,
+    claimed,
+    create_run,
+    format_call,
+    open_unfinished_run,
+    release,
+)
 from convscale.training.checkpoint import list_checkpoints, load_newest, remove_leftovers
+from convscale.training.continuing import Continuation, continuation
 from convscale.training.job import Job
 from convscale.training.loop import Loop
 from convscale.training.probe import fit_probe
@@ -85,7 +99,8 @@ def train(
             else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude, layout=layout)
         )
         if chosen.weights is not None:
-            chosen = replace(chosen, weights_sha256=weights_sha256(chosen.weights))
+            file = str(find_weights_file(chosen.weights))
+            chosen = replace(chosen, weights=file, weights_sha256=weights_sha256(file))
         job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
         job = replace(job, story=complete_story(story, job), plan=plan)
         if processes.first and again and path.is_dir():
@@ -124,17 +139,44 @@ def resume(
     set: Sequence[str] = (),
     quiet: bool = False,
     changes: Sequence[str] | None = None,
+    epochs: int | None = None,
+    output: str | Path | None = None,
+    command: str | None = None,
 ) -> tuple[Run, Evaluation]:
-    """Go on with an unfinished run, from its newest whole checkpoint, to the very result that it would have had.
+    """Resume an interrupted run from its newest whole checkpoint; the result is bit-identical to an uninterrupted one.
+    Or, with `epochs`, train a finished run for that many more, as a new run.
 
     `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `set` are
     changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).
 
+    The new run goes to `output`, or to the next free number beside the finished one, which stays as it is. It starts
+    from that one's weights with a fresh optimizer, takes the recipe's whole course of the learning rate, from warm-up
+    to its end, over its own epochs, and records the run that it continues, and this call or the `command` that stands
+    for it.
+
     Raises RunError for a folder that is no run or whose files do not belong together, ConfigError for a change that
-    cannot be made, DataError where the data is no longer what it was, and as `train`.
+    cannot be made, or for epochs after a run that is not finished, DataError where the data is no longer what it was,
+    and as `train`.
     """
+    settings = [*set, *(changes or ())]
+    if epochs is not None:
+        call = format_call("convscale.resume", run, set=tuple(settings), epochs=epochs, output=output)
+        ahead = continuation(Path(run), epochs, data=data, changes=settings, command=command or call)
+        return _continue(ahead, None if output is None else Path(output), quiet=quiet)
+    if output is not None:
+        raise ConfigError("output names the folder of more epochs", hint="give epochs too, or leave it out")
     with Processes() as processes:
-        return _resume(Path(run), data, [*set, *(changes or ())], processes, quiet=quiet)
+        return _resume(Path(run), data, settings, processes, quiet=quiet)
+
+
+def _continue(ahead: Continuation, output: Path | None, *, quiet: bool) -> tuple[Run, Evaluation]:
+    with claimed(output, *ahead.place) as path:
+        if not quiet and speaks():
+            print_note(f"{ahead.note}; run {path}")
+        return train(
+            ahead.network, ahead.dataset, ahead.recipe, path, quiet=quiet, story=ahead.story, plan=ahead.plan,
+            **ahead.options,
+        )  # fmt: skip
 
 
 def _resume(

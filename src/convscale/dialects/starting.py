@@ -1,0 +1,34 @@
+"""Weights to start from: a run, a file, or a name that weights are published under."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from convscale.dialects.hub_weights import find_weights, get_weights
+from convscale.errors import RunError, UnknownNameError
+
+_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".keras", ".npz", ".tflite")
+
+
+def find_weights_file(source: str | Path) -> Path:
+    """The weights that `source` names: a run folder or a file that is there, else published ones, a name of
+    `list_weights` or a network, fetched and kept as `get_weights` does.
+
+    Raises RunError for a path that nothing is at, UnknownNameError with the nearest names for what is none of these,
+    and as `get_weights`.
+    """
+    path, name = Path(source), str(source)
+    if path.exists():
+        return path
+    if os.sep in name or path.suffix in _FILES:
+        raise RunError(
+            f"{name}: no such run folder or weights file", hint="convscale weights list shows published ones"
+        )
+    try:
+        find_weights(name)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            "weights", name, (), hint=error.hint or "a run, a weights file, or a name of: convscale weights list"
+        ) from None
+    return get_weights(name)

@@ -1,0 +1,60 @@
+"""A plan in words: what was made of the baseline, how large that is, and what it uses of the budget."""
+
+from __future__ import annotations
+
+from convscale.costs import cost
+from convscale.planning import Plan, format_limit
+from convscale.units import format_count
+
+SAME = 1.02  # of the MACs: nobody calls that larger or smaller
+
+
+def law_in_words(plan: Plan) -> str:
+    """`compound, phi -7.01: efficientnet-b0 made 39 times smaller (MACs): 16 -> 7 blocks, ...`."""
+    chosen, base, law = plan.chosen, plan.baseline, plan.law
+    times = _times(chosen.cost.macs / cost(base).macs)
+    before, after = base.resolution, chosen.network.resolution
+    if keeps_network(plan):
+        fewer = f"{after} px instead of {before}, {_figures(cost(base).macs / chosen.cost.macs)} times fewer MACs"
+        return f"{law.name}: {base.name} at {fewer if after < before else f'its own {before} px'}"
+    made = f"made {times} (MACs)" if times else "at about its own size (MACs)"
+    return (
+        f"{law.name}, phi {chosen.phi:.2f}: {base.name} {made}: {base.num_blocks} -> {chosen.network.num_blocks} "
+        f"blocks, width x{chosen.scaling.width:.2f}, {before} -> {after} px"
+    )
+
+
+def keeps_network(plan: Plan) -> bool:
+    """Whether only the resolution was free, as for a network that has its weights already."""
+    return plan.naive is None and plan.law.name == "resolution"
+
+
+def network_in_words(plan: Plan) -> str:
+    """Resolution, repeats, channels and size of the chosen network."""
+    chosen = plan.chosen
+    repeats = "-".join(str(stage.repeats) for stage in chosen.network.stages)
+    channels = "-".join(str(stage.channels) for stage in chosen.network.stages)
+    return (
+        f"{chosen.network.resolution} px, repeats {repeats}, channels {channels}, "
+        f"{format_count(chosen.cost.params)} params, {format_count(chosen.cost.macs)} MACs"
+    )
+
+
+def budget_in_words(plan: Plan) -> str:
+    """The share of each limit, and which of them decide."""
+    limits = plan.budget.limits()
+    shares = ", ".join(
+        f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in plan.chosen.used.items()
+    )
+    return f"{shares}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}"
+
+
+def _times(ratio: float) -> str:
+    """`39.2 times smaller` or `2.69 times larger`, in three figures; empty where it is about the same."""
+    if 1 / SAME < ratio < SAME:
+        return ""
+    return f"{_figures(max(ratio, 1 / ratio))} times {'larger' if ratio > 1 else 'smaller'}"
+
+
+def _figures(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"

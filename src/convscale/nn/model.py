@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from convscale.errors import ConfigError
-from convscale.layers import BLOCK_INPUT, BlockGraph, resolve
+from convscale.layers import BLOCK_INPUT, AddLayer, BlockGraph, MultiplyLayer, resolve
 from convscale.networks import ConvNet
 from convscale.nn.init import initialise
-from convscale.nn.layers import build_layer
+from convscale.nn.layers import Add, Multiply, Row, build_layer
+from convscale.nn.observers import has_hooks, is_eager
 from convscale.openers import opens_network
 from convscale.preprocessing import Preprocessing
 
@@ -30,6 +31,7 @@ class BlockModule(nn.Module):
                 build_layer(layer, network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum),
             )
         self.edges = tuple(layer.inputs for layer in block.layers)
+        self.combines = any(isinstance(layer, AddLayer | MultiplyLayer) for layer in block.layers)
         last_use = {position: index for index, inputs in enumerate(self.edges) for position in inputs}
         self.finished = tuple(
             tuple(position for position, last in last_use.items() if last == index) for index in range(len(self.edges))
@@ -37,13 +39,21 @@ class BlockModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the rows in order, letting go of each tensor after its last use."""
+        overwrites = self._overwrites(x)
         tensors = {BLOCK_INPUT: x}
         del x
-        for index, module in enumerate(self.children()):
-            tensors[index] = module(*[tensors[position] for position in self.edges[index]])
+        for index, row in enumerate(self.children()):
+            run = row.in_place if overwrites and isinstance(row, Multiply | Add) else row
+            tensors[index] = run(*[tensors[position] for position in self.edges[index]])
             for position in self.finished[index]:
                 del tensors[position]
         return tensors[len(self.edges) - 1]
+
+    def _overwrites(self, x: Tensor) -> bool:
+        """Whether products and sums take the place of their inputs: nobody else sees any of them."""
+        if torch.is_grad_enabled() or not self.combines or not is_eager(x):
+            return False
+        return all(isinstance(row, Row) and not row.is_seen() for row in self.children())
 
 
 class Model(nn.Module):
@@ -89,6 +99,9 @@ class Model(nn.Module):
         """Stem and stages."""
         x: Tensor = self.stem(images)
         for stage in self.stages:
+            if has_hooks(stage) or not is_eager(x):
+                x = stage(x)
+                continue
             for block in stage.children():  # not `stage(x)`, which would hold on to the stage's input
                 x = block(x)
         return x

@@ -38,11 +38,15 @@ def split_padding(x: Tensor, sides: Sides, value: float) -> tuple[Tensor, tuple[
 
 def pad(x: Tensor, sides: Sides, value: float = 0.0) -> Tensor:
     """x with `value` around it."""
-    own_mode = torch.is_grad_enabled() or torch.is_inference_mode_enabled()  # under no_grad whatever others do is done
-    if value == 0 and own_mode and x.device.type == "cpu" and is_eager(x):
+    if value == 0 and is_eager(x) and x.device.type == "cpu" and _is_own_mode():
         padded: Tensor = ZeroPad.apply(x, sides)  # type: ignore[no-untyped-call]
         return padded
     return F.pad(x, sides, value=value)
+
+
+def _is_own_mode() -> bool:
+    """Training or inference mode. Under `torch.no_grad()` memory lies as everybody else's does, and roundings agree."""
+    return torch.is_grad_enabled() or torch.is_inference_mode_enabled()
 
 
 class ZeroPad(torch.autograd.Function):

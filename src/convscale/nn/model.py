@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from convscale.errors import ConfigError
 from convscale.layers import BLOCK_INPUT, AddLayer, BlockGraph, MultiplyLayer, resolve
 from convscale.networks import ConvNet
+from convscale.nn.captures import capture
 from convscale.nn.init import initialise
 from convscale.nn.layers import Add, Multiply, Row, build_layer
 from convscale.nn.observers import has_hooks, is_eager
@@ -133,6 +136,17 @@ class Model(nn.Module):
             x = stage(x)
             outputs[f"stages.{index}"] = x
         return outputs
+
+    def captured(self, images: Tensor, names: Sequence[str] | str) -> dict[str, Tensor]:
+        """The outputs of layers by name, in the order of `names`, as they leave the layers: (n, channels, h, w), of
+        "head" and the layers of the classifier (n, features). Gradients flow through them.
+
+        Names are those of `named_modules()`: "stem", "stages.3" (a stage), "stages.3.0" (a block), "head.conv" (a row
+        of the layer graph: convolution, norm, activation), "stages.3.0.depthwise.norm" (a part of one); "head" gives the
+        logits. Raises UnknownNameError for others.
+        """
+        wanted = [names] if isinstance(names, str) else names
+        return capture(self, lambda: self.forward(images), wanted)
 
     @property
     def strides(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 def shortened(name: str, padding: Any = "same") -> ConvNet:
-    """A network of the catalog, narrow and without its last stages, for images of 32 pixels; padded unequally at strides."""
+    """A network of the catalog, narrow and without its last stages, for 32 pixels; padded unequally at strides."""
     network = cs.scale(cs.network(name), cs.Scaling(1.0, 0.25, 1.0)).with_classes(5)
     return replace(network, stages=network.stages[: 2 if "reg" in name else 3], padding=padding, resolution=32)
 
@@ -121,7 +122,9 @@ def test_torchinfo(name: str) -> None:
     network, model = shortened(name), built(name)
     found = torchinfo.summary(model, input_data=images(), verbose=0)
     layers = [layer for layer in found.summary_list if layer.is_leaf_layer and layer.class_name in ("Conv2d", "Linear")]
-    biases = [parameter.numel() for key, parameter in model.named_parameters() if key.endswith(("conv.bias", "linear.bias"))]
+    biases = [
+        parameter.numel() for key, parameter in model.named_parameters() if key.endswith(("conv.bias", "linear.bias"))
+    ]
     assert sum(layer.macs for layer in layers) - sum(biases) == cs.cost(network).macs
     assert found.total_params == cs.cost(network).params
 
@@ -134,12 +137,13 @@ def test_hooks_fire_on_every_layer_with_what_leaves_it(name: str, padding: str) 
     layers = {path: layer for path, layer in model.named_modules() if not isinstance(layer, nn.ModuleList)}
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         seen: dict[str, tuple[tuple[Tensor, ...], Tensor, Tensor]] = {}
-        hooks = [
-            layer.register_forward_hook(
-                lambda _m, given, out, path=path: seen.update({path: (given, out, out.detach().clone())})  # type: ignore[misc]
-            )
-            for path, layer in layers.items()
-        ]
+
+        def keep(
+            path: str, _module: nn.Module, given: tuple[Tensor, ...], out: Tensor, seen: dict[str, Any] = seen
+        ) -> None:
+            seen[path] = (given, out, out.detach().clone())
+
+        hooks = [layer.register_forward_hook(partial(keep, path)) for path, layer in layers.items()]
         with mode():
             model(images())
             for hook in hooks:
@@ -147,7 +151,9 @@ def test_hooks_fire_on_every_layer_with_what_leaves_it(name: str, padding: str) 
             assert seen.keys() == layers.keys()
             for path, (given, out, then) in seen.items():
                 assert torch.equal(out, then), f"{path} was written over"
-                torch.testing.assert_close(layers[path](*given), out, rtol=1e-4, atol=1e-4 * float(out.detach().abs().max()))
+                torch.testing.assert_close(
+                    layers[path](*given), out, rtol=1e-4, atol=1e-4 * float(out.detach().abs().max())
+                )
 
 
 @pytest.mark.parametrize("kind", ["forward", "pre", "backward", "global"])
@@ -206,7 +212,7 @@ def test_layers_put_in_the_place_of_ours_are_called() -> None:
     class Wrapped(nn.Module):
         def __init__(self, inner: nn.Conv2d) -> None:
             super().__init__()
-            self.inner, self.kernel_size, self.stride = inner, inner.kernel_size, inner.stride
+            self.inner = inner
 
         def forward(self, x: Tensor) -> Tensor:
             calls.append("wrapped")

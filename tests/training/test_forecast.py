@@ -1,4 +1,4 @@
-"""What a training will take: by the first steps of each phase, and by what an evaluation took. No test looks at a clock."""
+"""What a training will take: by the first steps of each phase, and by what an evaluation took. No clock decides."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Convolution for training, where PyTorch's CPU kernels are slow: maps of few pixels, and sides padded unequally.
 
-The values are those of a plain convolution. Without gradients, or where anything else looks on (observers.py), the
-plain one runs, through the layer's own call: it is what exporters know, counters count and hooks see.
+The values are those of a plain convolution. Where anybody looks on (observers.py) the layer itself is called instead: it
+is what exporters know, counters count and hooks see.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscale.layers import same_padding
-from convscale.nn.observers import is_eager, is_seen
+from convscale.nn.observers import is_eager
 
 Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of torch.nn.functional.pad
 
@@ -71,18 +71,14 @@ class ZeroPad(torch.autograd.Function):
 
 
 def own_padding(kernel: int, stride: int, same: bool) -> int:
-    """What a convolution pads by itself: nothing under SAME padding with a stride, which depends on the input's size."""
+    """What a convolution pads itself: nothing under SAME padding with a stride, which depends on the input's size."""
     return 0 if same and stride > 1 else kernel // 2
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, same: bool) -> Tensor:
     """`conv` of x, padded as `same` says: (n, c, h, w) -> (n, out, ceil(h / stride), ceil(w / stride))."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    same = same and stride > 1 and kernel > 1  # else both paddings are kernel // 2
-    sides = sides_of(x, kernel, stride, same)
-    if type(conv) is not nn.Conv2d or is_seen(conv) or not is_eager(x):
-        plain: Tensor = conv(pad(x, sides) if same else x)
-        return plain
+    sides = sides_of(x, kernel, stride, same and stride > 1)  # at stride 1 both paddings are k // 2
     weight = conv.weight
     if torch.is_grad_enabled():
         depthwise = conv.groups == conv.in_channels == conv.out_channels

@@ -64,6 +64,7 @@ class _FusedConvAct(ConvNormAct):
     def __init__(self, module: ConvNormAct) -> None:
         nn.Module.__init__(self)
         self.conv, self.norm, self.same, self.activation = module.conv, None, module.same, module.activation
+        self.kernel, self.stride = module.kernel, module.stride
         self.post_op = _POST_OPS[module.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class _FusedConvAct(ConvNormAct):
         conv = self.conv
         if is_seen(conv) or not is_eager(x):
             return super().forward(x)
-        sides = sides_of(x, conv.kernel_size[0], conv.stride[0], self.same and conv.stride[0] > 1)
+        sides = sides_of(x, self.kernel, self.stride, self.same and self.stride > 1)
         x, padding = split_padding(x, sides, 0.0)
         convolve: Any = torch.ops.mkldnn._convolution_pointwise
         written: Tensor = convolve(

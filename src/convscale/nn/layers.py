@@ -34,13 +34,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor, bool], Tensor]] = {
 }
 
 
-def activate(x: Tensor, activation: str | None, *layers: nn.Module | None) -> Tensor:
-    """`activation` of x, elementwise; in place where no gradient is recorded and nobody else sees x, the output of
-    `layers`."""
-    if activation is None:
-        return x
-    in_place = not torch.is_grad_enabled() and is_eager(x) and not any(map(is_seen, layers))
-    return ACTIVATIONS[activation](x, in_place)
+def activate(x: Tensor, activation: str | None, in_place: bool = False) -> Tensor:
+    """`activation` of x, elementwise."""
+    return x if activation is None else ACTIVATIONS[activation](x, in_place)
+
+
+def may_overwrite(x: Tensor) -> bool:
+    """Whether nothing but hooks could keep what is computed from x: no gradient is recorded, and nobody looks on."""
+    return not torch.is_grad_enabled() and is_eager(x)
 
 
 class Row(nn.Module):
@@ -67,14 +68,22 @@ class ConvNormAct(Row):
         )
         self.norm = nn.BatchNorm2d(layer.out_channels, norm_eps, norm_momentum) if layer.norm else None
         self.activation = layer.activation
+        self.kernel, self.stride = layer.kernel, layer.stride
         self.same = padding == "same"
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, ceil(h / stride), ceil(w / stride))."""
-        x = convolve(self.conv, x, self.same)
+        is_free = type(self.conv) is nn.Conv2d and is_eager(x) and not (is_seen(self.conv) or is_seen(self.norm))
+        x = convolve(self.conv, x, self.same) if is_free else self.conv(self._padded(x))
         if self.norm is not None:
             x = self.norm(x)
-        return activate(x, self.activation, self.conv, self.norm)
+        return activate(x, self.activation, in_place=is_free and not torch.is_grad_enabled())
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """x with the padding that the convolution leaves to others."""
+        if self.same and self.stride > 1 and self.kernel > 1:
+            return pad(x, sides_of(x, self.kernel, self.stride, same=True))
+        return x
 
 
 class MaxPool(Row):
@@ -99,7 +108,9 @@ class GlobalPool(Row):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, 1, 1)."""
-        if torch.is_grad_enabled() and is_eager(x):  # the gradient of a mean is a full map of equal values, that of a sum a view
+        if torch.is_grad_enabled() and is_eager(
+            x
+        ):  # the gradient of a mean is a full map of equal values, that of a sum a view
             return x.sum((2, 3), keepdim=True) * (1 / (x.shape[-2] * x.shape[-1]))
         return x.mean((2, 3), keepdim=True)
 
@@ -133,13 +144,13 @@ class Add(Row):
             added = torch.addcmul(shortcut, branch, kept.bernoulli_(keep) / keep)
         else:
             added = shortcut + branch
-        return activate(added, self.activation)
+        return activate(added, self.activation, may_overwrite(added))
 
     def in_place(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         """The same, written over the branch."""
         if self.training and self.drop_path > 0:
             return self(shortcut, branch)  # type: ignore[no-any-return]
-        return activate(branch.add_(shortcut), self.activation)
+        return activate(branch.add_(shortcut), self.activation, in_place=True)
 
     def extra_repr(self) -> str:
         return f"activation={self.activation}, drop_path={self.drop_path:.4g}"
@@ -157,7 +168,7 @@ class Linear(Row):
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_features, 1, 1) or (n, in_features) -> (n, out_features)."""
         x = F.dropout(x.flatten(1), self.dropout, self.training)
-        return activate(self.linear(x), self.activation, self.linear)
+        return activate(self.linear(x), self.activation, may_overwrite(x) and not is_seen(self.linear))
 
 
 def build_layer(layer: Layer, network: ConvNet, *, dropout: float, drop_path: float, norm_momentum: float) -> nn.Module:

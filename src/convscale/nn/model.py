@@ -12,7 +12,7 @@ from convscale.layers import BLOCK_INPUT, AddLayer, BlockGraph, MultiplyLayer, r
 from convscale.networks import ConvNet
 from convscale.nn.captures import capture
 from convscale.nn.init import initialise
-from convscale.nn.layers import Add, Multiply, Row, build_layer
+from convscale.nn.layers import Add, Multiply, Row, build_layer, may_overwrite
 from convscale.nn.observers import has_hooks, is_eager
 from convscale.openers import opens_network
 from convscale.preprocessing import Preprocessing
@@ -54,9 +54,8 @@ class BlockModule(nn.Module):
 
     def _overwrites(self, x: Tensor) -> bool:
         """Whether products and sums take the place of their inputs: nobody else sees any of them."""
-        if torch.is_grad_enabled() or not self.combines or not is_eager(x):
-            return False
-        return all(isinstance(row, Row) and not row.is_seen() for row in self.children())
+        rows = self.children()
+        return self.combines and may_overwrite(x) and all(isinstance(row, Row) and not row.is_seen() for row in rows)
 
 
 class Model(nn.Module):
@@ -142,8 +141,8 @@ class Model(nn.Module):
         "head" and the layers of the classifier (n, features). Gradients flow through them.
 
         Names are those of `named_modules()`: "stem", "stages.3" (a stage), "stages.3.0" (a block), "head.conv" (a row
-        of the layer graph: convolution, norm, activation), "stages.3.0.depthwise.norm" (a part of one); "head" gives the
-        logits. Raises UnknownNameError for others.
+        of the layer graph: convolution, norm, activation), "stages.3.0.depthwise.norm" (a part of one); "head" gives
+        the logits. Raises UnknownNameError for others.
         """
         wanted = [names] if isinstance(names, str) else names
         return capture(self, lambda: self.forward(images), wanted)

@@ -11,20 +11,21 @@ from torch.nn.modules import module as torch_module
 
 
 def is_eager(x: Tensor) -> bool:
-    """Whether operations on x are computed at once and seen by nobody: not compiled, traced, exported, transformed by
-    `torch.func`, or counted by a dispatch mode."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    """Whether operations on x are computed at once and nobody looks on: x is not compiled, traced, exported or
+    transformed by `torch.func`, and neither a dispatch mode nor a hook on all modules is there."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
         return False
     return (
         type(x) is Tensor
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._are_functorch_transforms_active()
+        and not torch_module._has_any_global_hook()
     )
 
 
 def is_seen(module: nn.Module | None) -> bool:
-    """Whether anything but the caller may see what `module`, a layer of PyTorch's, is given or gives back: hooks, its
-    own or those on all modules, parts that it is made of, or a `forward` that was put in place of its own."""
+    """Whether anything but the caller may see what `module`, a layer of PyTorch's, is given or gives back: hooks, parts
+    that it is made of, or a `forward` that was put in the place of its own."""
     return module is not None and (has_hooks(module) or bool(module._modules))
 
 
@@ -35,9 +36,5 @@ def has_hooks(module: nn.Module) -> bool:
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
-        or torch_module._global_forward_hooks
-        or torch_module._global_forward_pre_hooks
-        or torch_module._global_backward_hooks
-        or torch_module._global_backward_pre_hooks
         or "forward" in module.__dict__
     )

@@ -78,7 +78,9 @@ class Forecast:
         position.forecast_phases = self.phase
         position.predicted_seconds = position.run_seconds + self._seconds_left(save_seconds)
         which = " of the classifier alone, and anew when all learns" if self._thaws else ""
-        return f"about {format_seconds(position.predicted_seconds)} in all, by the first {self._steps_wanted} steps{which}"
+        return (
+            f"about {format_seconds(position.predicted_seconds)} in all, by the first {self._steps_wanted} steps{which}"
+        )
 
     @property
     def _steps_left(self) -> int:

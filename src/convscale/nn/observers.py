@@ -19,7 +19,7 @@ def is_eager(x: Tensor) -> bool:
         type(x) is Tensor
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._are_functorch_transforms_active()
-        and not torch_module._has_any_global_hook()
+        and not torch_module._has_any_global_hook()  # type: ignore[no-untyped-call]
     )
 
 

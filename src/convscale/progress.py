@@ -51,6 +51,10 @@ class Progress:
         self.done_steps += steps
         self.steps_before += steps
 
+    def restart_pace(self) -> None:
+        """Judge the time left by what comes from now on, which is slower or faster than what was."""
+        self.steps_before, self.started = self.done_steps, time.monotonic()
+
     def step(self, text: str, steps: int = 1, *, pace: str = "") -> None:
         """Count a step, or several; show `text`, how far that is, the `pace` and the time left when it is time to."""
         self.done_steps += steps

@@ -16,6 +16,7 @@ import convscale as cs
 from convscale.errors import ConfigError
 from convscale.layers import AddLayer, ConvLayer, GlobalPoolLayer, LinearLayer, MaxPoolLayer, MultiplyLayer, resolve
 from convscale.networks import Activation, ConvNet, ConvPoolHidden, Stem
+from convscale.nn import SyncBatchNorm
 from convscale.nn.folding import folded
 from convscale.nn.layers import Add, ConvNormAct, GlobalPool, Linear, MaxPool, Multiply, activate
 from tests import peers
@@ -166,6 +167,22 @@ def test_any_network_folded_is_the_same_function(network: ConvNet) -> None:
     with torch.inference_mode():
         expected, logits = model(images), folded(model)(images)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("kind", [nn.SyncBatchNorm, SyncBatchNorm])
+def test_synchronised_norms_are_folded(kind: type[nn.BatchNorm2d] | type[nn.SyncBatchNorm]) -> None:
+    model = cs.build(cs.network("small-resnet"), seed=0).eval()
+    peers.randomise_norms(model)
+    images = torch.randn(2, 3, 16, 16)
+    expected = model(images).detach()
+    for row in model.modules():
+        if isinstance(row, ConvNormAct) and row.norm is not None:
+            norm = kind(row.norm.num_features, row.norm.eps)
+            norm.load_state_dict(row.norm.state_dict())
+            row.norm = norm.eval()
+    model = folded(model)
+    assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    torch.testing.assert_close(model(images), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_a_linear_hidden_layer_has_no_dropout() -> None:

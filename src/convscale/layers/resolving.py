@@ -56,7 +56,9 @@ def resolve(network: ConvNet) -> LayerGraph:
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """TensorFlow's SAME padding (before, after): the extra pixel goes after, at the bottom and right."""
-    total = max((size - 1) // stride * stride + kernel - size, 0)
+    total = (size - 1) // stride * stride + kernel - size
+    if kernel < stride:  # else it is never negative, and a traced size is not compared
+        total = max(total, 0)
     return total // 2, total - total // 2
 
 

@@ -1,7 +1,7 @@
 """Convolution for training, where PyTorch's CPU kernels are slow: maps of few pixels, and sides padded unequally.
 
-The values are those of a plain convolution. Without gradients the plain one runs, and outside inference mode the
-plain padding too: they are what exporters know, and what counters of MACs count.
+The values are those of a plain convolution. Where anybody looks on (observers.py) the layer itself is called instead:
+that is what exporters know, counters count and hooks see.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscale.layers import same_padding
+from convscale.nn.observers import is_eager
 
 Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of torch.nn.functional.pad
 
@@ -32,11 +33,20 @@ def split_padding(x: Tensor, sides: Sides, value: float) -> tuple[Tensor, tuple[
     left, right, top, bottom = sides
     if left == right and top == bottom:
         return x, (top, left)
-    eager = torch.is_grad_enabled() or torch.is_inference_mode_enabled()
-    if value == 0 and eager and x.device.type == "cpu" and not torch.compiler.is_compiling():
+    return pad(x, sides, value), (0, 0)
+
+
+def pad(x: Tensor, sides: Sides, value: float = 0.0) -> Tensor:
+    """x with `value` around it."""
+    if value == 0 and is_eager(x) and x.device.type == "cpu" and _is_own_mode():
         padded: Tensor = ZeroPad.apply(x, sides)  # type: ignore[no-untyped-call]
-        return padded, (0, 0)
-    return F.pad(x, sides, value=value), (0, 0)
+        return padded
+    return F.pad(x, sides, value=value)
+
+
+def _is_own_mode() -> bool:
+    """Training or inference mode. Under `torch.no_grad()` memory lies as everybody else's does, and roundings agree."""
+    return torch.is_grad_enabled() or torch.is_inference_mode_enabled()
 
 
 class ZeroPad(torch.autograd.Function):
@@ -60,13 +70,18 @@ class ZeroPad(torch.autograd.Function):
         return grads[0][:, :, ctx.rows, ctx.columns], None
 
 
+def own_padding(kernel: int, stride: int, same: bool) -> int:
+    """What a convolution pads itself: nothing under SAME padding with a stride, which depends on the input's size."""
+    return 0 if same and stride > 1 else kernel // 2
+
+
 def convolve(conv: nn.Conv2d, x: Tensor, same: bool) -> Tensor:
     """`conv` of x, padded as `same` says: (n, c, h, w) -> (n, out, ceil(h / stride), ceil(w / stride))."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    depthwise = conv.groups == conv.in_channels == conv.out_channels
     sides = sides_of(x, kernel, stride, same and stride > 1)  # at stride 1 both paddings are k // 2
     weight = conv.weight
     if torch.is_grad_enabled():
+        depthwise = conv.groups == conv.in_channels == conv.out_channels
         if max(x.shape[-2:]) <= stride and (depthwise or conv.groups == 1):
             return _to_one_pixel(conv, x, sides, depthwise)
         # Taps that only ever meet the padding: all but 2h - 1 rows and columns around the centre.
@@ -76,10 +91,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, same: bool) -> Tensor:
             weight = weight[:, :, used, used].contiguous()
             sides = sides_of(x, kernel - 2 * unused, 1, False)
     x, padding = split_padding(x, sides, 0.0)
-    if padding == conv.padding and weight is conv.weight:
-        plain: Tensor = conv(x)
-        return plain
-    return F.conv2d(x, weight, conv.bias, conv.stride, padding, 1, conv.groups)
+    return F.conv2d(x, weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
 
 
 def _to_one_pixel(conv: nn.Conv2d, x: Tensor, sides: Sides, depthwise: bool) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from convscale.nn.convolution import sides_of, split_padding
 from convscale.nn.layers import ConvNormAct
 from convscale.nn.model import Model
+from convscale.nn.observers import is_eager, is_seen
 
 # What oneDNN applies to a convolution's outputs while it writes them: its names, their parameters and their variants.
 _POST_OPS: dict[str | None, tuple[str, list[float], str]] = {
@@ -25,18 +26,20 @@ _POST_OPS: dict[str | None, tuple[str, list[float], str]] = {
     "gelu": ("gelu", [], "none"),
 }
 
+_BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)  # ours over processes is one of the first kind
+
 
 def folded(model: Model) -> Model:
     """A copy of `model` in eval mode whose convolutions scale and shift as the batch norms behind them did; on a CPU
     they apply the activation too.
 
-    Its outputs differ by rounding alone, about 1e-6 of their size; it cannot be trained or stored. Other norms, and
-    batch norms without statistics, stay as they are.
+    Its outputs differ by rounding alone, about 1e-6 of their size; it cannot be trained or stored. Other norms, batch
+    norms without statistics, and layers that anybody has a hook on stay as they are.
     """
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, ConvNormAct):
+            if isinstance(child, ConvNormAct) and type(child.conv) is nn.Conv2d and not child.is_seen():
                 _fold(child)
                 if child.norm is None and _has_onednn(child.conv.weight):
                     setattr(parent, name, _FusedConvAct(child))
@@ -44,7 +47,7 @@ def folded(model: Model) -> Model:
 
 
 def _fold(module: ConvNormAct) -> None:
-    if isinstance(module.norm, nn.BatchNorm2d) and module.norm.running_mean is not None:
+    if isinstance(module.norm, _BATCH_NORMS) and module.norm.running_mean is not None:
         module.conv = fuse_conv_bn_eval(module.conv, module.norm)
         module.norm = None
 
@@ -55,18 +58,21 @@ def _has_onednn(weight: Tensor) -> bool:
     return usable and bool(torch.backends.mkldnn.enabled) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
-class _FusedConvAct(nn.Module):
-    """A convolution whose outputs are activated while they are written."""
+class _FusedConvAct(ConvNormAct):
+    """A convolution whose outputs are activated while they are written, where nobody looks between the two."""
 
     def __init__(self, module: ConvNormAct) -> None:
-        super().__init__()
-        self.conv, self.same = module.conv, module.same
+        nn.Module.__init__(self)
+        self.conv, self.norm, self.same, self.activation = module.conv, None, module.same, module.activation
+        self.kernel, self.stride = module.kernel, module.stride
         self.post_op = _POST_OPS[module.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, ceil(h / stride), ceil(w / stride))."""
         conv = self.conv
-        sides = sides_of(x, conv.kernel_size[0], conv.stride[0], self.same and conv.stride[0] > 1)
+        if is_seen(conv) or not is_eager(x):
+            return super().forward(x)
+        sides = sides_of(x, self.kernel, self.stride, self.same and self.stride > 1)
         x, padding = split_padding(x, sides, 0.0)
         convolve: Any = torch.ops.mkldnn._convolution_pointwise
         written: Tensor = convolve(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from convscale.errors import ConfigError
-from convscale.layers import BLOCK_INPUT, BlockGraph, resolve
+from convscale.layers import BLOCK_INPUT, AddLayer, BlockGraph, MultiplyLayer, resolve
 from convscale.networks import ConvNet
+from convscale.nn.captures import capture
 from convscale.nn.init import initialise
-from convscale.nn.layers import build_layer
+from convscale.nn.layers import Add, Multiply, Row, build_layer, may_overwrite
+from convscale.nn.observers import has_hooks, is_eager
 from convscale.openers import opens_network
 from convscale.preprocessing import Preprocessing
 
@@ -30,6 +34,7 @@ class BlockModule(nn.Module):
                 build_layer(layer, network, dropout=dropout, drop_path=drop_path, norm_momentum=norm_momentum),
             )
         self.edges = tuple(layer.inputs for layer in block.layers)
+        self.combines = any(isinstance(layer, AddLayer | MultiplyLayer) for layer in block.layers)
         last_use = {position: index for index, inputs in enumerate(self.edges) for position in inputs}
         self.finished = tuple(
             tuple(position for position, last in last_use.items() if last == index) for index in range(len(self.edges))
@@ -37,13 +42,20 @@ class BlockModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the rows in order, letting go of each tensor after its last use."""
+        overwrites = self._overwrites(x)
         tensors = {BLOCK_INPUT: x}
         del x
-        for index, module in enumerate(self.children()):
-            tensors[index] = module(*[tensors[position] for position in self.edges[index]])
+        for index, row in enumerate(self.children()):
+            run = row.in_place if overwrites and isinstance(row, Multiply | Add) else row
+            tensors[index] = run(*[tensors[position] for position in self.edges[index]])
             for position in self.finished[index]:
                 del tensors[position]
         return tensors[len(self.edges) - 1]
+
+    def _overwrites(self, x: Tensor) -> bool:
+        """Whether products and sums take the place of their inputs: nobody else sees any of them."""
+        rows = self.children()
+        return self.combines and may_overwrite(x) and all(isinstance(row, Row) and not row.is_seen() for row in rows)
 
 
 class Model(nn.Module):
@@ -89,6 +101,9 @@ class Model(nn.Module):
         """Stem and stages."""
         x: Tensor = self.stem(images)
         for stage in self.stages:
+            if has_hooks(stage) or not is_eager(x):
+                x = stage(x)
+                continue
             for block in stage.children():  # not `stage(x)`, which would hold on to the stage's input
                 x = block(x)
         return x
@@ -120,6 +135,17 @@ class Model(nn.Module):
             x = stage(x)
             outputs[f"stages.{index}"] = x
         return outputs
+
+    def captured(self, images: Tensor, names: Sequence[str] | str) -> dict[str, Tensor]:
+        """The outputs of layers by name, in the order of `names`, as they leave the layers: (n, channels, h, w), of
+        "head" and the layers of the classifier (n, features). Gradients flow through them.
+
+        Names are those of `named_modules()`: "stem", "stages.3" (a stage), "stages.3.0" (a block), "head.conv" (a row
+        of the layer graph: convolution, norm, activation), "stages.3.0.depthwise.norm" (a part of one); "head" gives
+        the logits. Raises UnknownNameError for others.
+        """
+        wanted = [names] if isinstance(names, str) else names
+        return capture(self, lambda: self.forward(images), wanted)
 
     @property
     def strides(self) -> dict[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
-from itertools import chain, count, islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import torch
 
 from convscale.data import Dataset
 from convscale.data.images import steps_per_epoch
-from convscale.data.loader import Batch, evaluation_batches, training_batches
+from convscale.data.loader import Batch, Normalise, evaluation_batches, training_batches
 from convscale.evaluation.feature_extraction import extract
 from convscale.networks import ConvNet
-from convscale.nn import Model, pick_device
+from convscale.nn import Model, folded, pick_device
 from convscale.nn.processes import Processes
 from convscale.recipes import LBFGS, Recipe
 from convscale.records.estimates import MEASURED_STEPS, Estimate
@@ -26,6 +26,7 @@ from convscale.runs import Run, Settings
 from convscale.training.checkpoint import free_bytes
 from convscale.training.job import Job
 from convscale.training.memory import available_bytes, fitting_images, training_bytes
+from convscale.training.phases import set_learning
 from convscale.training.setup import disk_bytes, make_job, make_state
 from convscale.training.state import TrainingState
 from convscale.training.step import Stepper
@@ -45,9 +46,8 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
             step = _extraction_seconds(job, state.model)
             evaluation = len(job.watched) / recipe.batch * step
         else:
-            stepper = Stepper(job, state, per_epoch, Processes())
-            step = _step_seconds(job, state, stepper)
-            evaluation = _evaluation_seconds(job, state.evaluated, stepper)
+            step = _step_seconds(job, state, per_epoch)
+            evaluation = _evaluation_seconds(job, state.evaluated)
     steps = per_epoch * recipe.epochs
     seconds = steps * step + recipe.epochs * evaluation
     if job.validation is not None:
@@ -72,15 +72,26 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
     )
 
 
-def _step_seconds(job: Job, state: TrainingState, stepper: Stepper) -> float:
-    """Of a step, the median of a few."""
-    state.model.train()
+def _step_seconds(job: Job, state: TrainingState, per_epoch: int) -> float:
+    """Of a step: the mean over the phases, the median of a few in each."""
+    alone = min(job.recipe.head_epochs, job.recipe.epochs)
+    phases = [(epoch, epochs) for epoch, epochs in ((0, alone), (alone, job.recipe.epochs - alone)) if epochs]
+    seconds = 0.0
+    for epoch, epochs in phases:
+        set_learning(state.model, job.recipe, epoch)
+        stepper = Stepper(job, state, per_epoch, Processes())
+        seconds += epochs * _median_seconds(job, stepper)
+    return seconds / job.recipe.epochs
+
+
+def _median_seconds(job: Job, stepper: Stepper) -> float:
+    """Of a step of one phase, its batch included."""
     seconds = []
-    batches = _endless(job, state.position.seed)
-    for _ in range(WARM_UP_STEPS + MEASURED_STEPS):
-        started = time.perf_counter()
-        stepper.take(next(batches))
-        seconds.append(time.perf_counter() - started)
+    with closing(_endless(job, stepper.state.position.seed)) as batches:
+        for _ in range(WARM_UP_STEPS + MEASURED_STEPS):
+            started = time.perf_counter()
+            stepper.take(next(batches))
+            seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[WARM_UP_STEPS:])
 
 
@@ -93,26 +104,25 @@ def _extraction_seconds(job: Job, model: Model) -> float:
     return (time.perf_counter() - started) * job.recipe.batch / max(images, 1)
 
 
-def _endless(job: Job, seed: int) -> Iterator[Batch]:
+def _endless(job: Job, seed: int) -> Generator[Batch, None, None]:
     recipe = job.recipe
-    return chain.from_iterable(
-        training_batches(
+    for epoch in count():
+        loading = training_batches(
             job.train, job.preprocessing, recipe.augmentation, recipe.batch, seed=seed, epoch=epoch,
             workers=job.settings.workers, sampling=recipe.sampling,
-        )
-        for epoch in count()
-    )  # fmt: skip
+        )  # fmt: skip
+        with closing(loading) as batches:
+            yield from batches
 
 
 @torch.inference_mode()
-def _evaluation_seconds(job: Job, model: Model, stepper: Stepper) -> float:
+def _evaluation_seconds(job: Job, model: Model) -> float:
     """Of what follows each epoch, from the first few batches."""
-    model.eval()
+    network, normalise = folded(model), Normalise(job.preprocessing, next(model.parameters()).device)
     batch = max(64, job.recipe.batch)
     started, images = time.perf_counter(), 0
-    for loaded in islice(
-        evaluation_batches(job.watched, job.preprocessing, batch, job.settings.workers), MEASURED_BATCHES
-    ):
-        model(stepper.normalise(loaded.pixels)).sum().item()
-        images += len(loaded.pixels)
+    with closing(evaluation_batches(job.watched, job.preprocessing, batch, job.settings.workers)) as batches:
+        for loaded in islice(batches, MEASURED_BATCHES):
+            network(normalise(loaded.pixels)).sum().item()
+            images += len(loaded.pixels)
     return (time.perf_counter() - started) * len(job.watched) / max(images, 1)

@@ -21,12 +21,10 @@ from convscale.runs import BEST_WEIGHTS
 from convscale.training.checkpoint import load_newest
 from convscale.training.memory import available_bytes
 from convscale.training.norm_statistics import renew_statistics
-from convscale.training.optimizer import is_norm
+from convscale.training.phases import set_learning
 from convscale.training.session import PARTS, Session
-from convscale.training.setup import train_classifier_alone
 from convscale.training.step import Outcome, Stepper
-from convscale.training.time_forecast import FORECAST_AFTER_STEPS, TimeForecast
-from convscale.units import format_seconds
+from convscale.training.time_forecast import Forecast
 
 KEPT_SHARE = 0.25  # of the GPU's free memory, for images
 MOST_KEEPING = 8  # processes that load them
@@ -44,7 +42,7 @@ class Loop:
     def __init__(self, session: Session) -> None:
         self.session, self.job, self.state, self.processes = session, session.job, session.state, session.processes
         self.stepper = Stepper(self.job, self.state, session.steps, self.processes)
-        self.forecast = TimeForecast()
+        self.forecast = Forecast(self.job, self.state, session.steps, self.processes.world)
         self.train = self._near(self.job.train) if can_be_drawn(self.job.recipe.augmentation) else self.job.train
         self.watched = self._near(self.job.watched)
         recipe = self.job.recipe
@@ -57,7 +55,7 @@ class Loop:
         try:
             return self._run()
         finally:
-            self.stepper.forget()
+            self.stepper.close()
 
     def _run(self) -> Measured:
         measured = None
@@ -110,23 +108,15 @@ class Loop:
             self._settle()
 
     def _begin_phase(self) -> None:
-        """Set what learns in this epoch: the classifier alone, or all, with batch norm as the recipe says."""
-        recipe, model = self.job.recipe, self.state.model
-        warming_up = self.state.position.epoch < recipe.head_epochs
-        if recipe.trainable == "all" and recipe.head_epochs:
-            learning = len(self.stepper.trainable)
-            model.requires_grad_(True)
-            if warming_up:
-                train_classifier_alone(model)
-            if sum(parameter.requires_grad for parameter in model.parameters()) != learning:
-                self.stepper.forget()
-                self.stepper = Stepper(self.job, self.state, self.session.steps, self.processes)
-        alone = warming_up or recipe.trainable == "head"
-        model.train(not alone)
-        model.head.get_submodule("classifier").train()
-        if recipe.norm_statistics == "frozen":
-            for module in filter(is_norm, model.modules()):
-                module.eval()
+        """Set what learns in this epoch; a phase has its own parameters and pace."""
+        model = self.state.model
+        learning = len(self.stepper.trainable)
+        set_learning(model, self.job.recipe, self.state.position.epoch)
+        if sum(parameter.requires_grad for parameter in model.parameters()) != learning:
+            self.stepper.close()
+            self.stepper = Stepper(self.job, self.state, self.session.steps, self.processes)
+        if self.forecast.begin_epoch():
+            self.session.progress.restart_pace()
 
     def _take(self, batch: Batch) -> None:
         """One step on a batch, or what is done in its place; then what is due between two steps."""
@@ -142,7 +132,9 @@ class Loop:
         position.training_images += self.job.recipe.batch
         self._show_step()
         self.session.pause(self._settle)
-        self._forecast_time()
+        if self.forecast.is_due and len(batch.labels):
+            pixels = self.stepper.normalise(batch.pixels)
+            self.session.progress.note(self.forecast.make(pixels, self.session.save_seconds))
 
     def _batches(self) -> Generator[Batch, None, None]:
         """The batches of the epoch from its next step on, with the time that each was waited for."""
@@ -158,8 +150,7 @@ class Loop:
                 batch = self.processes.fail_together(lambda: next(batches, None))
                 waited = time.perf_counter() - started
                 self._add_seconds({"data": waited})
-                if not position.predicted_seconds:
-                    self.forecast.waits.append(waited)
+                self.forecast.add_wait(waited)
                 if batch is None:
                     return
                 yield batch
@@ -196,8 +187,7 @@ class Loop:
         position.gradient_norm_sum += outcome.gradient_norm
         position.counted_steps += 1
         position.learning_rate = outcome.learning_rate
-        if not position.predicted_seconds:
-            self.forecast.steps.append(outcome.seconds)
+        self.forecast.add_step(sum(outcome.seconds.values()))
 
     def _not_finite(self, outcome: Outcome) -> None:
         """Stop, skip the step or roll back, as the recipe says; the weights are as they were before the step."""
@@ -247,12 +237,15 @@ class Loop:
 
     def _evaluate(self, images: ImageCollection | Stream) -> Measured:
         job, self.session.doing = self.job, "evaluating"
-        return measure(
+        started = time.perf_counter()
+        measured = measure(
             self.state.evaluated, images, job.preprocessing, job.dataset.classes,
             batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,
             processes=self.processes,
             max_unreadable=job.recipe.max_unreadable, each_batch=self.session.pause,
         )  # fmt: skip
+        self.forecast.add_evaluation(len(images), time.perf_counter() - started)
+        return measured
 
     def _finish_epoch(self, measured: Measured) -> None:
         """What the epoch came to."""
@@ -278,21 +271,6 @@ class Loop:
         images = position.counted_steps * self.job.recipe.batch
         self.session.progress.step(
             f"epoch {position.epoch + 1}/{self.job.recipe.epochs}", pace=images_per_second(images, seconds)
-        )
-
-    def _forecast_time(self) -> None:
-        """Forecast the seconds of the whole run, once, after the first steps."""
-        position, recipe = self.state.position, self.job.recipe
-        steps = self.session.steps * recipe.epochs
-        wanted, left = min(FORECAST_AFTER_STEPS, steps), steps - position.total_steps
-        if position.predicted_seconds or position.total_steps < wanted or not self.forecast.steps or not left:
-            return
-        seconds = self.forecast.seconds_left(
-            left, recipe.epochs, len(self.job.watched) / recipe.batch, self.session.save_seconds
-        )
-        position.predicted_seconds = position.run_seconds + seconds
-        self.session.progress.note(
-            f"about {format_seconds(position.predicted_seconds)} in all, by the first {wanted} steps"
         )
 
     def _add_seconds(self, parts: dict[str, float]) -> None:

@@ -31,6 +31,7 @@ from convscale.training.ema import EMA
 from convscale.training.job import Job
 from convscale.training.memory import available_bytes, training_bytes
 from convscale.training.optimizer import make_optimizer
+from convscale.training.phases import train_classifier_alone
 from convscale.training.state import Position, TrainingState
 from convscale.units import format_bytes
 
@@ -178,11 +179,6 @@ def _weights_of(settings: Settings) -> Path:
         what = "other weights than the run began with" if path.exists() else "no such run folder or weights file"
         raise RunError(f"{path}: {what}", hint="put back those that it began with, or train anew")
     return weights_file(path)
-
-
-def train_classifier_alone(model: Model) -> None:
-    """Gradients for the classifier only."""
-    model.requires_grad_(False).head.get_submodule("classifier").requires_grad_(True)
 
 
 def start_from(model: Model, path: Path, classes: tuple[str, ...]) -> None:

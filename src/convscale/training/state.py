@@ -27,6 +27,7 @@ class Position:
 
     skipped_steps: numbers of steps whose update was left out after a loss that was not finite. accumulation: parts
     that a step's batch is computed in. training_images: how many training has gone through, each as often as it did.
+    forecast_phases: those by whose first steps predicted_seconds was forecast.
     unreadable: names of images that could not be read, and why. stream: where the data's stream stands.
     """
 
@@ -50,6 +51,7 @@ class Position:
     training_images: int = 0
     training_seconds: float = 0.0
     predicted_seconds: float = 0.0
+    forecast_phases: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
     stream: dict[str, int | None] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ _LEFT_OUT = (
     "run_seconds",
     "training_seconds",
     "predicted_seconds",
+    "forecast_phases",
     "rollbacks",
     "stream",
     "unreadable",

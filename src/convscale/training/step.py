@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
 
 from convscale.data.loader import Batch, Normalise
 from convscale.data.mixing import mix
@@ -58,13 +60,18 @@ def training_loss(
 
 def data_parallel(model: nn.Module) -> DistributedDataParallel:
     """`model` with its gradients averaged over all processes. BN statistics are the same in all already."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.register_hook(partial(_with_strides, strides=parameter.stride()))  # type: ignore[no-untyped-call]
     known = inspect.signature(DistributedDataParallel).parameters
     forward_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # PyTorch 2.13
     options: dict[str, Any] = {forward_buffers: False}
     return DistributedDataParallel(model, **options)
+
+
+def keep_strides(parameters: Iterable[nn.Parameter]) -> list[RemovableHandle]:
+    """Have gradients laid out as DDP compares them; what takes that back."""
+    return [
+        parameter.register_hook(partial(_with_strides, strides=parameter.stride()))  # type: ignore[no-untyped-call]
+        for parameter in parameters
+    ]
 
 
 def _with_strides(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
@@ -76,7 +83,8 @@ def _with_strides(gradient: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 class Stepper:
-    """Takes steps on a state; `forward` is its model, compiled or data-parallel."""
+    """Takes steps on a state; `forward` is its model, compiled or data-parallel or both. Close it before another one
+    takes steps on the same state."""
 
     def __init__(self, job: Job, state: TrainingState, steps_per_epoch: int, processes: Processes) -> None:
         self.recipe, self.network, self.state, self.processes = job.recipe, job.network, state, processes
@@ -87,12 +95,12 @@ class Stepper:
         self.class_weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.normalise = Normalise(job.preprocessing, self.device)
         self.precise_times = job.settings.step_times and self.device.type == "cuda"
-        self.forward: nn.Module = state.model
-        if processes.world > 1:
-            self.forward = data_parallel(self.forward)
+        self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+        self.parallel = data_parallel(state.model) if processes.world > 1 else None
+        self.hooks = keep_strides(self.trainable) if self.parallel is not None else []
+        self.forward: nn.Module = self.parallel or state.model
         if job.settings.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
-        self.trainable = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
         self.statistics = [buffer for buffer in state.model.buffers() if buffer.is_floating_point()]
         self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
         self.captures = can_capture(job.recipe, self.device, processes.world) and not self.precise_times
@@ -100,6 +108,12 @@ class Stepper:
         self.begun: Outcome | None = None  # a captured step that nobody has waited for yet
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
+
+    def close(self) -> None:
+        """Leave parameters and optimizer as they were."""
+        self.forget()
+        for hook in self.hooks:
+            hook.remove()
 
     def take(self, batch: Batch) -> Outcome | None:
         """The step at the state's position, on this process's part of its batch, and what it came to. A captured step
@@ -235,9 +249,7 @@ class Stepper:
 
     def _exchange(self, *, last: bool) -> AbstractContextManager[None]:
         """Gradients travel between processes after the last part of a batch only."""
-        if not last and isinstance(self.forward, DistributedDataParallel):
-            return self.forward.no_sync()
-        return nullcontext()
+        return nullcontext() if last or self.parallel is None else self.parallel.no_sync()
 
     def _statistics_are_finite(self) -> bool:
         """BN's variances overflow before the loss does."""

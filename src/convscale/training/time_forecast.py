@@ -1,27 +1,121 @@
-"""How long a training will take in all, said once, by its first steps."""
+"""How long a training will take in all, by the first steps of each of its phases and by what an evaluation takes."""
 
 from __future__ import annotations
 
 import statistics
+import time
+
+import torch
+from torch import Tensor
+
+from convscale.nn import Model, folded
+from convscale.training.job import Job
+from convscale.training.phases import is_classifier_alone
+from convscale.training.state import TrainingState
+from convscale.units import format_seconds
 
 FORECAST_AFTER_STEPS = 12
 SLOW_STEPS = 2  # the first ones
-EVALUATION_SHARE = 0.8  # of a forward pass in training, which also keeps what the backward pass needs
+FULL_STEP = 3  # times one of the classifier alone, which is a forward pass: a backward pass costs two of them
+IMAGES_EVALUATED = 64
 
 
-class TimeForecast:
-    """The seconds of steps, by part, and of waiting for their batches, until enough are known to forecast by."""
+class Forecast:
+    """The seconds that steps, waiting for their batches, and evaluations take, and the whole training by them. A phase
+    ends where other parts of the network begin to learn."""
 
-    def __init__(self) -> None:
-        self.steps: list[dict[str, float]] = []
+    def __init__(self, job: Job, state: TrainingState, steps_per_epoch: int, world: int) -> None:
+        self.job, self.state, self.steps_per_epoch, self.world = job, state, steps_per_epoch, world
+        self.phase = self.begun = 0
+        self.steps: list[float] = []
         self.waits: list[float] = []
+        self.evaluation_seconds = 0.0  # per image, in all processes together
 
-    def seconds_left(self, steps: int, epochs: int, batches_evaluated: float, save_seconds: float) -> float:
-        """Of `steps` more and of what each of `epochs` ends with: an evaluation and a checkpoint. One step has been
-        counted at least."""
-        counted = self.steps[SLOW_STEPS:] or self.steps
-        step = statistics.median(sum(seconds.values()) for seconds in counted)
-        forward = statistics.median(seconds["forward"] for seconds in counted)
-        wait = statistics.median(self.waits)
-        evaluation = batches_evaluated * (wait + EVALUATION_SHARE * forward)
-        return steps * (step + wait) + epochs * (evaluation + save_seconds)
+    @property
+    def is_made(self) -> bool:
+        """Whether the time is forecast by this phase already."""
+        return self.state.position.forecast_phases >= self.phase
+
+    def begin_epoch(self) -> bool:
+        """Measure anew where a phase begins; whether one does."""
+        position = self.state.position
+        phase = 1 if is_classifier_alone(self.job.recipe, position.epoch) else 2
+        if phase == self.phase:
+            return False
+        self.phase, self.begun = phase, position.total_steps
+        self.steps, self.waits = [], []
+        return True
+
+    def add_step(self, seconds: float) -> None:
+        """A step took so long."""
+        if not self.is_made:
+            self.steps.append(seconds)
+
+    def add_wait(self, seconds: float) -> None:
+        """A batch was waited for so long."""
+        if not self.is_made:
+            self.waits.append(seconds)
+
+    def add_evaluation(self, images: int, seconds: float) -> None:
+        """An evaluation of so many images took so long."""
+        self.evaluation_seconds = seconds / max(images, 1)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough steps of the phase are done, and any are left."""
+        position = self.state.position
+        done = position.total_steps - self.begun
+        return not self.is_made and bool(self.steps) and done >= self._steps_wanted and self._steps_left > 0
+
+    def make(self, pixels: Tensor, save_seconds: float) -> str:
+        """Forecast the time of the whole training; what it is, in words. `pixels` (n, channels, h, w) of training
+        images, normalised, tell what an evaluation takes where none has been."""
+        position = self.state.position
+        if not self.evaluation_seconds:
+            seconds, images = forward_seconds(self.state.evaluated, pixels)
+            waited = statistics.median(self.waits) / self.job.recipe.batch
+            self.evaluation_seconds = seconds / images / self.world + waited
+        position.forecast_phases = self.phase
+        position.predicted_seconds = position.run_seconds + self._seconds_left(save_seconds)
+        which = " of the classifier alone, and anew when all learns" if self._thaws else ""
+        return (
+            f"about {format_seconds(position.predicted_seconds)} in all, by the first {self._steps_wanted} steps{which}"
+        )
+
+    @property
+    def _steps_left(self) -> int:
+        return self.steps_per_epoch * self.job.recipe.epochs - self.state.position.total_steps
+
+    @property
+    def _thaws(self) -> bool:
+        """Whether another phase follows."""
+        recipe = self.job.recipe
+        return self.phase == 1 and recipe.trainable == "all" and recipe.head_epochs < recipe.epochs
+
+    @property
+    def _steps_wanted(self) -> int:
+        """To forecast by: those that the phase has left where it was begun, if they are few."""
+        recipe = self.job.recipe
+        last = recipe.head_epochs if self._thaws else recipe.epochs
+        return min(FORECAST_AFTER_STEPS, self.steps_per_epoch * last - self.begun)
+
+    def _seconds_left(self, save_seconds: float) -> float:
+        """Of the steps, and of what epochs end with: an evaluation and a checkpoint."""
+        job, position = self.job, self.state.position
+        left, epochs = self._steps_left, job.recipe.epochs - position.epoch
+        later = self.steps_per_epoch * (job.recipe.epochs - job.recipe.head_epochs) if self._thaws else 0
+        step = statistics.median(self.steps[SLOW_STEPS:] or self.steps)
+        images = epochs * len(job.watched) + (0 if job.validation is None else len(job.dataset.test))
+        evaluations = images * self.evaluation_seconds + epochs * save_seconds
+        return (left + (FULL_STEP - 1) * later) * step + left * statistics.median(self.waits) + evaluations
+
+
+@torch.inference_mode()
+def forward_seconds(model: Model, pixels: Tensor) -> tuple[float, int]:
+    """What the evaluation of some of `pixels` takes once they are there, and how many they were."""
+    network, pixels = folded(model), pixels[:IMAGES_EVALUATED]
+    started = 0.0
+    for _ in range(2):  # the first one is slow
+        started = time.perf_counter()
+        network(pixels).sum().item()
+    return time.perf_counter() - started, len(pixels)

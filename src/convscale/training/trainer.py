@@ -244,7 +244,7 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
     if found is not None:
         state.position.accumulation = max(state.position.accumulation, job.recipe.accumulation)
         if changes:
-            state.position.predicted_seconds = 0.0
+            state.position.forecast_phases = 0
     if not processes.same(state.position.total_steps):
         raise RunError(
             f"{job.run.path}: not the same checkpoints for all processes",

@@ -14,7 +14,7 @@ from convscale.cli.shared import json_option, print_json, print_text
 if TYPE_CHECKING:
     from convscale.dialects import Conversion
 
-FROM = ("timm", "torchvision", "lukemelas", "transformers", "keras", "tf")
+FROM = ("timm", "torchvision", "lukemelas", "transformers", "keras", "tf", "convscale")
 TO = ("timm", "torchvision")
 
 

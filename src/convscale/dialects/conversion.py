@@ -32,7 +32,9 @@ class Conversion(AsDict):
     """What a conversion did.
 
     tensors: how many were carried over. unused: those of the file that the network has no place for. missing: those
-    of the network that the file has not. max_relative_difference: of logits, where they were compared.
+    of the network that the file has not. max_relative_difference: of logits, where they were compared. averages: the
+    key that averages of weights (EMA, SWA) were read from, None where the file has none. prefix: what stood before each
+    name of the file.
     """
 
     dialect: str
@@ -42,6 +44,8 @@ class Conversion(AsDict):
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     max_relative_difference: float | None = None
+    averages: str | None = None
+    prefix: str = ""
 
 
 def convert(
@@ -115,7 +119,10 @@ def _load_foreign(source: str | Path, name: str | None, choices: Choices) -> _Lo
     model = build(meaning.network, seed=0).eval()
     model.load_state_dict(found.state(), strict=False)
     carried = len(found.entries) - len(found.missing)
-    done = Conversion(known.name, meaning.network.name, carried, found.unused, found.missing, notes)
+    done = Conversion(
+        known.name, meaning.network.name, carried, (*found.unused, *foreign.unused), found.missing, notes,
+        averages=foreign.averages, prefix=foreign.prefix,
+    )  # fmt: skip
     return _Loaded(model, header, foreign.tensors, done)
 
 

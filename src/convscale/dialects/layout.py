@@ -13,6 +13,7 @@ from convscale.dialects.naming import (
     keras_names,
     keras_numbered_names,
     lukemelas_names,
+    own_names,
     tensorflow_names,
     timm_names,
     torchvision_names,
@@ -123,8 +124,10 @@ _KNOWN = (
     Dialect("keras", keras_names, ("stem_conv/",), keras=True, follows_reference=True),
     Dialect("keras", keras_numbered_names, ("depthwise_conv2d/",), keras=True, follows_reference=True),
     Dialect("tf", tensorflow_names, ("stem/conv2d/",), keras=True, follows_reference=True),
+    Dialect("convscale", own_names, ("stem.conv.conv.weight",)),
 )
 DIALECTS = tuple(dict.fromkeys(known.name for known in _KNOWN))
+TORCH_SIGNS = tuple(sign for known in _KNOWN if not known.keras for sign in known.signs)
 
 
 def dialect(name: str) -> Dialect:

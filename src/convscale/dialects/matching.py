@@ -101,10 +101,25 @@ _KNOWN_EXTRAS = ("global_step", "rescaling/")
 
 
 def _with_prefix(known: Dialect, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Names as those of transformers' classifier, where they are of its trunk alone."""
+    """Names as those of transformers' classifier, where they are of its trunk alone, and as those of Keras's where it
+    is called otherwise."""
+    if known.name == "keras":
+        return _with_predictions(tensors)
     if known.name != "transformers" or any(key.startswith("efficientnet.") for key in tensors):
         return tensors, []
     return {f"efficientnet.{key}": value for key, value in tensors.items()}, ["names are those of EfficientNetModel"]
+
+
+def _with_predictions(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A Dense layer of any name, where it is the only one, is the classifier: Keras numbers those of a Sequential."""
+    dense = [key.split("/")[0] for key, value in tensors.items() if key.endswith("/kernel") and value.ndim == 2]
+    if "stem_conv/kernel" not in tensors or len(dense) != 1 or dense == ["predictions"]:
+        return tensors, []
+    renamed = {
+        f"predictions/{key.split('/')[1]}" if key.split("/")[0] == dense[0] else key: value
+        for key, value in tensors.items()
+    }
+    return renamed, [f"the classifier is the layer {dense[0]!r}"]
 
 
 def _sized(known: Dialect, network: ConvNet, tensors: dict[str, Tensor]) -> ConvNet:

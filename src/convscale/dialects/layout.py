@@ -113,7 +113,11 @@ def _kernel(name: str, layer: ConvLayer | LinearLayer) -> tuple[str, Shape, bool
 # ResNets, which timm and torchvision name alike, are taken for torchvision's.
 _KNOWN = (
     Dialect("timm", timm_names, ("conv_stem.weight",)),
-    Dialect("torchvision", torchvision_names, ("features.0.0.weight", "layers.0.weight", "layer1.0.conv1.weight")),
+    Dialect(
+        "torchvision",
+        torchvision_names,
+        ("features.0.0.weight", "layers.8.0.layers.0.weight", "layer1.0.conv1.weight"),
+    ),
     Dialect("lukemelas", lukemelas_names, ("_conv_stem.weight",), follows_reference=True),
     Dialect(
         "transformers",

@@ -44,6 +44,12 @@ class Network:
         """The path of keys, and the prefix."""
         return ".".join([*self.path, *([self.prefix.rstrip(".")] if self.prefix else [])])
 
+    @property
+    def key(self) -> str:
+        """The path of keys, and the prefix where it is that which says averages."""
+        by_prefix = _says_average([self.prefix]) and not _says_average(self.path)
+        return self.place if by_prefix or not self.path else ".".join(self.path)
+
     def is_within(self, other: Network) -> bool:
         """Whether `other` has the same tensors, or more."""
         return self.tensors.keys() <= other.tensors.keys() and all(

@@ -67,7 +67,7 @@ def open_container(found: Any, where: str) -> Opened:
         tensors, said = completed(chosen, raw)
         notes += said
     unused = tuple(sorted(_unused(tables, networks, chosen)))
-    return Opened(tensors, chosen.place if chosen.averaged else None, chosen.prefix, unused, tuple(notes))
+    return Opened(tensors, chosen.key if chosen.averaged else None, chosen.prefix, unused, tuple(notes))
 
 
 def _tables(found: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
@@ -86,7 +86,7 @@ def _networks(tables: dict[tuple[str, ...], dict[str, Tensor]]) -> list[Network]
     for path, tensors in tables.items():
         names = {key: _WRAPPERS.sub("", key) for key in tensors}
         signs = [sign for name in names.values() if (sign := _SIGN.search(name))]
-        for prefix in sorted({sign.string[: sign.start(1)] for sign in signs}, key=len, reverse=True):
+        for prefix in sorted(dict.fromkeys(sign.string[: sign.start(1)] for sign in signs), key=len, reverse=True):
             own = {key: name.removeprefix(prefix) for key, name in names.items() if name.startswith(prefix)}
             names = {key: name for key, name in names.items() if key not in own}
             found = {name: tensors[key] for key, name in own.items()}

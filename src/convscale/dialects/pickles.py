@@ -14,7 +14,7 @@ import sys
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,21 +59,30 @@ def load_pickle(path: Path) -> Unpickled:
     called = [name for name in names.values() if name.split(".")[0] in _NEVER]
     if called:
         raise _refused(path, called)
-    allowed: list[Any] = [(_StandIn(name, called), written) for written, name in names.items()]
     foreign = tuple(sorted({name for name in names.values() if not _is_known(name)}))
-    with torch.serialization.safe_globals([*allowed, (_Value, "convscale.Value")]):
+    try:
         try:
-            return Unpickled(torch.load(path, map_location="cpu", weights_only=True), foreign)
+            value = _loaded(path, names, called, _mapping)
         except (pickle.UnpicklingError, TypeError, ValueError):
-            if called:
-                raise _refused(path, called) from None
-            if foreign:
-                raise RunError(
-                    f"{path}: the pickle holds more than tensors and plain values, objects of {', '.join(foreign[:5])}"
-                    f"{', ...' * (len(foreign) > 5)}: refused",
-                    hint=SAVE_STATE,
-                ) from None
+            if called or not foreign:
+                raise
+            value = _loaded(path, names, called, _Object)
+    except (pickle.UnpicklingError, TypeError, ValueError):
+        if called:
+            raise _refused(path, called) from None
+        if not foreign:
             raise
+        what = f"objects of {', '.join(foreign[:5])}{', ...' * (len(foreign) > 5)}"
+        message = f"{path}: the pickle holds more than tensors and plain values, {what}: refused"
+        raise RunError(message, hint=SAVE_STATE) from None
+    return Unpickled(value, foreign)
+
+
+def _loaded(path: Path, names: dict[str, str], called: list[str], bag: Callable[[str], Any]) -> Any:
+    """The value, with objects as `bag` makes them. What would be called is added to `called`."""
+    allowed: list[Any] = [(_StandIn(name, called, bag), written) for written, name in names.items()]
+    with torch.serialization.safe_globals([*allowed, (_Object, "convscale.Object")]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _refused(path: Path, called: list[str]) -> RunError:
@@ -91,36 +100,39 @@ def _is_known(name: str) -> bool:
 _NAME = "_convscale_class"
 
 
-def _bag(name: str) -> Any:
-    """Of the exact class whose items and attributes torch's unpickler sets."""
+def _mapping(name: str) -> Any:
+    """In the place of an object with attributes or items: of the exact class that torch's unpickler gives both."""
     bag: OrderedDict[Any, Any] = OrderedDict()
     setattr(bag, _NAME, name)
     return bag
 
 
-class _Value:
-    """A plain value that nothing here needs."""
+class _Object:
+    """In the place of an object with any state but items, which nothing here needs."""
+
+    def __init__(self, name: str) -> None:
+        setattr(self, _NAME, name)
 
     def __setstate__(self, state: object) -> None:
         """Whatever it is."""
 
 
 class _StandIn:
-    """In the place of a class or function: its objects are made as bags of their values, and calls are refused, and
-    noted in `called`, but for those that make plain values."""
+    """In the place of a class or function: its objects are made by `bag`, and calls are refused, and noted in
+    `called`, but for those that make plain values."""
 
-    def __init__(self, name: str, called: list[str]) -> None:
+    def __init__(self, name: str, called: list[str], bag: Callable[[str], Any]) -> None:
         self.name, self.called = name, called
-        self.__dict__["__new__"] = lambda cls, *_: _bag(cls.name)  # which the unpickler calls for an object
+        self.__dict__["__new__"] = lambda *_: bag(name)  # which the unpickler calls for an object
 
     def __call__(self, *arguments: Any) -> Any:
         """What a call gives."""
         if self.name in _MAPPINGS:
-            return _bag(self.name)
+            return _mapping(self.name)
         if self.name in _LISTS:
             return list(*arguments[:1])
         if _VALUES.fullmatch(self.name) or self._is_member(arguments):
-            return _Value()
+            return _Object(self.name)
         self.called.append(self.name)
         raise pickle.UnpicklingError(self.name)
 

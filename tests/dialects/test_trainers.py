@@ -202,6 +202,8 @@ def test_a_head_frozen_apart(tmp_path: Path, timm_source: Source) -> None:
     checkpoint = {"state_dict": timm_source.raw, "ema": {"shadow": below("module.", head)}}
     file = save(checkpoint, tmp_path / "head.pth")
     assert holds(file, timm_source.raw | head, dialect="timm", averages="ema.shadow", prefix="module.")
+    file = save(below("net.", timm_source.raw) | below("net_ema.", head), tmp_path / "head.pth")
+    assert holds(file, timm_source.raw | head, dialect="timm", averages="net_ema", prefix="net_ema.")
 
 
 # Whole ways

@@ -206,6 +206,13 @@ CHECKPOINTS = (
     Checkpoint("mmengine", lambda s: {
         "meta": {"mmengine_version": "0.10.4"}, "state_dict": below("backbone.", s.averages), "message_hub": {},
         "ema_state_dict": {"steps": torch.tensor(5)} | below("module.backbone.", s.raw)}, "state_dict", "backbone."),
+    Checkpoint("names without dots",
+               lambda s: _lightning(below("model.", s.raw) | {"model_ema.decay": torch.tensor(0.99)} | {
+                   f"model_ema.{name.replace('.', '')}": value for name, value in parameters(s.averages).items()}),
+               "state_dict.model_ema", "model_ema.", partly=True),
+    Checkpoint("moments, which are no averages",
+               lambda s: {"model": s.raw, "exp_avg": parameters(s.averages), "state": {
+                   "exp_avg": [*parameters(s.averages).values()], "exp_avg_sq": parameters(s.averages)}}),
     # wrappers and prefixes
     *(Checkpoint(key, lambda s, key=key: {key: s.raw, "epoch": 3, "best": torch.tensor(0.5)})
       for key in ("state_dict", "model_state_dict", "model", "weights", "network", "model_state", "params", "module")),
@@ -214,6 +221,10 @@ CHECKPOINTS = (
                      "_orig_mod.module.", "module.model.0._orig_mod.backbone.", "student.encoder.net.")),
     Checkpoint("composer",
                lambda s: {"state": {"model": below("model.", s.raw), "timestamp": {}}, "rng": []}, None, "model."),
+    Checkpoint("a tuple", lambda s: (s.raw, s.optimizer.state_dict(), 3)),
+    Checkpoint("parameters as such",
+               lambda s: {"model": {name: nn.Parameter(value, requires_grad=value.is_floating_point())
+                                    for name, value in s.raw.items()}}),
     Checkpoint("fastai", lambda s: {"model": below("0.", s.raw), "opt": s.optimizer.state_dict()}, None, "0."),
     Checkpoint("the best and the last, equal", lambda s: {"model": s.raw, "best_model": dict(s.raw)}),
     Checkpoint("a head of one's own", lambda s: {"backbone": s.raw, "head": {"weight": torch.ones(2, 2)}}, None, "",

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convscale.dialects.nesting import Nested, Path
 from convscale.dialects.pickles import class_of
 
-Path = tuple[str, ...]
 Tables = dict[Path, dict[str, Tensor]]
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _AVERAGE = re.compile(r"ema|swa|averaged?|averages|averaging|avg|moving|polyak|shadow|modelema|emamodel", re.IGNORECASE)
-_RAW = re.compile(r"online|raw|current|collected|backup", re.IGNORECASE)
+# The second half is of optimizers: exp_avg, square_avg.
+_RAW = re.compile(r"online|raw|current|collected|backup|exp|sq|square", re.IGNORECASE)
 COUNTER = "n_averaged"  # of PyTorch's AveragedModel and Lightning's callback
 _STATISTICS = ("running_mean", "running_var")
 _BUFFERS = (*_STATISTICS, "num_batches_tracked")
@@ -57,7 +58,7 @@ class Network:
         )
 
 
-def labelled(found: Mapping[Any, Any], tables: Tables, networks: list[Network]) -> list[Network]:
+def labelled(found: Any, tables: Tables, networks: list[Network]) -> list[Network]:
     """The networks, with which of them are averages."""
     swapped = _swapped(found)
     labels = []
@@ -68,8 +69,10 @@ def labelled(found: Mapping[Any, Any], tables: Tables, networks: list[Network]) 
     return labels
 
 
-def _swapped(found: Mapping[Any, Any]) -> dict[Path, bool]:
+def _swapped(found: Any) -> dict[Path, bool]:
     """Lightning's WeightAveraging and MMEngine put the averages where the weights were."""
+    if not isinstance(found, Mapping):
+        return {}
     if {"averaging_state", "current_model_state", "state_dict"} <= found.keys():
         return {("state_dict",): True, ("current_model_state",): False}
     meta = found.get("meta")
@@ -89,34 +92,72 @@ def _says_average(keys: Sequence[str]) -> bool:
     return False
 
 
-def _count(found: Mapping[Any, Any], table: dict[str, Tensor], network: Network) -> int | None:
+def _count(found: Any, table: dict[str, Tensor], network: Network) -> int | None:
     """How many weights an average is of, where a counter beside it says that: before its names, or around it."""
     parts = network.prefix.split(".")
     beside = [".".join([*parts[:end], COUNTER]) for end in range(len(parts))]
     values: list[Any] = [table[key] for key in beside if key in table]
-    around: Any = found
-    for key in network.path[:-1]:
-        around = around[key]
-    if isinstance(around, Mapping) and network.path and _says_average(network.path):
-        values += [around.get(COUNTER)]
+    if _says_average(network.path):
+        around = found
+        for key in network.path[:-1]:
+            around = around.get(key) if isinstance(around, Mapping) else None
+        values += [around.get(COUNTER)] if isinstance(around, Mapping) else []
     if _swapped(found).get(network.path):
-        values += [found.get("averaging_state", {}).get(COUNTER)]
-    return next((int(value) for value in values if isinstance(value, int | Tensor)), None)
+        state = found.get("averaging_state")
+        values += [state.get(COUNTER)] if isinstance(state, Mapping) else []
+    values = [value for value in values if isinstance(value, int) or (isinstance(value, Tensor) and value.numel() == 1)]
+    return int(values[0]) if values else None
 
 
-def without_signs(tables: Tables, raw: list[Network], known: list[Network]) -> list[Network]:
-    """Averages of a part of the parameters, which lack the sign of their dialect: their names are those of weights."""
-    networks = []
-    for path in tables.keys() - {network.path for network in known}:
-        if not _says_average(path):
-            continue
-        keys = [key for key, value in tables[path].items() if value.is_floating_point() and value.ndim]
-        for prefix in _prefixes(keys):
-            tensors = {key.removeprefix(prefix): tables[path][key] for key in keys}
-            if tensors and any(_belongs(tensors, network) == len(tensors) for network in raw):
-                networks.append(Network(path, prefix, tensors, frozenset(keys), averaged=True))
-                break
-    return networks
+def without_signs(found: Any, tables: Tables, known: list[Network]) -> tuple[list[Network], list[str]]:
+    """Averages that lack the sign of their dialect, being of some parameters alone or named without dots, and what is
+    said of those that are not read."""
+    raw, taken = [network for network in known if not network.averaged], _taken(known)
+    networks, notes = [], []
+    for path, table in tables.items():
+        left = [key for key, value in table.items() if (path, key) not in taken and _is_weight(value)]
+        for group, keys in _groups(path, left).items():
+            matching = (
+                replace(network, path=path, prefix=prefix, tensors=tensors, keys=frozenset(keys), averaged=True)
+                for network in raw for prefix in _prefixes(keys)
+                if (tensors := _matched(network, {key.removeprefix(prefix): table[key] for key in keys}))
+            )  # fmt: skip
+            match = next(matching, None)
+            if match is not None:
+                networks += labelled(found, tables, [match])
+            else:
+                place = ".".join((*path, group)).rstrip(".")
+                notes.append(f"averages under {place!r} are not read: their names are not those of the weights")
+    return networks, notes
+
+
+def _taken(networks: list[Network]) -> set[tuple[Path, str]]:
+    return {(network.path, key) for network in networks for key in network.keys}
+
+
+def _is_weight(value: Tensor) -> bool:
+    """Counters, decays and the states of random generators are none."""
+    return value.ndim > 0 and value.is_floating_point()
+
+
+def _groups(path: Path, keys: list[str]) -> dict[str, list[str]]:
+    """The keys that say averages, by what says it: the path, or the part before a dot."""
+    if _says_average(path):
+        return {"": keys} if keys else {}
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        parts = key.split(".")
+        ends = [end for end in range(1, len(parts)) if _says_average(parts[:end])]
+        if ends:
+            groups.setdefault(".".join(parts[: ends[0]]), []).append(key)
+    return groups
+
+
+def _matched(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the network's names, with dots or without; nothing where one is not of the network."""
+    names = {name.replace(".", ""): name for name in network.tensors} | {name: name for name in network.tensors}
+    found = {names[name]: value for name, value in tensors.items() if name in names}
+    return found if len(found) == _belongs(found, network) == len(tensors) else {}
 
 
 def _prefixes(keys: list[str]) -> Iterator[str]:
@@ -136,39 +177,38 @@ def _belongs(tensors: dict[str, Tensor], network: Network) -> int:
     )
 
 
-def without_names(found: Mapping[Any, Any], raw: list[Network]) -> tuple[list[Network], list[str]]:
+def without_names(nested: Nested, known: list[Network]) -> tuple[list[Network], list[str]]:
     """Averages that are a list in the order of a network's parameters, and what is said of those that are not read."""
+    raw = [network for network in known if not network.averaged]
     networks, notes = [], []
-    for path, value in _nameless(found, ()):
+    for path, value in nested:
+        if not _says_average(path):
+            continue
         place = ".".join(path)
         if isinstance(value, Mapping):
-            notes.append(f"averages under {place!r} are not read: they are {class_of(value)}, not tensors by name")
-            continue
-        for network in raw:
-            names = [name for name in network.tensors if not name.endswith(_BUFFERS)]
-            tensors = dict(zip(names, value, strict=False))
-            if len(names) == len(value) == _belongs(tensors, network):
-                networks.append(Network(path, "", tensors, frozenset(), averaged=True))
-                break
-        else:
-            notes.append(f"averages under {place!r} are not read: {len(value)} tensors without names")
+            if not value and class_of(value) not in PLAIN:
+                notes.append(f"averages under {place!r} are not read: they are {class_of(value)}, not tensors by name")
+        elif len(value) >= _LISTED and all(isinstance(one, Tensor) for one in value):
+            lists = [tensors for network in raw if (tensors := _in_order(network, value))]
+            networks += [Network(path, "", tensors, frozenset(), averaged=True) for tensors in lists[:1]]
+            notes += [] if lists else [f"averages under {place!r} are not read: {len(value)} tensors without names"]
     return networks, notes
 
 
-def _nameless(found: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Lists of tensors, and objects without any, whose keys say averages."""
-    if isinstance(found, Mapping):
-        if not found and class_of(found) not in PLAIN and _says_average(path):
-            yield path, found
-        for key, value in found.items():
-            yield from _nameless(value, (*path, str(key)))
-    elif isinstance(found, list | tuple):
-        if len(found) >= _LISTED and all(isinstance(value, Tensor) for value in found):
-            if _says_average(path):
-                yield path, list(found)
-            return
-        for index, value in enumerate(found):
-            yield from _nameless(value, (*path, str(index)))
+def _in_order(network: Network, values: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The values by the names of the network's parameters; nothing where number or shapes are others."""
+    names = [name for name in network.tensors if not name.endswith(_BUFFERS)]
+    tensors = dict(zip(names, values, strict=False))
+    return tensors if len(names) == len(values) == _belongs(tensors, network) else {}
+
+
+def unused(tables: Tables, networks: list[Network], chosen: Network) -> Iterator[str]:
+    """The weights of no network, by their keys."""
+    taken = _taken(networks)
+    for path, table in tables.items():
+        for key, value in table.items():
+            if (path, key) not in taken and _is_weight(value):
+                yield key if path == chosen.path else ".".join((*path, key))
 
 
 def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor], list[str]]:
@@ -179,9 +219,8 @@ def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor],
     nearest = max(raw, key=lambda network: _belongs(tensors, network), default=None)
     if nearest is None or _belongs(tensors, nearest) < len(tensors) / 2:
         return averages.tensors, ["these are averages of weights"]
-    notes = [f"these are averages of weights: the raw ones, under {nearest.place!r}, are not used"]
-    if not nearest.place:
-        notes = ["these are averages of weights: the raw ones beside them are not used"]
+    where = f", under {nearest.place!r}," if nearest.place else " beside them"
+    notes = [f"these are averages of weights: the raw ones{where} are not used"]
     missing = [name for name in nearest.tensors if name not in tensors and not name.endswith(_BUFFERS[-1])]
     if missing:
         notes.append(f"{len(missing)} tensors have no averages, as {missing[0]}: the raw ones are taken")

@@ -14,17 +14,28 @@ from typing import Any
 
 from torch import Tensor
 
-from convscale.dialects.averages import COUNTER, PLAIN, Network, completed, labelled, without_names, without_signs
+from convscale.dialects.averages import (
+    COUNTER,
+    PLAIN,
+    Network,
+    Tables,
+    completed,
+    labelled,
+    unused,
+    without_names,
+    without_signs,
+)
 from convscale.dialects.layout import TORCH_SIGNS
+from convscale.dialects.nesting import Nested, flat
 from convscale.dialects.pickles import SAVE_STATE, class_of
 from convscale.errors import RunError
 
-_SIGN = re.compile(rf"(?:^|\.)({'|'.join(map(re.escape, TORCH_SIGNS))})")
+_SIGN = re.compile(rf"(?:^|\.)({'|'.join(re.escape(sign) + '$' * (sign[-1] != '.') for sign in TORCH_SIGNS)})")
 # Modules that wrap others: they may stand anywhere in a name, and belong to nobody.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _NOT_MODELS = re.compile(r"optim|opt$|opt_|lr_|scheduler|scaler|grads?$|gradients?$")
+_MOMENTS = re.compile(r"(exp_avg|square_avg|momentum_buffer)\w*")  # what optimizers keep of a parameter
 _SMALL = 0.1  # of the largest network's tensors: fewer are a part that looks like one
-_DEPTH = 8
 _SHOWN = 8
 
 
@@ -45,39 +56,43 @@ def open_container(found: Any, where: str) -> Opened:
 
     Raises RunError where several networks could be meant, and where there are no tensors by name.
     """
-    if not isinstance(found, Mapping) or (not found and class_of(found) not in PLAIN):
+    if not isinstance(found, Mapping | list | tuple):
         raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
-    tables = dict(_tables(found, ()))
+    nested = flat(found, where)
+    tables = _tables(nested)
     networks = labelled(found, tables, _networks(tables))
     if not networks:
         return _largest_table(found, tables, where)
+    partial, notes = without_signs(found, tables, networks)
+    listed, more = without_names(nested, networks)
+    networks += [*partial, *listed]
     raw = [network for network in networks if not network.averaged]
-    networks += without_signs(tables, raw, networks)
-    listed, notes = without_names(found, raw)
-    networks += listed
-    averages = [network for network in networks if network.averaged and (network.begun or not raw)]
-    chosen = _only(averages or raw, where)
-    notes = [*_how_read(chosen), *notes]
-    notes += [
-        f"averages under {network.place!r} have not begun ({COUNTER} is 0): the raw weights are taken"
-        for network in networks if network.averaged and not network.begun and raw
-    ]  # fmt: skip
+    chosen = _only([network for network in networks if network.averaged and (network.begun or not raw)] or raw, where)
+    notes = [*_how_read(chosen), *notes, *more, *_not_begun(networks, chosen)]
     tensors = chosen.tensors
     if chosen.averaged:
         tensors, said = completed(chosen, raw)
         notes += said
-    unused = tuple(sorted(_unused(tables, networks, chosen)))
-    return Opened(tensors, chosen.key if chosen.averaged else None, chosen.prefix, unused, tuple(notes))
+    rest = tuple(sorted(unused(tables, networks, chosen)))
+    return Opened(tensors, chosen.key if chosen.averaged else None, chosen.prefix, rest, tuple(notes))
 
 
-def _tables(found: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Every mapping that holds tensors, by its path of keys, with its tensors; optimizers and the like are left out."""
-    tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
-    if tensors:
-        yield path, tensors
-    for key, value in found.items():
-        if isinstance(value, Mapping) and not _NOT_MODELS.match(str(key).lower()) and len(path) < _DEPTH:
-            yield from _tables(value, (*path, str(key)))
+def _tables(nested: Nested) -> Tables:
+    """The tensors of every mapping that has some, by its path; those of optimizers and the like are left out."""
+    tables = {
+        path: {
+            str(key): one.detach()
+            for key, one in value.items()
+            if isinstance(one, Tensor) and not _MOMENTS.fullmatch(str(key))
+        }
+        for path, value in nested
+        if isinstance(value, Mapping) and not any(_is_no_model(key) for key in path)
+    }
+    return {path: table for path, table in tables.items() if table}
+
+
+def _is_no_model(key: str) -> bool:
+    return bool(_NOT_MODELS.match(key.lower()) or _MOMENTS.fullmatch(key))
 
 
 def _networks(tables: dict[tuple[str, ...], dict[str, Tensor]]) -> list[Network]:
@@ -85,6 +100,7 @@ def _networks(tables: dict[tuple[str, ...], dict[str, Tensor]]) -> list[Network]
     networks = []
     for path, tensors in tables.items():
         names = {key: _WRAPPERS.sub("", key) for key in tensors}
+        names = names if len(set(names.values())) == len(names) else {key: key for key in tensors}
         signs = [sign for name in names.values() if (sign := _SIGN.search(name))]
         for prefix in sorted(dict.fromkeys(sign.string[: sign.start(1)] for sign in signs), key=len, reverse=True):
             own = {key: name.removeprefix(prefix) for key, name in names.items() if name.startswith(prefix)}
@@ -124,19 +140,17 @@ def _how_read(chosen: Network) -> Iterator[str]:
         yield f"prefix {chosen.prefix!r} is left out of the names"
 
 
-def _unused(
-    tables: dict[tuple[str, ...], dict[str, Tensor]], networks: list[Network], chosen: Network
-) -> Iterator[str]:
-    """Tensors of no network, by their keys; counters and the like are none."""
-    taken = {(network.path, key) for network in networks for key in network.keys}
-    for path, tensors in tables.items():
-        for key, value in tensors.items():
-            if (path, key) not in taken and value.ndim and value.is_floating_point():
-                yield key if path == chosen.path else ".".join((*path, key))
+def _not_begun(networks: list[Network], chosen: Network) -> Iterator[str]:
+    for network in networks:
+        if network.averaged and not network.begun:
+            taken = "what they begin with is taken" if network is chosen else "the raw weights are taken"
+            yield f"averages under {network.place!r} have not begun ({COUNTER} is 0): {taken}"
 
 
-def _largest_table(found: Mapping[Any, Any], tables: dict[tuple[str, ...], dict[str, Tensor]], where: str) -> Opened:
+def _largest_table(found: Any, tables: Tables, where: str) -> Opened:
     """Of a dialect without a sign: the mapping with the most tensors."""
+    if not tables and (not isinstance(found, Mapping) or class_of(found) not in PLAIN):
+        raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
     if not tables:
         held = [f"{key!r} ({class_of(value)})" for key, value in found.items()]
         raise RunError(

@@ -33,6 +33,7 @@ _VALUES = re.compile(
     r"|datetime\.(datetime|date|time|timedelta|timezone)|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
     r"|builtins\.(getattr|frozenset|slice|range)"  # getattr: a member of an enumeration
 )
+_TENSORS = ("torch.", "collections.OrderedDict")  # what tensors by name are made of
 _MAPPINGS = ("collections.defaultdict", "types.SimpleNamespace")
 _LISTS = ("collections.deque",)
 
@@ -47,6 +48,18 @@ class Unpickled(NamedTuple):
 def class_of(value: object) -> str:
     """The class of a value that was read, by the name that the file gives."""
     return getattr(value, _NAME, "") or type(value).__name__
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file of any name is one that torch.save writes, now or in its older format."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(member.endswith("/data.pkl") for member in archive.namelist())
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that the older format begins with
 
 
 def load_pickle(path: Path) -> Unpickled:
@@ -70,9 +83,10 @@ def load_pickle(path: Path) -> Unpickled:
     except (pickle.UnpicklingError, TypeError, ValueError):
         if called:
             raise _refused(path, called) from None
-        if not foreign:
+        met = foreign or tuple(sorted({name for name in names.values() if not name.startswith(_TENSORS)}))
+        if not met:
             raise
-        what = f"objects of {', '.join(foreign[:5])}{', ...' * (len(foreign) > 5)}"
+        what = f"objects of {', '.join(met[:5])}{', ...' * (len(met) > 5)}"
         message = f"{path}: the pickle holds more than tensors and plain values, {what}: refused"
         raise RunError(message, hint=SAVE_STATE) from None
     return Unpickled(value, foreign)

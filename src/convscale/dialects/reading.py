@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convscale.dialects.containers import Opened, open_container
-from convscale.dialects.pickles import SAVE_STATE, load_pickle
+from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import MissingExtraError, RunError
 
 MAX_TENSORS = 20_000
@@ -73,7 +73,7 @@ def _reader(path: Path) -> Callable[[Path], Opened]:
         return _safetensors
     if suffix in (".h5", ".hdf5", ".keras"):
         return _keras
-    if suffix in TORCH_SUFFIXES:
+    if suffix in TORCH_SUFFIXES or is_pickle(path):
         return _torch
     raise RunError(
         f"{path}: {suffix or 'no suffix'} is not a format of weights that can be read",
@@ -256,6 +256,10 @@ def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if not kept or len(kept) > MAX_TENSORS:
         raise RunError(f"{path}: {len(kept)} tensors of floating-point numbers", hint="is it a file of weights?")
     for name, value in kept.items():
+        if value.is_meta:
+            raise RunError(
+                f"{path}: {name} has a shape and no values", hint="save the model from a device, not from meta"
+            )
         if not torch.isfinite(value).all():
             raise RunError(f"{path}: {name} holds NaN or infinite values")
     return {name: value.to(torch.float32) for name, value in kept.items() if not name.endswith(_NOT_WEIGHTS)}

@@ -17,7 +17,7 @@ import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.dialects import Choices, convert
 from convscale.dialects.peers import build_peer
-from convscale.dialects.published_weights import find_published
+from convscale.dialects.names import given
 from convscale.nn import load_weights
 from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests import peers

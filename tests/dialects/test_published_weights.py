@@ -20,7 +20,7 @@ from convscale.data.loader import Normalise
 from convscale.data.transforms import evaluation_view_of
 from convscale.dialects import DIALECTS, Choices, convert
 from convscale.dialects.conversion import WRITTEN, imagenet_classes
-from convscale.dialects.published_weights import find_published, published
+from convscale.dialects.published_weights import published
 from convscale.headers import read_header
 from convscale.nn import load_weights
 from convscale.preprocessing import Preprocessing

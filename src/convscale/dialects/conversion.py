@@ -173,7 +173,7 @@ def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str
     counts = Counter(names)
     twice = [name for name, times in counts.items() if times > 1]
     if not twice:
-        return names, source, ()
+        return names, source, (f"from {source}: class names",)
     numbered = tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(names))
     return numbered, source, (f"{source} has several classes called {', '.join(twice[:3])}: numbered",)
 

@@ -42,14 +42,14 @@ class Identity:
         """How the weights are known, in a sentence."""
         row = self.row
         if not self.by:
-            return f"the file does not say: as usual for {row.dialect}'s {row.architecture}, {row.name}"
+            return f"the file does not say what it is: as usual for {row.dialect}'s {row.architecture}, {row.name}"
         if self.rest:
             return (
-                f"{self.by} begins like that of {row.name}, and {self.rest!r} is not known: "
-                f"as {row.dialect} publishes {row.name}"
+                f"{self.by} begins as a name of {row.name}, and {self.rest!r} is no weights that are known: "
+                f"what nothing else says is taken from {row.name}"
             )
         if not self.exact:
-            return f"{self.by} is an architecture alone: as {row.dialect}'s default for it, {row.name}"
+            return f"{self.by} gives an architecture alone: taken as {row.dialect}'s default for it, {row.name}"
         return f"as {row.dialect} publishes {row.name}, by {self.by}"
 
 
@@ -125,6 +125,14 @@ def _use(row: Published, settings: Sequence[str]) -> tuple[object, ...]:
     return tuple(
         getattr(row if setting in ("padding", "norm_eps") else row.preprocessing, setting) for setting in settings
     )
+
+
+def altered(identity: Identity | None, foreign: Foreign) -> list[str]:
+    """A note where a file bears the hash of a published one, and is another."""
+    row = None if identity is None else identity.row
+    if row is None or not row.hash or row.hash not in foreign.path.name or foreign.sha256.startswith(row.hash):
+        return []
+    return [f"the file's name has the hash of {row.name}, its content another: trained further, or saved anew"]
 
 
 def other_network(statement: Statement, fit: Fit) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convscale.dialects import configs, keras_files, metadata
-from convscale.dialects.identity import OPTION, Identity, candidates, doubts, identify, other_network
+from convscale.dialects.identity import OPTION, Identity, altered, candidates, doubts, identify, other_network
 from convscale.dialects.layout import Dialect
 from convscale.dialects.matching import Fit
 from convscale.dialects.published_weights import Published, reference_preprocessing
@@ -70,7 +70,7 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     network, preprocessing = _built(fit.network, taken, foreign)
     notes = [_why(dialect, fit, identity), *notes, *(note for one in declared for note in one.notes)]
     from_table = [setting for setting, source in taken.sources.items() if source is table]
-    notes += doubts(identity, candidates(dialect, fit), from_table)
+    notes += [*altered(identity, foreign), *doubts(identity, candidates(dialect, fit), from_table)]
     row = None if identity is None else identity.row
     if row is not None and row.squashed and "crop" in from_table:
         notes.append(f"{row.dialect} evaluates them on whole images squashed to a square: here the centre is cut out")
@@ -151,6 +151,7 @@ def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) 
 def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, Preprocessing]:
     """The network and the preprocessing of what is taken."""
     values = taken.values
+    _require_channels(network.input_channels, foreign)
     if "mean" not in values or "std" not in values:
         raise ConfigError(
             f"{foreign.path}: nothing says the mean and std of the network's {network.input_channels} input channels",
@@ -167,10 +168,21 @@ def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, P
     )
 
 
+def _require_channels(channels: int, foreign: Foreign) -> None:
+    """Raise ConfigError for a number of channels that no image can be prepared with."""
+    try:
+        Preprocessing(1, mean=(0.5,) * channels, std=(0.5,) * channels)
+    except ConfigError:
+        raise ConfigError(
+            f"{foreign.path}: its network takes {channels} input channels, and images are grey (1) or RGB (3)",
+            hint="nothing can be predicted with it here",
+        ) from None
+
+
 def _why(dialect: Dialect, fit: Fit, identity: Identity | None) -> str:
     """How it is known what the weights are, in a sentence."""
     if identity is not None:
         return identity.why()
     if dialect.follows_reference and not fit.own_table:
-        return f"the file does not say: as the reference code has it, which {dialect.name} follows"
-    return f"the file does not say: as {fit.network.name}'s own table has it, which {dialect.name} has not"
+        return f"as the reference code has it, which {dialect.name} follows"
+    return f"as {fit.network.name}'s own table has it, which {dialect.name} has not"

@@ -46,7 +46,7 @@ def in_file(path: Path) -> Statement | None:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError):  # which reading its tensors reports
         return None
-    texts_of = {str(key): str(value) for key, value in metadata.items() if key not in _WRITERS}
+    texts_of = {str(key): str(value) for key, value in sorted(metadata.items()) if key not in _WRITERS}
     return _statement(texts_of) if texts_of else None
 
 

@@ -16,8 +16,8 @@ from torch import nn
 import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.dialects import Choices, convert
-from convscale.dialects.peers import build_peer
 from convscale.dialects.names import given
+from convscale.dialects.peers import build_peer
 from convscale.nn import load_weights
 from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests import peers

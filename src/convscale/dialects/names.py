@@ -90,7 +90,7 @@ def unknown_weights(name: str, rows: Sequence[Published] = ()) -> UnknownNameErr
 def _spelled(text: str) -> str:
     """As all names are compared: lower case, one kind of separator."""
     stem = _COPY.sub("", _SUFFIXES.sub("", _OWNER.sub("", text.strip())))
-    return re.sub("[^a-z0-9]+", "_", stem.lower()).strip("_").replace("_weights_", "_")
+    return re.sub("[^a-z0-9]+", "_", stem.lower()).strip("_").removesuffix("_weights").replace("_weights_", "_")
 
 
 @cache

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from convscale.dialects import Choices, Conversion, convert
 from convscale.dialects.hub_weights import find_weights

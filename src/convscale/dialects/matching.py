@@ -47,17 +47,15 @@ def fit(known: Dialect, foreign: Foreign, wanted: str | None, trunk: bool = Fals
     """The network that holds the file's tensors: the one that is wanted, or the first of the catalog that fits.
 
     Every tensor must have its place, but for a classifier that the file may lack: B0's tensors are among B1's, so
-    that one left over is a sign of another network. trunk: the file's head is its own, and is left out: of the
-    networks whose trunk the file holds, the one that leaves the fewest tensors over. Raises RunError where none fits,
-    ConfigError where the dialect has no names for the one that is wanted, UnknownNameError where nothing has that
-    name.
+    that one left over is a sign of another network. trunk: the file's head is its own, and is left out,
+    whatever its tensors are. Raises RunError where none fits, ConfigError where the dialect has no names for the one
+    that is wanted, UnknownNameError where nothing has that name.
     """
     named = given(wanted, known.name) if wanted and wanted not in CATALOG else None
     own_table = bool(wanted) and named is None and (str(wanted).endswith(".toml") or Path(str(wanted)).exists())
     if wanted and not (named or own_table or wanted in CATALOG):
         raise unknown_weights(wanted)
     names = [named.row.network if named else wanted] if wanted else [*CATALOG]
-    fits: list[Fit] = []
     nearest: tuple[str, list[str]] | None = None
     for name in names:
         try:
@@ -67,13 +65,9 @@ def fit(known: Dialect, foreign: Foreign, wanted: str | None, trunk: bool = Fals
                 raise
             continue
         if isinstance(found, Fit):
-            fits.append(found)
-            if not trunk:
-                break
-        elif nearest is None or len(found) < len(nearest[1]):
+            return found
+        if nearest is None or len(found) < len(nearest[1]):
             nearest = name, found
-    if fits:
-        return min(fits, key=lambda one: len(one.unused))
     assert nearest is not None, "every dialect knows a network of the catalog"
     raise _no_fit(known, foreign, *nearest, names=names, trunk=trunk)
 
@@ -98,7 +92,7 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool, 
     """The fit of one network, or what does not fit."""
     tensors, notes = _with_prefix(known, foreign.tensors)
     if trunk:
-        return _match_trunk(known, network, foreign.path, own_table, tensors, notes)
+        return _match_trunk(known, network, own_table, tensors, notes)
     network = _sized(known, network, tensors)
     entries = known.entries(resolve(network))
     if network.num_classes == 1001:
@@ -123,7 +117,7 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool, 
 
 
 def _match_trunk(
-    known: Dialect, network: ConvNet, path: Path, own_table: bool, tensors: dict[str, Tensor], notes: list[str]
+    known: Dialect, network: ConvNet, own_table: bool, tensors: dict[str, Tensor], notes: list[str]
 ) -> Fit | list[str]:
     """The fit of a network's trunk, whatever head the file has.
 

@@ -13,7 +13,7 @@ from convscale.networks import Padding
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 _MOST_BYTES = 20_000_000  # 21,843 classes by name
-_PIL = {2: "bilinear", 3: "bicubic"}
+_PIL: dict[Any, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
 def beside(weights: Path) -> list[Statement]:
@@ -45,8 +45,8 @@ def square(height: Any, width: Any, source: str) -> int | None:
 
 def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
     """As a library writes it; None for one that Convscale has not."""
-    known = _PIL.get(value) if isinstance(value, int) else value
-    return known if known in ("bilinear", "bicubic") else None
+    known: dict[Any, Literal["bilinear", "bicubic"]] = {"bilinear": "bilinear", "bicubic": "bicubic", **_PIL}
+    return known.get(value) if isinstance(value, str | int) else None
 
 
 def numbers(value: Any) -> Values | None:
@@ -84,7 +84,7 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
         notes.append(f"{source}: interpolation {cfg['interpolation']!r} is not used: bilinear or bicubic are")
     return Statement(
         source=source,
-        size=square(*shape[1:], source) if isinstance(shape, Sequence) and len(shape) == 3 else None,
+        size=square(shape[1], shape[2], source) if isinstance(shape, Sequence) and len(shape) == 3 else None,
         crop=crop[0] if crop else None,
         resize_rounding="down",
         interpolation=interpolation_of(cfg.get("interpolation")),
@@ -117,7 +117,7 @@ def _transformers(table: Mapping[str, Any]) -> Statement | None:
         names = texts([labels[key] for key in sorted(labels, key=int)])
         classes = None if names and all(name == f"LABEL_{index}" for index, name in enumerate(names)) else names
     return Statement(
-        source=CONFIG, size=square(*sides, CONFIG), norm_eps=eps[0] if eps else None, classes=classes,
+        source=CONFIG, size=square(sides[0], sides[1], CONFIG), norm_eps=eps[0] if eps else None, classes=classes,
         library="transformers",
     )  # fmt: skip
 

@@ -97,4 +97,4 @@ def _side(config: Mapping[str, Any]) -> int | None:
     if not isinstance(shape, Sequence) or len(shape) != 4:
         return None
     sides = shape[2:] if shape[1] in (1, 3) else shape[1:3]  # channels first, or last
-    return square(*sides, SHAPE)
+    return square(sides[0], sides[1], SHAPE)

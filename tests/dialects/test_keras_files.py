@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def test_the_size_is_that_of_the_models_input(tmp_path: Path, keras: Any, suffix
 
 
 def test_files_without_a_model_say_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 30_000_000)
+    with zipfile.ZipFile(tmp_path / "deep.keras", "w") as archive:
+        archive.writestr("config.json", '{"config":{"layers":[' * 5000)
+    assert in_model(tmp_path / "bomb.keras") is in_model(tmp_path / "deep.keras") is None
     for name, content in (("a.keras", b"no zip"), ("b.h5", b"no HDF5"), ("c.pth", b"")):
         (tmp_path / name).write_bytes(content)
         assert in_model(tmp_path / name) is None

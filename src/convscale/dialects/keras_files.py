@@ -14,6 +14,7 @@ from convscale.dialects.configs import square
 from convscale.dialects.statements import Statement
 from convscale.preprocessing import IMAGENET_STD
 
+_MOST_BYTES = 20_000_000
 SHAPE, NORMALISATION = "the Keras model's input", "the Keras model's own normalisation"
 
 
@@ -22,7 +23,10 @@ def in_model(path: Path) -> Statement | None:
 
     Raises ConfigError for an input that is not square.
     """
-    layers = list(_layers(_configuration(path)))
+    try:
+        layers = list(_layers(_configuration(path)))
+    except RecursionError:
+        return None
     if not layers:
         return None
     size, notes = _resized(layers), []
@@ -60,7 +64,8 @@ def _configuration(path: Path) -> Any:
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
+                small = archive.getinfo("config.json").file_size <= _MOST_BYTES
+                return json.loads(archive.read("config.json")) if small else None
         if path.suffix in (".h5", ".hdf5"):
             import h5py
 

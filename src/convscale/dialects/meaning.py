@@ -141,9 +141,10 @@ def _table(dialect: Dialect, fit: Fit, identity: Identity | None) -> Statement:
 
 
 def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) -> list[Statement]:
-    """The crop that is usual at a size that is declared and is not the table's, whose crop is for its own."""
-    size = next((one.size for one in declared if one.size is not None), None)
-    if size is None or size == table.size or choices.resolution is not None:
+    """The crop that is usual at a size that is declared and is not the table's, whose crop is for its own; timm keeps
+    the table's at any size."""
+    size, library = next(((one.size, one.library) for one in declared if one.size is not None), (None, ""))
+    if size is None or size == table.size or choices.resolution is not None or library == "timm":
         return []
     return [Statement(source=f"usual at {size} px", explicit=False, crop=default_preprocessing(size, 3).crop)]
 

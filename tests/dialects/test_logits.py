@@ -16,8 +16,8 @@ from torch import nn
 import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.dialects import Choices, convert
+from convscale.dialects.names import given
 from convscale.dialects.peers import build_peer
-from convscale.dialects.published_weights import find_published
 from convscale.nn import load_weights
 from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests import peers
@@ -44,8 +44,9 @@ def test_timm(tmp_path: Path, name: str) -> None:
     file = saved(theirs, tmp_path / f"{name}.safetensors")
     done = convert(file, tmp_path / "ours.safetensors", dialect="timm", choices=Choices(network=name))
     ours, header = load_weights(tmp_path / "ours.safetensors")
-    row = find_published(name)
-    assert row is not None and header.network.padding == row.padding and header.preprocessing == row.preprocessing
+    named = given(name, "timm")
+    assert named is not None and header.network.padding == named.row.padding
+    assert header.preprocessing == named.row.preprocessing
     assert (
         not done.missing
         and not done.unused

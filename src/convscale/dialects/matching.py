@@ -146,7 +146,10 @@ def _match_trunk(
 
 
 # What the names of a trunk's stages begin with, up to the first number.
-_STAGES = {"blocks.", "layer", "features.", "layers.", "_blocks.", "efficientnet.encoder.blocks.", "block", "blocks_"}
+_STAGES = {
+    "blocks.", "layer", "features.", "layers.", "_blocks.", "efficientnet.encoder.blocks.", "block", "blocks_",
+    "stages.",
+}  # fmt: skip
 
 
 def _beginning(name: str) -> str:

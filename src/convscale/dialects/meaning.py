@@ -186,4 +186,6 @@ def _why(dialect: Dialect, fit: Fit, identity: Identity | None) -> str:
         return identity.why()
     if dialect.follows_reference and not fit.own_table:
         return f"as the reference code has it, which {dialect.name} follows"
+    if dialect.name == "convscale":
+        return f"the file has no header of Convscale's: as the table of {fit.network.name} has it"
     return f"as {fit.network.name}'s own table has it, which {dialect.name} has not"

@@ -15,6 +15,7 @@ import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,9 +53,8 @@ def class_of(value: object) -> str:
 
 def is_pickle(path: Path) -> bool:
     """Whether a file of any name is one that torch.save writes, now or in its older format."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(member.endswith("/data.pkl") for member in archive.namelist())
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(member.endswith("/data.pkl") for member in archive.namelist())
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
@@ -180,7 +180,7 @@ def _names(path: Path) -> Iterator[tuple[str, str]]:
 def _names_of_one(path: Path, file: Any) -> Iterator[tuple[str, str]]:
     try:
         for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == "PROTO" and int(argument) > _PROTOCOL:
+            if opcode.name == "PROTO" and isinstance(argument, int) and argument > _PROTOCOL:
                 raise RunError(
                     f"{path}: pickle protocol {argument} is not read as weights only: refused",
                     hint=f"torch.save(..., pickle_protocol={_PROTOCOL}), which is its default, or safetensors",

@@ -10,6 +10,7 @@ import io
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +104,7 @@ def _torch(path: Path) -> Opened:
             f"{path}: the pickle holds more than tensors and plain values: refused", hint=SAVE_STATE
         ) from None
     except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise RunError(f"{path}: damaged, or no PyTorch file: {first_line(error)}") from None
     opened = open_container(found, str(path))
     bags = (f"not read, and not run: objects of {', '.join(classes)}",) if classes else ()
@@ -138,6 +139,7 @@ def _keras(path: Path) -> Opened:
         TypeError,
         ValueError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise RunError(f"{path}: damaged, or not a file of Keras: {first_line(error)}") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +114,14 @@ REFUSED = {
         lambda s: {"model": s.raw, "ema_slow": other(s), "ema_fast": s.averages},
         "2 networks could be meant: 'ema_slow', 'ema_fast'",
     ),
-    "an optimizer alone": (lambda s: s.optimizer.state_dict(), "no tensors by name; its keys: 'state'"),
+    "an optimizer alone": (lambda s: s.optimizer.state_dict(), "no tensors by name; its keys: 'state' .dict of dict"),
     "no tensors": (
         lambda s: {"epoch": 3, "args": {}},
         r"no tensors by name; its keys: 'epoch' \(int\), 'args' \(dict\)",
+    ),
+    "arrays of NumPy": (
+        lambda s: {"model": {name: value.numpy() for name, value in s.raw.items()}},
+        r"no tensors by name; its keys: 'model' \(dict of numpy\S+_reconstruct\)",
     ),
     "nothing": (lambda s: {}, "no tensors by name; its keys: none"),
     "a list": (lambda s: list(s.raw.values()), "holds list, not tensors by name"),
@@ -138,6 +144,21 @@ def test_what_is_refused(tmp_path: Path, source: Source, name: str) -> None:
     with pytest.raises(Exception, match=reason) as refused:
         convert(file, tmp_path / "out.safetensors")
     assert isinstance(refused.value, cs.ConvscaleError) and not (tmp_path / "out.safetensors").exists()
+
+
+def test_attributes_called_as_methods_of_mappings(tmp_path: Path, source: Source) -> None:
+    """As options are: what stands for an object is a mapping with its attributes."""
+    names = dict.fromkeys(("items", "values", "keys", "get", "_convscale_class"), 3)
+    weights = collections.OrderedDict(source.raw)
+    vars(weights).update(names)
+    options = argparse.Namespace(**names)
+    for value in (
+        {"model": weights, "ema": options},
+        {"ema": options, "meta": options, "averaging_state": options} | source.raw,
+    ):
+        assert same(read_foreign(save(value, tmp_path / "file.pt")).tensors, source.raw)
+    with pytest.raises(RunError, match=r"its keys: 'args' \(3\)"):
+        read_foreign(save({"args": options}, tmp_path / "file.pt"))
 
 
 def test_values_that_hold_themselves(tmp_path: Path, source: Source) -> None:

@@ -203,7 +203,7 @@ def test_tensorflow(tmp_path: Path, noise: Path, name: str) -> None:
         assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
     ours, header = load_weights(tmp_path / "ours.safetensors")
     assert done.dialect == "tf" and header.network == network.with_classes(1000).at_resolution(size)
-    assert any("moving averages" in note for note in done.notes) and any("background" in note for note in done.notes)
+    assert done.averages == "ExponentialMovingAverage" and any("background" in note for note in done.notes)
     images = torch.randn(1, 3, 65, 65)
     with torch.inference_mode():
         assert torch.allclose(ours(images), theirs.eval()(images)[:, 1:], rtol=1e-5, atol=1e-6)

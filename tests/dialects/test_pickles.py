@@ -8,8 +8,11 @@ import collections
 import dataclasses
 import datetime
 import enum
+import functools
+import operator
 import os
 import pickle
+import re
 import runpy
 import subprocess
 import types
@@ -86,6 +89,8 @@ PLAIN: dict[str, Any] = {
     "data class": Config(),
     "frozen data class": Frozen(),
     "own state": Plain(),
+    "partial": functools.partial(torch.optim.SGD, lr=0.1),
+    "pattern": [re.compile("a+"), operator.itemgetter(1)],
     "own dictionary": Registry(a=1),
     "a class": [Config, int, torch.optim.SGD],
     "a function": [len, os.path.join, torch.relu],

@@ -92,6 +92,7 @@ def options() -> argparse.Namespace:
         metrics=collections.defaultdict(list, top1=[1.0]), last=collections.deque([1.0, 2.0], maxlen=5),
         nested=types.SimpleNamespace(a=1), dtype=torch.float16, device=torch.device("cpu"), sizes=frozenset({224}),
         random=np.random.get_state(), generator=np.random.default_rng(0), table=np.zeros(3), amp=None,
+        items=[1], keys=2, values=3, get="a",
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ COUNTER = "n_averaged"  # of PyTorch's AveragedModel and Lightning's callback
 _STATISTICS = ("running_mean", "running_var")
 _BUFFERS = (*_STATISTICS, "num_batches_tracked")
 PLAIN = ("dict", "OrderedDict")  # mappings that are no objects of a class of their own
+_OPTIONS = ("argparse.Namespace", "types.SimpleNamespace", "collections.defaultdict")
 _LISTED = 8  # tensors that a list of averages has at least
 
 
@@ -58,27 +59,28 @@ class Network:
         )
 
 
-def labelled(found: Any, tables: Tables, networks: list[Network]) -> list[Network]:
+def labelled(nested: Nested, tables: Tables, networks: list[Network]) -> list[Network]:
     """The networks, with which of them are averages."""
-    swapped = _swapped(found)
+    swapped = _swapped(nested)
     labels = []
     for network in networks:
-        count = _count(found, tables[network.path], network)
+        count = _count(nested, tables[network.path], network)
         averaged = swapped.get(network.path, _says_average((*network.path, network.prefix)) or count is not None)
         labels.append(replace(network, averaged=averaged, begun=count is None or count > 0))
     return labels
 
 
-def _swapped(found: Any) -> dict[Path, bool]:
+def _swapped(nested: Nested) -> dict[Path, bool]:
     """Lightning's WeightAveraging and MMEngine put the averages where the weights were."""
-    if not isinstance(found, Mapping):
-        return {}
-    if {"averaging_state", "current_model_state", "state_dict"} <= found.keys():
-        return {("state_dict",): True, ("current_model_state",): False}
-    meta = found.get("meta")
-    if "ema_state_dict" in found and isinstance(meta, Mapping) and "mmengine_version" in meta:
-        return {("state_dict",): True, ("ema_state_dict",): False}
+    weights, raw, averages = ("state_dict",), ("current_model_state",), ("ema_state_dict",)
+    if {weights, raw, _STATE} <= nested.keys():
+        return {weights: True, raw: False}
+    if averages in nested and "mmengine_version" in nested.get(("meta",), ()):
+        return {weights: True, averages: False}
     return {}
+
+
+_STATE = ("averaging_state",)
 
 
 def _says_average(keys: Sequence[str]) -> bool:
@@ -92,26 +94,23 @@ def _says_average(keys: Sequence[str]) -> bool:
     return False
 
 
-def _count(found: Any, table: dict[str, Tensor], network: Network) -> int | None:
+def _count(nested: Nested, table: dict[str, Tensor], network: Network) -> int | None:
     """How many weights an average is of, where a counter beside it says that: before its names, or around it."""
     parts = network.prefix.split(".")
     beside = [".".join([*parts[:end], COUNTER]) for end in range(len(parts))]
     values: list[Any] = [table[key] for key in beside if key in table]
-    if _says_average(network.path):
-        around = found
-        for key in network.path[:-1]:
-            around = around.get(key) if isinstance(around, Mapping) else None
-        values += [around.get(COUNTER)] if isinstance(around, Mapping) else []
-    if _swapped(found).get(network.path):
-        state = found.get("averaging_state")
-        values += [state.get(COUNTER)] if isinstance(state, Mapping) else []
+    around = [network.path[:-1]] if _says_average(network.path) else []
+    around += [_STATE] if _swapped(nested).get(network.path) else []
+    for path in around:
+        holder = nested.get(path)
+        values += [holder.get(COUNTER)] if isinstance(holder, Mapping) else []
     values = [value for value in values if isinstance(value, int) or (isinstance(value, Tensor) and value.numel() == 1)]
     return int(values[0]) if values else None
 
 
-def without_signs(found: Any, tables: Tables, known: list[Network]) -> tuple[list[Network], list[str]]:
-    """Averages that lack the sign of their dialect, being of some parameters alone or named without dots, and what is
-    said of those that are not read."""
+def without_signs(nested: Nested, tables: Tables, known: list[Network]) -> tuple[list[Network], list[str]]:
+    """Averages that lack the sign of their dialect, being of some parameters alone or named without dots, and notes on
+    those that are not read."""
     raw, taken = [network for network in known if not network.averaged], _taken(known)
     networks, notes = [], []
     for path, table in tables.items():
@@ -124,7 +123,7 @@ def without_signs(found: Any, tables: Tables, known: list[Network]) -> tuple[lis
             )  # fmt: skip
             match = next(matching, None)
             if match is not None:
-                networks += labelled(found, tables, [match])
+                networks += labelled(nested, tables, [match])
             else:
                 place = ".".join((*path, group)).rstrip(".")
                 notes.append(f"averages under {place!r} are not read: their names are not those of the weights")
@@ -178,15 +177,15 @@ def _belongs(tensors: dict[str, Tensor], network: Network) -> int:
 
 
 def without_names(nested: Nested, known: list[Network]) -> tuple[list[Network], list[str]]:
-    """Averages that are a list in the order of a network's parameters, and what is said of those that are not read."""
+    """Averages that are a list in the order of a network's parameters, and notes on those that are not read."""
     raw = [network for network in known if not network.averaged]
     networks, notes = [], []
-    for path, value in nested:
+    for path, value in nested.items():
         if not _says_average(path):
             continue
         place = ".".join(path)
         if isinstance(value, Mapping):
-            if not value and class_of(value) not in PLAIN:
+            if not value and class_of(value) not in (*PLAIN, *_OPTIONS):
                 notes.append(f"averages under {place!r} are not read: they are {class_of(value)}, not tensors by name")
         elif len(value) >= _LISTED and all(isinstance(one, Tensor) for one in value):
             lists = [tensors for network in raw if (tensors := _in_order(network, value))]
@@ -212,7 +211,7 @@ def unused(tables: Tables, networks: list[Network], chosen: Network) -> Iterator
 
 
 def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor], list[str]]:
-    """The averages, with the raw tensors of which there are none, and what is said of the raw weights."""
+    """The averages, with the raw tensors of which there are none, and notes on the raw weights."""
     tensors = averages.tensors
     if averages.path[-1:] == ("average_model_state",):  # Lightning's: its statistics are those from before averaging
         tensors = {name: value for name, value in tensors.items() if not name.endswith(_STATISTICS)}

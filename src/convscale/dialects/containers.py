@@ -60,10 +60,10 @@ def open_container(found: Any, where: str) -> Opened:
         raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
     nested = flat(found, where)
     tables = _tables(nested)
-    networks = labelled(found, tables, _networks(tables))
+    networks = labelled(nested, tables, _networks(tables))
     if not networks:
-        return _largest_table(found, tables, where)
-    partial, notes = without_signs(found, tables, networks)
+        return _largest_table(nested, tables, where)
+    partial, notes = without_signs(nested, tables, networks)
     listed, more = without_names(nested, networks)
     networks += [*partial, *listed]
     raw = [network for network in networks if not network.averaged]
@@ -71,8 +71,8 @@ def open_container(found: Any, where: str) -> Opened:
     notes = [*_how_read(chosen), *notes, *more, *_not_begun(networks, chosen)]
     tensors = chosen.tensors
     if chosen.averaged:
-        tensors, said = completed(chosen, raw)
-        notes += said
+        tensors, more = completed(chosen, raw)
+        notes += more
     rest = tuple(sorted(unused(tables, networks, chosen)))
     return Opened(tensors, chosen.key if chosen.averaged else None, chosen.prefix, rest, tuple(notes))
 
@@ -85,7 +85,7 @@ def _tables(nested: Nested) -> Tables:
             for key, one in value.items()
             if isinstance(one, Tensor) and not _MOMENTS.fullmatch(str(key))
         }
-        for path, value in nested
+        for path, value in nested.items()
         if isinstance(value, Mapping) and not any(_is_no_model(key) for key in path)
     }
     return {path: table for path, table in tables.items() if table}
@@ -95,7 +95,7 @@ def _is_no_model(key: str) -> bool:
     return bool(_NOT_MODELS.match(key.lower()) or _MOMENTS.fullmatch(key))
 
 
-def _networks(tables: dict[tuple[str, ...], dict[str, Tensor]]) -> list[Network]:
+def _networks(tables: Tables) -> list[Network]:
     """What the signs of dialects show."""
     networks = []
     for path, tensors in tables.items():
@@ -147,12 +147,13 @@ def _not_begun(networks: list[Network], chosen: Network) -> Iterator[str]:
             yield f"averages under {network.place!r} have not begun ({COUNTER} is 0): {taken}"
 
 
-def _largest_table(found: Any, tables: Tables, where: str) -> Opened:
+def _largest_table(nested: Nested, tables: Tables, where: str) -> Opened:
     """Of a dialect without a sign: the mapping with the most tensors."""
+    found = nested[()]
     if not tables and (not isinstance(found, Mapping) or class_of(found) not in PLAIN):
         raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
     if not tables:
-        held = [f"{key!r} ({class_of(value)})" for key, value in found.items()]
+        held = [f"{key!r} ({_kind(nested.get((str(key),), value))})" for key, value in found.items()]
         raise RunError(
             f"{where}: no tensors by name; its keys: {', '.join(held[:_SHOWN]) or 'none'}"
             f"{', ...' * (len(held) > _SHOWN)}",
@@ -160,3 +161,9 @@ def _largest_table(found: Any, tables: Tables, where: str) -> Opened:
         )
     path = max(tables, key=lambda path: len(tables[path]))
     return Opened(tables[path], notes=tuple(_how_read(Network(path, "", {}, frozenset()))))
+
+
+def _kind(value: Any) -> str:
+    """A class, and of mappings that of what they hold."""
+    inner = next(iter(value.values()), None) if isinstance(value, Mapping) else None
+    return class_of(value) if inner is None else f"{class_of(value)} of {class_of(inner)}"

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from convscale.dialects.pickles import without_attributes
 from convscale.errors import RunError
 
 Path = tuple[str, ...]  # keys and places, from the outermost inwards
-Nested = list[tuple[Path, Any]]
+Nested = dict[Path, Any]
 
 _DEPTH = 8
 _MOST = 100_000  # a file that refers to itself could hold any number
 
 
 def flat(found: Any, where: str) -> Nested:
-    """Every mapping, list and tuple in `found`, each with its path, in the order of the file.
+    """Every mapping, list and tuple in `found` by its path, in the order of the file.
 
     Raises RunError for more than can be of use.
     """
-    nested: Nested = []
-    coming: Nested = [((), found)]
+    nested: Nested = {}
+    coming: list[tuple[Path, Any]] = [((), found)]
     while coming:
         path, value = coming.pop()
-        nested.append((path, value))
+        nested[path] = value = without_attributes(value)
         if len(nested) > _MOST:
             raise RunError(f"{where}: more than {_MOST:,} values in each other: refused")
         if len(path) < _DEPTH:

@@ -32,6 +32,7 @@ _VALUES = re.compile(
     r"numpy\.(dtype|ndarray|dtypes\.\w+|(core|_core)\.multiarray\.(scalar|_reconstruct)|random\.[\w.]+)"
     r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
     r"|datetime\.(datetime|date|time|timedelta|timezone)|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
+    r"|functools\.partial|re\._compile|operator\.\w+getter|copyreg\._reconstructor"
     r"|builtins\.(getattr|frozenset|slice|range)"  # getattr: a member of an enumeration
 )
 _TENSORS = ("torch.", "collections.OrderedDict")  # what tensors by name are made of
@@ -48,12 +49,21 @@ class Unpickled(NamedTuple):
 
 def class_of(value: object) -> str:
     """The class of a value that was read, by the name that the file gives."""
-    return getattr(value, _NAME, "") or type(value).__name__
+    return str(getattr(value, _NAME, "") or type(value).__name__)
+
+
+def without_attributes(value: Any) -> Any:
+    """A mapping without the attributes that a file gave it, which could be called `items`; other values as they are."""
+    if not isinstance(value, OrderedDict) or not vars(value):
+        return value
+    clean = OrderedDict(dict.items(value))
+    setattr(clean, _NAME, vars(value).get(_NAME, ""))
+    return clean
 
 
 def is_pickle(path: Path) -> bool:
     """Whether a file of any name is one that torch.save writes, now or in its older format."""
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+    with suppress(zipfile.BadZipFile, NotImplementedError, ValueError), zipfile.ZipFile(path) as archive:
         return any(member.endswith("/data.pkl") for member in archive.namelist())
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC

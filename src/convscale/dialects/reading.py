@@ -107,7 +107,8 @@ def _torch(path: Path) -> Opened:
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise RunError(f"{path}: damaged, or no PyTorch file: {first_line(error)}") from None
     opened = open_container(found, str(path))
-    bags = (f"not read, and not run: objects of {', '.join(classes)}",) if classes else ()
+    objects = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
+    bags = (f"not read, and not run: objects of {objects}",) if classes else ()
     return replace(opened, notes=(*opened.notes, *bags))
 
 

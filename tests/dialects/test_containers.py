@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import collections
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +148,9 @@ def test_what_is_refused(tmp_path: Path, source: Source, name: str) -> None:
 def test_attributes_called_as_methods_of_mappings(tmp_path: Path, source: Source) -> None:
     """As options are: what stands for an object is a mapping with its attributes."""
     names = dict.fromkeys(("items", "values", "keys", "get", "_convscale_class"), 3)
-    weights = collections.OrderedDict(source.raw)
-    vars(weights).update(names)
     options = argparse.Namespace(**names)
     for value in (
-        {"model": weights, "ema": options},
+        {"model": source.raw, "ema": options},
         {"ema": options, "meta": options, "averaging_state": options} | source.raw,
     ):
         assert same(read_foreign(save(value, tmp_path / "file.pt")).tensors, source.raw)

@@ -12,6 +12,7 @@ import torch
 
 import convscale as cs
 from convscale.dialects import Choices, Conversion, convert
+from convscale.dialects.layout import recognise
 from convscale.dialects.reading import read_foreign
 from convscale.errors import RunError
 from tests import peers
@@ -55,14 +56,14 @@ def same(found: State, expected: State) -> bool:
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
 def test_what_trainers_leave(tmp_path: Path, source: Source, checkpoint: Checkpoint) -> None:
     """Averages where there are any, and that is reported."""
-    done, found = converted(save(checkpoint.make(source), tmp_path / "file.pth.tar"))
+    foreign = read_foreign(save(checkpoint.make(source), tmp_path / "file.pth.tar"))
     expected = source.averages if checkpoint.averages else source.raw
     if checkpoint.partly:  # buffers are the raw ones
         expected = source.raw | parameters(source.averages)
-    assert same(found, expected)
-    assert (done.averages, done.prefix) == (checkpoint.averages, checkpoint.prefix)
-    assert done.unused == checkpoint.unused and not done.missing and done.dialect == "convscale"
-    assert any("averages of weights" in note for note in done.notes) == (checkpoint.averages is not None)
+    assert same(foreign.tensors, expected) and recognise(foreign.tensors, "file").name == "convscale"
+    read = foreign.averages, foreign.prefix, foreign.unused
+    assert read == (checkpoint.averages, checkpoint.prefix, checkpoint.unused)
+    assert any("averages of weights" in note for note in foreign.notes) == (checkpoint.averages is not None)
 
 
 def test_averages_are_reported_with_the_raw_weights_beside_them(tmp_path: Path, source: Source) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -78,7 +79,10 @@ def of_keras(model: Any) -> State:
     for layer in model.layers:
         for variable in layer.weights:
             name = "depthwise_kernel" if "dwconv" in layer.name and variable.name == "kernel" else variable.name
-            found[f"{layer.name}/{name}"] = torch.from_numpy(np.array(variable.numpy()))
+            layer_name = re.sub(
+                r"^normalization_\d+$", "normalization", layer.name
+            )  # numbered from the second model on
+            found[f"{layer_name}/{name}"] = torch.from_numpy(np.array(variable.numpy()))
     return found
 
 

@@ -14,7 +14,7 @@ import convscale as cs
 from convscale.dialects import Choices, Conversion, convert
 from convscale.dialects.layout import recognise
 from convscale.dialects.reading import read_foreign
-from convscale.errors import RunError
+from convscale.errors import ConfigError, RunError
 from tests import peers
 from tests.dialects.trainers import (
     CHECKPOINTS,
@@ -186,3 +186,11 @@ def test_torchscript_is_named(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pt"))
     with pytest.raises(RunError, match=r"a TorchScript archive.*torch\.jit\.load\(FILE\)\.state_dict"):
         read_foreign(tmp_path / "script.pt")
+
+
+def test_own_weights_have_no_other_library_to_compare_with(tmp_path: Path, source: Source, noise: Path) -> None:
+    file = save(source.raw, tmp_path / "own.pt")
+    with pytest.raises(ConfigError, match="Convscale's own weights.*leave --verify out"):
+        convert(file, tmp_path / "out.safetensors", verify=noise, choices=Choices(network=NETWORK))
+    done = convert(file, tmp_path / "out.safetensors", dialect="convscale")
+    assert done.network == NETWORK and "no header of Convscale's" in "; ".join(done.notes)

@@ -102,6 +102,7 @@ UNNAMED: Defaults = {
         "interpolation": "bicubic",
         "value_range": [0, 1],
         "stored_range": None,
+        "resize_rounding": "nearest",
     },
     "Decision": {"why": ""},
     "Story": {"command": "", "started": "", "decisions": [], "notes": []},

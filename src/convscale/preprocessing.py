@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,6 +40,8 @@ class Preprocessing:
     stored_range: tuple[float, float] | None = None
     """The values in image files that become 0 and 255, what is outside being cut off; None: all that a file can hold,
     0 to 65535 of 16 bits."""
+    resize_rounding: Literal["nearest", "down"] = "nearest"
+    """Of size / crop to whole pixels: timm rounds down."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,7 +72,8 @@ class Preprocessing:
     @property
     def resize(self) -> int:
         """The shorter side after resizing and before the crop, in pixels."""
-        return round(self.size / self.crop)
+        exact = self.size / self.crop
+        return math.floor(exact) if self.resize_rounding == "down" else round(exact)
 
     def in_words(self) -> str:
         """224 px, crop 0.875, bicubic, values 0 to 1, mean 0.485/0.456/0.406, std 0.229/0.224/0.225."""
@@ -78,8 +82,9 @@ class Preprocessing:
         stored = ""
         if self.stored_range is not None:
             stored = f"{self.stored_range[0]:g} to {self.stored_range[1]:g} as 0 to 255, "
+        resized = "" if self.resize == round(self.size / self.crop) else f" of {self.resize} px"
         return (
-            f"{stored}{self.size} px, crop {self.crop:.4g}, {self.interpolation}, values {low:g} to {high:g}, "
+            f"{stored}{self.size} px, crop {self.crop:.4g}{resized}, {self.interpolation}, values {low:g} to {high:g}, "
             f"mean {mean}, std {std}"
         )
 

@@ -89,7 +89,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         convert(tmp_path / "net.onnx", out)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".h5", ".keras"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pkl", ".h5", ".keras"])
 def test_truncated_and_tampered_files(tmp_path: Path, suffix: str) -> None:
     """FAULTS 23: our own error, whatever the bytes."""
     if suffix in (".h5", ".keras"):
@@ -104,6 +104,15 @@ def test_truncated_and_tampered_files(tmp_path: Path, suffix: str) -> None:
     elif suffix == ".pth":
         torch.save({"conv_stem.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "whole")
         content = (tmp_path / "whole").read_bytes()
+    elif suffix == ".pkl":  # of any name, and compressed by somebody
+        torch.save({"conv_stem.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "whole")
+        with (
+            zipfile.ZipFile(tmp_path / "whole") as whole,
+            zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as made,
+        ):
+            for member in whole.namelist():
+                made.writestr(member, whole.read(member))
+        content = (tmp_path / "zip").read_bytes()
     else:
         content = safetensors.torch.save({"conv_stem.weight": torch.zeros(4, 3, 3, 3)})
     file, chance = tmp_path / f"net{suffix}", np.random.default_rng(0)

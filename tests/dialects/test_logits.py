@@ -16,8 +16,8 @@ from torch import nn
 import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.dialects import Choices, convert
+from convscale.dialects.names import given
 from convscale.dialects.peers import build_peer
-from convscale.dialects.published_weights import find_published
 from convscale.nn import load_weights
 from convscale.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests import peers
@@ -44,8 +44,9 @@ def test_timm(tmp_path: Path, name: str) -> None:
     file = saved(theirs, tmp_path / f"{name}.safetensors")
     done = convert(file, tmp_path / "ours.safetensors", dialect="timm", choices=Choices(network=name))
     ours, header = load_weights(tmp_path / "ours.safetensors")
-    row = find_published(name)
-    assert row is not None and header.network.padding == row.padding and header.preprocessing == row.preprocessing
+    named = given(name, "timm")
+    assert named is not None and header.network.padding == named.row.padding
+    assert header.preprocessing == named.row.preprocessing
     assert (
         not done.missing
         and not done.unused
@@ -202,7 +203,7 @@ def test_tensorflow(tmp_path: Path, noise: Path, name: str) -> None:
         assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
     ours, header = load_weights(tmp_path / "ours.safetensors")
     assert done.dialect == "tf" and header.network == network.with_classes(1000).at_resolution(size)
-    assert any("moving averages" in note for note in done.notes) and any("background" in note for note in done.notes)
+    assert done.averages == "ExponentialMovingAverage" and any("background" in note for note in done.notes)
     images = torch.randn(1, 3, 65, 65)
     with torch.inference_mode():
         assert torch.allclose(ours(images), theirs.eval()(images)[:, 1:], rtol=1e-5, atol=1e-6)

@@ -20,7 +20,8 @@ from convscale.data.loader import Normalise
 from convscale.data.transforms import evaluation_view_of
 from convscale.dialects import DIALECTS, Choices, convert
 from convscale.dialects.conversion import WRITTEN, imagenet_classes
-from convscale.dialects.published_weights import find_published, published
+from convscale.dialects.names import given
+from convscale.dialects.published_weights import published
 from convscale.headers import read_header
 from convscale.nn import load_weights
 from convscale.preprocessing import Preprocessing
@@ -126,16 +127,15 @@ def test_the_published_table_is_sound() -> None:
             assert math.floor(theirs.input_size[1] / theirs.crop_pct) == row.preprocessing.resize, row.name
             assert (tuple(theirs.mean), tuple(theirs.std)) == (row.preprocessing.mean, row.preprocessing.std), row.name
             assert (theirs.num_classes, theirs.hf_hub_id) == (row.classes, row.repository), row.name
-    assert find_published("tf_efficientnet_b0_ns-c0e6a31c.pth") is find_published("tf_efficientnet_b0")
-    assert find_published("efficientnet_b01") is None
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_b3.in1k", "efficientnet_b0.ra_in1k", "resnet18.tv_in1k"])
 @pytest.mark.parametrize("size", [(427, 320), (320, 481), (500, 375), (300, 300), (97, 640)])
 def test_images_are_prepared_as_timm_prepares_them(name: str, size: tuple[int, int]) -> None:
     """To the last bit."""
-    timm, row = peers.timm(), find_published(name)
-    assert row is not None
+    timm, named = peers.timm(), given(name)
+    assert named is not None and named.exact
+    row = named.row
     cfg = timm.data.resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
     theirs = timm.data.create_transform(**cfg, is_training=False)
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)

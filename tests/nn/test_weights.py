@@ -107,7 +107,7 @@ def test_the_command_lines(hub: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     done = run_json(
         capsys, "convert", tmp_path / "net.safetensors", "-o", tmp_path / "back.safetensors", "--to", "timm"
     )
-    assert list(done) == ["dialect", "network", "tensors", "unused", "missing", "notes", "max_relative_difference"]
+    assert list(done)[:7] == ["dialect", "network", "tensors", "unused", "missing", "notes", "max_relative_difference"]
     assert done["max_relative_difference"] is None and done["dialect"] == "timm"
 
 

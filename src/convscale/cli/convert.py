@@ -14,11 +14,11 @@ from convscale.cli.shared import json_option, print_json, print_text
 if TYPE_CHECKING:
     from convscale.dialects import Conversion
 
-FROM = ("timm", "torchvision", "lukemelas", "transformers", "keras", "tf")
+FROM = ("timm", "torchvision", "lukemelas", "transformers", "keras", "tf", "convscale")
 TO = ("timm", "torchvision")
 
 
-CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406", counts=(1, 3))  # one for all, or one each
+CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406")  # one for all, or one per channel
 
 
 @click.command()
@@ -28,11 +28,12 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406", counts=(1, 3))  # one for
 @click.option("--network", metavar="NAME|FILE", help="Of the catalog, TOML, or published: tf_efficientnet_b0.in1k.")
 @click.option("--padding", type=click.Choice(("same", "symmetric")), help="SAME as TensorFlow pads, or k // 2.")
 @click.option("--bn-eps", type=click.FloatRange(0, 1, min_open=True), help="Epsilon of every batch norm.")
-@click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1.")
-@click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1.")
+@click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1, one or one per channel.")
+@click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1, likewise.")
 @click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--trunk", is_flag=True, help="Take the trunk alone and leave the head out, whatever it is.")
 @click.option("--to", type=click.Choice(TO), help="Write another library's file; IN is then Convscale's or any.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",
               help="Compare logits with the library's own network on these images.")  # fmt: skip
@@ -40,12 +41,14 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406", counts=(1, 3))  # one for
 def command(
     source: str, output: Path, dialect: str | None, network: str | None, padding: str | None, bn_eps: float | None,
     mean: tuple[float, ...] | None, std: tuple[float, ...] | None, crop: float | None, resolution: int | None,
-    classes: Path | None, to: str | None, verify: Path | None, as_json: bool,
+    classes: Path | None, trunk: bool, to: str | None, verify: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Weights of another library as a Convscale file, or a Convscale file as another library's.
 
-    What a file does not say, its padding, BN eps and preprocessing, is taken from what its library publishes, or from
-    the options, and is printed.
+    IN is a file, or a folder with one: a run, timm's or transformers' with config.json, or any with one weights file.
+
+    What tensors do not say, padding, BN eps, preprocessing and class names, is taken from the options, then from what
+    the file and its folder say, then from what its library publishes; the source of each is printed.
     """
     if output.is_dir() or not output.parent.is_dir():
         raise click.UsageError(f"-o {output}: no file can be written there")
@@ -58,7 +61,7 @@ def command(
         source, output, dialect=dialect, to=to, verify=verify,
         choices=Choices(
             network=network, padding=padding, norm_eps=bn_eps, mean=mean, std=std, crop=crop,  # type: ignore[arg-type]
-            resolution=resolution, classes=tuple(name for name in names if name.strip()) or None,
+            resolution=resolution, classes=tuple(name for name in names if name.strip()) or None, trunk=trunk,
         ),
     )  # fmt: skip
     if as_json:

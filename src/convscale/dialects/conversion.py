@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,13 @@ from typing import NamedTuple
 import safetensors.torch
 from torch import Tensor
 
+from convscale.dialects.folders import weights_in
+from convscale.dialects.identity import candidates
+from convscale.dialects.layout import Dialect, recognise
 from convscale.dialects.layout import dialect as dialect_of
-from convscale.dialects.layout import recognise
 from convscale.dialects.matching import Fit, fit
-from convscale.dialects.meaning import Choices, meaning_of
+from convscale.dialects.meaning import Choices, Meaning, meaning_of
+from convscale.dialects.published_weights import Published
 from convscale.dialects.reading import read_foreign
 from convscale.dialects.verify import compare
 from convscale.errors import ConfigError
@@ -31,8 +35,11 @@ WRITTEN = ("timm", "torchvision")
 class Conversion(AsDict):
     """What a conversion did.
 
-    tensors: how many were carried over. unused: those of the file that the network has no place for. missing: those
-    of the network that the file has not. max_relative_difference: of logits, where they were compared.
+    tensors: how many were carried over. unused: those of the file that the network has no place for, or that are of a
+    head left out. missing: those of the network that the file has not. taken_from: the source of each setting that
+    tensors do not say, {"mean": "config.json"}. max_relative_difference: of logits, where they were compared.
+    averages: the key that averages of weights (EMA, SWA) were read from, None for raw weights. prefix: what stood
+    before each name of the file.
     """
 
     dialect: str
@@ -42,6 +49,9 @@ class Conversion(AsDict):
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     max_relative_difference: float | None = None
+    taken_from: dict[str, str] = field(default_factory=dict)
+    averages: str | None = None
+    prefix: str = ""
 
 
 def convert(
@@ -54,18 +64,22 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to` as safetensors.
+    names of the library `to` as safetensors. A folder is that of a run, or holds a weights file: as timm and
+    transformers write them, with what they are in config.json, or one of any name.
 
     dialect: the library that the file is of, where its names alone should not say it. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
     Raises ConfigError for a dialect that is unknown or has no names for the network and for class names of another
-    number, RunError for a file that is damaged, holds code, or whose tensors fit no network; with `verify` as
-    `compare` does too.
+    number, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds code,
+    or whose tensors fit no network, and for a folder without one weights file; with `verify` as `compare` does too.
     """
     if to is not None:
         require_written(to)
-    loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices())
+    found: tuple[str, ...] = ()
+    if Path(source).is_dir() and not is_ours(source):
+        source, found = weights_in(Path(source))
+    loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices(), found)
     model, header, tensors, done = loaded
     if to is not None:
         tensors = _exported(model, header, to)
@@ -103,20 +117,30 @@ def _load_ours(source: str | Path, to: str | None) -> _Loaded:
     return _Loaded(model, header, {}, Conversion("convscale", header.network.name, 0, (), (), ()))
 
 
-def _load_foreign(source: str | Path, name: str | None, choices: Choices) -> _Loaded:
+def _load_foreign(source: str | Path, name: str | None, choices: Choices, found: tuple[str, ...]) -> _Loaded:
     foreign = read_foreign(source)
     known = recognise(foreign.tensors, str(source), name)
-    found = fit(known, foreign, choices.network)
-    meaning = meaning_of(known, found, foreign, choices)
-    classes, named = _classes(choices.classes, found)
-    notes = (*foreign.notes, *found.notes, *meaning.notes, *named)
+    fitted = fit(known, foreign, choices.network, choices.trunk)
+    meaning = meaning_of(known, fitted, foreign, choices)
+    known = known if name else _library(known, fitted, meaning.row)
+    classes, by, named = _classes(choices.classes, fitted, meaning)
+    notes = (*found, *foreign.notes, *fitted.notes, *meaning.notes, *named)
     origin = Provenance(foreign.path.name, foreign.sha256, known.name, meaning.licence, notes)
     header = WeightsHeader(meaning.network, meaning.preprocessing, classes, origin)
     model = build(meaning.network, seed=0).eval()
-    model.load_state_dict(found.state(), strict=False)
-    carried = len(found.entries) - len(found.missing)
-    done = Conversion(known.name, meaning.network.name, carried, found.unused, found.missing, notes)
+    model.load_state_dict(fitted.state(), strict=False)
+    carried = len(fitted.entries) - len(fitted.missing)
+    done = Conversion(
+        known.name, meaning.network.name, carried, (*fitted.unused, *foreign.unused), fitted.missing, notes,
+        taken_from=meaning.taken_from | {"classes": by}, averages=foreign.averages, prefix=foreign.prefix,
+    )  # fmt: skip
     return _Loaded(model, header, foreign.tensors, done)
+
+
+def _library(known: Dialect, found: Fit, row: Published | None) -> Dialect:
+    """The library that published the weights, where it is another one that names their tensors alike."""
+    alike = row is not None and row.dialect != known.name and row in candidates(known, found)
+    return dialect_of(row.dialect) if alike and row is not None else known
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -124,18 +148,38 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple((files("convscale.dialects") / "imagenet.txt").read_text("utf-8").splitlines())
 
 
-def _classes(given: tuple[str, ...] | None, found: Fit) -> tuple[tuple[str, ...], list[str]]:
-    """Class names, and a note where they are assumed."""
+def _classes(
+    given: tuple[str, ...] | None, found: Fit, meaning: Meaning
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Class names, where they are taken from, and notes on what is assumed."""
     count = found.network.num_classes
     if found.missing:
-        return ("untrained",), []
+        return ("untrained",), "there is no classifier", ()
     if given is not None:
         if len(given) != count:
             raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name a line, in their order")
-        return given, []
+        return given, "--classes", ()
+    notes: tuple[str, ...] = ()
+    if meaning.named is not None:
+        names, source = meaning.named
+        if len(names) == count:
+            return _distinct(names, source)
+        notes = (f"{source} names {len(names):,} classes, and the classifier has {count:,}: not used",)
     if count == 1000:
-        return imagenet_classes(), ["1,000 classes: named as ImageNet's in their usual order"]
-    return tuple(map(str, range(count))), [f"{count:,} classes without names: numbered"]
+        note = "1,000 classes: named as ImageNet's in their usual order"
+        return imagenet_classes(), "ImageNet's usual order", (*notes, note)
+    note = f"{count:,} classes without names: numbered"
+    return tuple(map(str, range(count))), "numbered", (*notes, note)
+
+
+def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Class names, those that occur twice with their number: ImageNet has two cranes."""
+    counts = Counter(names)
+    twice = [name for name, times in counts.items() if times > 1]
+    if not twice:
+        return names, source, (f"from {source}: class names",)
+    numbered = tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(names))
+    return numbered, source, (f"{source} has several classes called {', '.join(twice[:3])}: numbered",)
 
 
 def require_written(to: str) -> None:

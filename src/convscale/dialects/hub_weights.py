@@ -15,6 +15,7 @@ from typing import Any
 from convscale.catalog import CATALOG
 from convscale.dialects.conversion import convert
 from convscale.dialects.meaning import Choices
+from convscale.dialects.names import given, unknown_weights
 from convscale.dialects.published_weights import Published, published
 from convscale.dialects.reading import sha256_of
 from convscale.errors import MissingExtraError, RunError, UnknownNameError
@@ -55,14 +56,19 @@ def cache_folder() -> Path:
 
 
 def find_weights(name: str) -> Published:
-    """The row of published weights that are on the hub. Raises UnknownNameError."""
+    """The row of published weights that are on the hub, by their name, an older one, or that of an architecture or a
+    network, for its usual ones. Raises UnknownNameError."""
     rows = hub_rows()
+    named = given(name, "timm")
+    if named is not None and named.row.dialect == "timm":
+        return named.row
     for row in rows:
-        if name in (row.name, row.architecture, row.network):
+        if name == row.network:
             return row
-    known = {row.name for row in rows} | {row.network for row in rows}
-    hint = "nothing is published of it; convscale weights list shows all" if name in CATALOG else ""
-    raise UnknownNameError("weights", name, known, hint=hint)
+    if name in CATALOG:
+        hint = "nothing is published of it; convscale weights list shows all"
+        raise UnknownNameError("weights", name, (), hint=hint)
+    raise unknown_weights(name, rows)
 
 
 def list_weights() -> list[str]:

@@ -13,6 +13,7 @@ from convscale.dialects.naming import (
     keras_names,
     keras_numbered_names,
     lukemelas_names,
+    own_names,
     tensorflow_names,
     timm_names,
     torchvision_names,
@@ -112,7 +113,11 @@ def _kernel(name: str, layer: ConvLayer | LinearLayer) -> tuple[str, Shape, bool
 # ResNets, which timm and torchvision name alike, are taken for torchvision's.
 _KNOWN = (
     Dialect("timm", timm_names, ("conv_stem.weight",)),
-    Dialect("torchvision", torchvision_names, ("features.0.0.weight", "layers.0.weight", "layer1.0.conv1.weight")),
+    Dialect(
+        "torchvision",
+        torchvision_names,
+        ("features.0.0.weight", "layers.8.0.layers.0.weight", "layer1.0.conv1.weight"),
+    ),
     Dialect("lukemelas", lukemelas_names, ("_conv_stem.weight",), follows_reference=True),
     Dialect(
         "transformers",
@@ -123,8 +128,10 @@ _KNOWN = (
     Dialect("keras", keras_names, ("stem_conv/",), keras=True, follows_reference=True),
     Dialect("keras", keras_numbered_names, ("depthwise_conv2d/",), keras=True, follows_reference=True),
     Dialect("tf", tensorflow_names, ("stem/conv2d/",), keras=True, follows_reference=True),
+    Dialect("convscale", own_names, ("stem.conv.conv.weight",)),
 )
 DIALECTS = tuple(dict.fromkeys(known.name for known in _KNOWN))
+TORCH_SIGNS = tuple(sign for known in _KNOWN if not known.keras for sign in known.signs)
 
 
 def dialect(name: str) -> Dialect:

@@ -1,25 +1,29 @@
-"""What a foreign file does not say: padding, BN eps, size and preprocessing, from what is given, published or usual."""
+"""What tensors do not say: padding, BN eps, size and preprocessing, as given, declared, published or usual."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
+from convscale.dialects import configs, keras_files, metadata
+from convscale.dialects.identity import OPTION, Identity, altered, candidates, doubts, identify, other_network
 from convscale.dialects.layout import Dialect
 from convscale.dialects.matching import Fit
-from convscale.dialects.published_weights import Published, find_published, reference_preprocessing, rows_of
+from convscale.dialects.published_weights import Published, reference_preprocessing
 from convscale.dialects.reading import Foreign
+from convscale.dialects.statements import SETTINGS, Statement, Taken, of_preprocessing, take
+from convscale.errors import ConfigError
 from convscale.networks import ConvNet, Padding
 from convscale.preprocessing import Preprocessing, default_preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the caller says of a file, in the place of what is known or usual; None: not said.
+    """What the caller says of a file, in the place of what is declared, known or usual; None: not said.
 
     network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k. mean,
-    std: of values of 0 to 1, one for each channel, or one for all.
+    std: of values of 0 to 1, one for each channel, or one for all. trunk: take the trunk alone, whatever head the
+    file has.
     """
 
     network: str | None = None
@@ -30,105 +34,158 @@ class Choices:
     crop: float | None = None
     resolution: int | None = None
     classes: tuple[str, ...] | None = None
+    trunk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A file's network and preprocessing, its licence where it is a published one, and what had to be assumed."""
+    """A file's network and preprocessing, and where each setting is taken from.
+
+    named: the class names that the file or its folder has, and which of them. row: the published weights that they
+    are used as. notes: what had to be assumed.
+    """
 
     network: ConvNet
     preprocessing: Preprocessing
+    taken_from: dict[str, str]
+    named: tuple[tuple[str, ...], str] | None
+    row: Published | None
     licence: str
     notes: tuple[str, ...]
 
 
 def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -> Meaning:
-    """What is given counts, then what is published under the file's name, then what is usual. Raises ConfigError for
-    values that make no sense."""
-    row, why, doubts = _row(dialect, fit, foreign, choices.network)
-    if row is not None:
-        network, preprocessing = row.apply_to(fit.network), row.preprocessing
-    elif dialect.follows_reference and not fit.own_table:
-        network = replace(fit.network, padding="same", norm_eps=1e-3)
-        preprocessing = reference_preprocessing(network.resolution)
-    else:
-        network, preprocessing = fit.network, default_preprocessing(fit.network.resolution, 3)
-    notes = [why, *doubts]
-    if dialect.name == "keras":
-        preprocessing, inside = _keras_statistics(fit.tensors, preprocessing)
-        notes += inside
-    if network.input_channels == 1:
-        preprocessing = replace(preprocessing, mean=(0.449,), std=(0.226,))
-    network = replace(
-        network,
-        padding=choices.padding or network.padding,
-        norm_eps=network.norm_eps if choices.norm_eps is None else choices.norm_eps,
-        resolution=choices.resolution or network.resolution,
-    )
-    preprocessing = replace(
-        preprocessing,
-        size=network.resolution,
-        mean=_each(choices.mean, network) or preprocessing.mean,
-        std=_each(choices.std, network) or preprocessing.std,
-        crop=preprocessing.crop if choices.crop is None else choices.crop,
-    )
-    if row is not None and row.squashed:
-        notes.append(f"{dialect.name} evaluates them on whole images squashed to a square: here the centre is cut out")
+    """What is given counts, then what the file and its folder declare, then what is published under its name, then
+    what is usual.
+
+    Raises ConfigError for values that make no sense and for an input that is not square, UnknownNameError for
+    published weights that are unknown.
+    """
+    declared, notes = _declared(dialect, fit, foreign)
+    identity = None if fit.own_table else identify(dialect, fit, foreign, choices.network, declared)
+    table = _table(dialect, fit, identity)
+    flags = _flags(choices, fit.network.input_channels)
+    resized = _resized(declared, choices, table)
+    taken = take([*flags, *_own_table(fit), *declared, *resized, table], fit.network.input_channels)
+    network, preprocessing = _built(fit.network, taken, foreign)
+    notes = [_why(dialect, fit, identity), *notes, *(note for one in declared for note in one.notes)]
+    from_table = [setting for setting, source in taken.sources.items() if source is table]
+    notes += [*altered(identity, foreign), *doubts(identity, candidates(dialect, fit), from_table)]
+    row = None if identity is None else identity.row
+    if row is not None and row.squashed and "crop" in from_table:
+        notes.append(f"{row.dialect} evaluates them on whole images squashed to a square: here the centre is cut out")
+    notes += [*taken.notes, *taken.by_source()]
     notes.append(f"taken: padding {network.padding}, BN eps {network.norm_eps:g}, {preprocessing.in_words()}")
     if dialect.name == "transformers":
         notes.append("transformers pads as at the native size whatever the size: at others its logits differ")
-    return Meaning(network, preprocessing, row.licence if row else "", tuple(notes))
+    licence = next((one.licence for one in declared if one.licence), row.licence if row else "")
+    named = next(((one.classes, one.source) for one in declared if one.classes), None)
+    taken_from = {SETTINGS[setting]: source.source for setting, source in taken.sources.items()}
+    return Meaning(network, preprocessing, taken_from, named, row, licence, tuple(notes))
 
 
-def _each(values: tuple[float, ...] | None, network: ConvNet) -> tuple[float, ...] | None:
-    return values * network.input_channels if values and len(values) == 1 else values
+def _declared(dialect: Dialect, fit: Fit, foreign: Foreign) -> tuple[list[Statement], list[str]]:
+    """What the file and its folder say, and notes on what is of another network."""
+    keras = dialect.name == "keras"
+    found = [
+        keras_files.inside(fit.tensors) if keras else None,
+        metadata.in_file(foreign.path),
+        keras_files.in_model(foreign.path) if keras else None,
+        *configs.beside(foreign.path),
+    ]
+    statements = [one for one in found if one is not None]
+    others = [one for one in statements if other_network(one, fit)]
+    return [one for one in statements if one not in others], [
+        f"{one.source} is of {one.weights}, and the tensors of {fit.network.name}: not used" for one in others
+    ]
 
 
-def _row(dialect: Dialect, fit: Fit, foreign: Foreign, wanted: str | None) -> tuple[Published | None, str, list[str]]:
-    """The published weights that these are or are nearest to, how that is known, and what stays in doubt."""
-    network = fit.network
-    rows = [] if fit.own_table else rows_of(dialect.name, network.name)
-    if dialect.follows_reference and not fit.own_table:
-        return None, f"the file does not say: as the reference code has it, which {dialect.name} follows", []
-    if not rows:
-        return None, f"the file does not say: as {network.name}'s own table has it, which {dialect.name} has not", []
-    for text, source in (
-        (wanted, "--network"), (foreign.path.name, "the file's name"), (foreign.path.parent.name, "the folder's name"),
-    ):  # fmt: skip
-        row = find_published(text or "", rows)
-        if row is not None:
-            why = f"the file does not say: as {dialect.name} publishes {row.name}, by {source}"
-            return row, why, [] if (text or "").startswith(row.name) else _doubts(row, rows)
-    row = rows[0]
-    return row, f"the file does not say: as usual for {dialect.name}'s {row.architecture}", _doubts(row, rows)
-
-
-def _doubts(row: Published, others: list[Published]) -> list[str]:
-    """What others with the very same tensors have different."""
-    different = [one for one in others if _use(one) != _use(row)]
-    if not different:
-        return []
-    one = max(different, key=lambda other: (other.padding, other.norm_eps) != (row.padding, row.norm_eps))
+def _flags(choices: Choices, channels: int) -> list[Statement]:
+    """What the caller says, a statement per option. Raises ConfigError for means of another number of channels."""
+    for name, values in (("mean", choices.mean), ("std", choices.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise ConfigError(
+                f"--{name} has {len(values)} values for a network of {channels} input channels",
+                hint="one for all channels, or one per channel",
+            )
     return [
-        f"{len(different)} of {len(others)} published weights with the same tensors are used otherwise, as {one.name}: "
-        f"padding {one.padding}, BN eps {one.norm_eps:g}, {one.preprocessing.in_words()}; --network NAME picks one"
-    ]
+        Statement(source="--resolution", size=choices.resolution), Statement(source="--crop", crop=choices.crop),
+        Statement(source="--mean", mean=choices.mean), Statement(source="--std", std=choices.std),
+        Statement(source="--padding", padding=choices.padding), Statement(source="--bn-eps", norm_eps=choices.norm_eps),
+    ]  # fmt: skip
 
 
-def _use(row: Published) -> tuple[object, ...]:
-    return row.padding, row.norm_eps, row.preprocessing
+def _own_table(fit: Fit) -> list[Statement]:
+    """The caller's own table of the network counts as given."""
+    network = fit.network
+    said = Statement(
+        source=f"{network.name}'s own table", size=network.resolution, padding=network.padding,
+        norm_eps=network.norm_eps,
+    )  # fmt: skip
+    return [said] if fit.own_table else []
 
 
-def _keras_statistics(tensors: dict[str, Tensor], preprocessing: Preprocessing) -> tuple[Preprocessing, list[str]]:
-    """The normalisation inside Keras's model, which expects values of 0 to 255, on values of 0 to 1 as here."""
-    mean, variance = tensors.get("normalization/mean"), tensors.get("normalization/variance")
-    if mean is None or variance is None:
-        return preprocessing, []
-    means, variances = mean.flatten().tolist(), variance.flatten().tolist()
-    if all(abs(value - std) < 1e-3 for value, std in zip(variances, preprocessing.std, strict=True)):
-        note = "normalisation was inside the model, with the Rescaling that mends its variance (tensorflow issue 49930)"
-        return replace(preprocessing, mean=tuple(means), std=tuple(variances)), [note]
-    std = tuple(value**0.5 or 1.0 for value in variances)
-    return replace(preprocessing, mean=tuple(means), std=std), [
-        "normalisation was inside the model, by its own figures"
-    ]
+def _table(dialect: Dialect, fit: Fit, identity: Identity | None) -> Statement:
+    """What is published of the weights, or usual."""
+    network = fit.network
+    if identity is not None:
+        row, explicit = identity.row, identity.by == OPTION and identity.exact
+        said = of_preprocessing(identity.source, row.preprocessing, padding=row.padding, norm_eps=row.norm_eps)
+        return replace(said, explicit=explicit)
+    if dialect.follows_reference and not fit.own_table:
+        usual = reference_preprocessing(network.resolution)
+        source = f"the reference code, which {dialect.name} follows"
+        return of_preprocessing(source, usual, padding="same", norm_eps=1e-3)
+    usual = default_preprocessing(network.resolution, 3)
+    return of_preprocessing("Convscale's default", usual, padding=network.padding, norm_eps=network.norm_eps)
+
+
+def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) -> list[Statement]:
+    """The crop that is usual at a size that is declared and is not the table's, whose crop is for its own; timm keeps
+    the table's at any size."""
+    size, library = next(((one.size, one.library) for one in declared if one.size is not None), (None, ""))
+    if size is None or size == table.size or choices.resolution is not None or library == "timm":
+        return []
+    return [Statement(source=f"usual at {size} px", explicit=False, crop=default_preprocessing(size, 3).crop)]
+
+
+def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, Preprocessing]:
+    """The network and the preprocessing of what is taken."""
+    values = taken.values
+    _require_channels(network.input_channels, foreign)
+    if "mean" not in values or "std" not in values:
+        raise ConfigError(
+            f"{foreign.path}: nothing says the mean and std of the network's {network.input_channels} input channels",
+            hint="--mean and --std: one value for all channels, or one per channel",
+        )
+    network = replace(network, padding=values["padding"], norm_eps=values["norm_eps"], resolution=values["size"])
+    return network, Preprocessing(
+        values["size"],
+        mean=values["mean"],
+        std=values["std"],
+        crop=values["crop"],
+        interpolation=values["interpolation"],
+        resize_rounding=taken.sources["crop"].resize_rounding,
+    )
+
+
+def _require_channels(channels: int, foreign: Foreign) -> None:
+    """Raise ConfigError for a number of channels that no image can be prepared with."""
+    try:
+        Preprocessing(1, mean=(0.5,) * channels, std=(0.5,) * channels)
+    except ConfigError:
+        raise ConfigError(
+            f"{foreign.path}: its network takes {channels} input channels, and images are grey (1) or RGB (3)",
+            hint="nothing can be predicted with it here",
+        ) from None
+
+
+def _why(dialect: Dialect, fit: Fit, identity: Identity | None) -> str:
+    """How it is known what the weights are, in a sentence."""
+    if identity is not None:
+        return identity.why()
+    if dialect.follows_reference and not fit.own_table:
+        return f"as the reference code has it, which {dialect.name} follows"
+    if dialect.name == "convscale":
+        return f"the file has no header of Convscale's: as the table of {fit.network.name} has it"
+    return f"as {fit.network.name}'s own table has it, which {dialect.name} has not"

@@ -221,6 +221,15 @@ def keras_numbered_names(graph: LayerGraph) -> Iterator[Names]:
             yield Names(name, kernel, next_of("batch_normalization") if layer.norm else None)
 
 
+def own_names(graph: LayerGraph) -> Iterator[Names]:
+    """Convscale's own modules: a state_dict without the header of a weights file."""
+    for name, layer in graph.layers():
+        if isinstance(layer, ConvLayer):
+            yield Names(name, f"{name}.conv", f"{name}.norm" if layer.norm else None)
+        elif isinstance(layer, LinearLayer):
+            yield Names(name, f"{name}.linear", None)
+
+
 def tensorflow_names(graph: LayerGraph) -> Iterator[Names]:
     """Checkpoints of the reference code: stem/conv2d, blocks_0/depthwise_conv2d; layers of a kind are counted within
     their block (efficientnet_model.py)."""

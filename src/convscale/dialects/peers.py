@@ -34,6 +34,8 @@ def load_peer(dialect: str, source: Path, tensors: dict[str, Tensor], header: We
     A checkpoint of the reference code goes into Keras's network, which has the same layers. Raises MissingExtraError
     where the library is not installed, ConfigError where it has no such network.
     """
+    if dialect == "convscale":
+        raise ConfigError("these are Convscale's own weights: nothing to compare with", hint="leave --verify out")
     network, normalise = header.network.with_classes(classes), Normalise(header.preprocessing, torch.device("cpu"))
     try:
         if dialect == "keras":

@@ -1,14 +1,14 @@
-"""What a file of weights does not say: padding, BN eps and preprocessing of the weights that libraries publish.
+"""Weights that libraries publish: their padding, BN eps and preprocessing, which no file of tensors holds.
 
-published.csv holds a row for each that timm and torchvision publish and Convscale has the network of, as their own
-tables say (timm's pretrained_cfg, torchvision's WeightsEnum).
+published.csv holds a row for each that timm, torchvision and efficientnet_pytorch publish and Convscale has the network
+of, as their own tables say (timm's pretrained_cfg, torchvision's WeightsEnum). `file` is the name that it is
+downloaded under, which ends in the beginning of its sha256; `aliases` are names that the library used before. The
+first row of an architecture is what the library loads for the architecture's name alone.
 """
 
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -43,6 +43,8 @@ class Published:
     classes: int
     licence: str
     squashed: bool = False
+    file: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -53,6 +55,11 @@ class Published:
     def repository(self) -> str:
         """On the Hugging Face hub."""
         return f"{self.dialect}/{self.name}"
+
+    @property
+    def hash(self) -> str:
+        """The beginning of the published file's sha256; empty where it was never a file of its own."""
+        return self.file.rpartition("-")[2]
 
     def apply_to(self, network: ConvNet) -> ConvNet:
         """`network` as these weights want it."""
@@ -68,15 +75,13 @@ def published() -> tuple[Published, ...]:
 
 def _row(row: dict[str, str]) -> Published:
     mean, std = _STATISTICS[row["statistics"]]
-    size, crop = int(row["size"]), float(row["crop"])
-    if row["dialect"] == "timm":  # which rounds the resized side down, where `Preprocessing` rounds
-        crop = size / math.floor(size / crop)
     preprocessing = Preprocessing(
-        size,
+        int(row["size"]),
         mean=mean,
         std=std,
-        crop=crop,
+        crop=float(row["crop"]),
         interpolation="bilinear" if row["interpolation"] == "bilinear" else "bicubic",
+        resize_rounding="down" if row["dialect"] == "timm" else "nearest",
     )
     return Published(
         dialect=row["dialect"],
@@ -88,24 +93,14 @@ def _row(row: dict[str, str]) -> Published:
         classes=int(row["classes"]),
         licence=row["licence"],
         squashed=row["crop_mode"] == "squash",
+        file=row["file"],
+        aliases=tuple(row["aliases"].split()),
     )
 
 
 def rows_of(dialect: str, network: str) -> list[Published]:
     """What a dialect publishes of a network, in the table's order: what is usual comes first."""
     return [row for row in published() if (row.dialect, row.network) == (dialect, network)]
-
-
-def find_published(text: str, rows: Sequence[Published] | None = None) -> Published | None:
-    """The row that `text`, a name or that of a file, means: the longest name that it begins with, with or without
-    that of the weights. None where there is none."""
-    best: tuple[int, Published] | None = None
-    for row in published() if rows is None else rows:
-        for name in (row.name, row.architecture):
-            rest = text.removeprefix(name)
-            if rest != text and not rest[:1].isalnum() and (best is None or len(name) > best[0]):
-                best = len(name), row
-    return best[1] if best else None
 
 
 def reference_preprocessing(size: int) -> Preprocessing:

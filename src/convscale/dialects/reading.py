@@ -10,7 +10,9 @@ import io
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,22 +22,30 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from convscale.dialects.containers import Opened, open_container
+from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import MissingExtraError, RunError
 
 MAX_TENSORS = 20_000
 MAX_GROWTH = 20  # an archive unpacks to so many times its size at most
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".tar", ".ckpt", ".th")
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net")
 _NOT_WEIGHTS = ("num_batches_tracked",)
 
 
 class Foreign(NamedTuple):
-    """A file of another library: its tensors as stored, its sha256, and what reading it had to choose."""
+    """A file of another library: its tensors by their own names, its sha256, and what reading it had to choose.
+
+    averages: the key that averages of weights were read from. prefix: what stood before each name. unused: the file's
+    other tensors.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
     sha256: str
     notes: tuple[str, ...] = ()
+    averages: str | None = None
+    prefix: str = ""
+    unused: tuple[str, ...] = ()
 
 
 def read_foreign(path: str | Path) -> Foreign:
@@ -47,25 +57,24 @@ def read_foreign(path: str | Path) -> Foreign:
     path = Path(path)
     index = path.with_name(f"{path.name}.index")
     if not path.is_file() and index.is_file():
-        tensors, notes = _tensorflow(path)
-        return Foreign(path, _checked(path, tensors), sha256_of(*sorted(path.parent.glob(f"{path.name}.*"))), notes)
+        return _foreign(path, _tensorflow(path), sha256_of(*sorted(path.parent.glob(f"{path.name}.*"))))
     if not path.is_file():
         raise RunError(f"{path}: no such file", hint="a weights file, or the prefix of a TensorFlow checkpoint")
-    read = _reader(path)
-    tensors, notes = read(path)
-    return Foreign(path, _checked(path, tensors), sha256_of(path), notes)
+    return _foreign(path, _reader(path)(path), sha256_of(path))
 
 
-Read = tuple[dict[str, Tensor], tuple[str, ...]]
+def _foreign(path: Path, read: Opened, sha256: str) -> Foreign:
+    tensors = _checked(path, read.tensors)
+    return Foreign(path, tensors, sha256, read.notes, read.averages, read.prefix, read.unused)
 
 
-def _reader(path: Path) -> Callable[[Path], Read]:
+def _reader(path: Path) -> Callable[[Path], Opened]:
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _safetensors
     if suffix in (".h5", ".hdf5", ".keras"):
         return _keras
-    if suffix in TORCH_SUFFIXES:
+    if suffix in TORCH_SUFFIXES or is_pickle(path):
         return _torch
     raise RunError(
         f"{path}: {suffix or 'no suffix'} is not a format of weights that can be read",
@@ -73,41 +82,37 @@ def _reader(path: Path) -> Callable[[Path], Read]:
     )
 
 
-def _safetensors(path: Path) -> Read:
+def _safetensors(path: Path) -> Opened:
     try:
-        return safetensors.torch.load_file(path), ()
+        tensors = safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}") from None
+    return open_container(tensors, str(path))
 
 
-def _torch(path: Path) -> Read:
+def _torch(path: Path) -> Opened:
     """A pickle of tensors, alone or in a training's checkpoint."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 _require_plain(path, sum(member.file_size for member in archive.infolist()))
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        found, classes = load_pickle(path)
     except RunError:
         raise
     except pickle.UnpicklingError:
         raise RunError(
-            f"{path}: the pickle holds more than tensors, and what it holds would be run: refused",
-            hint="have whoever made it save model.state_dict(), best as safetensors",
+            f"{path}: the pickle holds more than tensors and plain values: refused", hint=SAVE_STATE
         ) from None
     except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise RunError(f"{path}: damaged, or no PyTorch file: {first_line(error)}") from None
-    notes: tuple[str, ...] = ()
-    for wrapper in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found, notes = found[wrapper], (*notes, f"read from the checkpoint's {wrapper!r}")
-    if not isinstance(found, Mapping):
-        raise RunError(f"{path}: holds {type(found).__name__}, not tensors by name")
-    prefix = "module." if found and all(str(key).startswith("module.") for key in found) else ""
-    return {str(key).removeprefix(prefix): value for key, value in found.items() if isinstance(value, Tensor)}, notes
+    opened = open_container(found, str(path))
+    objects = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
+    bags = (f"not read, and not run: objects of {objects}",) if classes else ()
+    return replace(opened, notes=(*opened.notes, *bags))
 
 
-def _keras(path: Path) -> Read:
+def _keras(path: Path) -> Opened:
     """Keras 3 (.keras, .weights.h5) and the older .h5: each layer's variables under the layer's own name."""
     try:
         import h5py
@@ -118,10 +123,13 @@ def _keras(path: Path) -> Read:
             with zipfile.ZipFile(path) as archive:
                 _require_plain(path, archive.getinfo("model.weights.h5").file_size)
                 content = archive.read("model.weights.h5")
+                averaging = (
+                    b'"use_ema": true' in archive.read("config.json") if "config.json" in archive.namelist() else False
+                )
             with h5py.File(io.BytesIO(content), "r") as file:
-                return dict(_variables(path, file)), ()
+                return _keras_model(path, file, averaging)
         with h5py.File(path, "r") as file:
-            return dict(_variables(path, file)), ()
+            return _keras_model(path, file)
     except RunError:
         raise
     except (
@@ -132,8 +140,50 @@ def _keras(path: Path) -> Read:
         TypeError,
         ValueError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise RunError(f"{path}: damaged, or not a file of Keras: {first_line(error)}") from None
+
+
+def _keeps_averages(path: Path, archive: zipfile.ZipFile) -> bool:
+    """Whether the model was compiled with an optimizer that averages weights."""
+    if "config.json" not in archive.namelist():
+        return False
+    _require_plain(path, archive.getinfo("config.json").file_size)
+    return b'"use_ema": true' in archive.read("config.json")
+
+
+def _keras_model(path: Path, file: Any, averaging: bool = False) -> Opened:
+    """The layers of a model, and the averages of them where its optimizer keeps those by name. averaging: it keeps
+    them (use_ema), but under numbers in .keras files."""
+    found: dict[str, Any] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)
+    _require_plain(path, sum(item.nbytes for item in found.values()))
+    tensors = dict(_variables({name: item for name, item in found.items() if not name.startswith(_OPTIMIZER)}))
+    averages = {
+        name: torch.from_numpy(np.asarray(item[()]))
+        for name, item in found.items() if name.startswith(_OPTIMIZER) and name.endswith(_KERAS_AVERAGE)
+    }  # fmt: skip
+    if averaging:
+        return Opened(tensors, notes=(_NUMBERED_AVERAGES,))
+    if not any(value.any() for value in averages.values()):  # none, or not begun
+        return Opened(tensors)
+    taken = {}
+    for name in tensors:
+        end = f"/{name.replace('/', '_').replace('depthwise_kernel', 'kernel')}{_KERAS_AVERAGE}"
+        matching = [value for key, value in averages.items() if key.endswith(end)]
+        if len(matching) == 1 and matching[0].shape == tensors[name].shape:
+            taken[name] = matching[0]
+    note = f"averages of weights taken for {len(taken)} of {len(tensors)} tensors, from the optimizer's"
+    return Opened(tensors | taken, averages=next(iter(averages)).rpartition("/")[0], notes=(note,))
+
+
+_NUMBERED_AVERAGES = (
+    "the optimizer's averages (use_ema) are without names here, and not read: the model's own weights are taken, which "
+    "are the averages where fit has ended, or SwapEMAWeights put them there"
+)
+_OPTIMIZER = ("optimizer_weights/", "optimizer/")
+_KERAS_AVERAGE = "_average"
 
 
 def _require_plain(path: Path, unpacked: int) -> None:
@@ -153,18 +203,15 @@ _NUMBERED = {
 }
 
 
-def _variables(path: Path, file: Any) -> Iterator[tuple[str, Tensor]]:
+def _variables(found: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """(layer/variable, tensor) of a Keras file. Keras 3 says "conv2d_7/vars/0", older files "top_conv/kernel"."""
-    found: dict[str, Any] = {}
-    file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)
-    _require_plain(path, sum(item.nbytes for item in found.values()))
     for name, item in found.items():
         *groups, variable = name.split("/")
         if variable.isdecimal():
             layer = groups[-2] if groups[-1:] == ["vars"] and len(groups) > 1 else ""
             names = _NUMBERED.get(re.sub(r"_\d+$", "", layer), ())
             if int(variable) >= len(names):
-                continue  # of an optimizer, a random generator
+                continue  # of a random generator
             variable = names[int(variable)]
         else:
             layer, variable = groups[-1] if groups else "", variable.split(":")[0]
@@ -175,7 +222,7 @@ def _variables(path: Path, file: Any) -> Iterator[tuple[str, Tensor]]:
         yield f"{layer}/{variable}", torch.from_numpy(np.asarray(item[()]))
 
 
-def _tensorflow(path: Path) -> Read:
+def _tensorflow(path: Path) -> Opened:
     """A checkpoint of the reference code: the moving averages of the weights where it has them."""
     try:
         import tensorflow
@@ -198,7 +245,9 @@ def _tensorflow(path: Path) -> Read:
             inner = name.split("/", 1)[1] if "/" in name else name
             tensors[inner.replace("tpu_batch_normalization", "batch_normalization")] = torch.from_numpy(value.copy())
     note = f"moving averages taken for {len(averaged)} of {len(kept)} tensors, as the reference code evaluates"
-    return tensors, (note,) if averaged else ("the checkpoint has no moving averages: the raw weights are taken",)
+    if not averaged:
+        return Opened(tensors, notes=("the checkpoint has no moving averages: the raw weights are taken",))
+    return Opened(tensors, averages=_AVERAGE, notes=(note,))
 
 
 _AVERAGE = "ExponentialMovingAverage"
@@ -210,6 +259,10 @@ def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if not kept or len(kept) > MAX_TENSORS:
         raise RunError(f"{path}: {len(kept)} tensors of floating-point numbers", hint="is it a file of weights?")
     for name, value in kept.items():
+        if value.is_meta:
+            raise RunError(
+                f"{path}: {name} has a shape and no values", hint="save the model from a device, not from meta"
+            )
         if not torch.isfinite(value).all():
             raise RunError(f"{path}: {name} holds NaN or infinite values")
     return {name: value.to(torch.float32) for name, value in kept.items() if not name.endswith(_NOT_WEIGHTS)}

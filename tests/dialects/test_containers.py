@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import collections
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 
 import convscale as cs
 from convscale.dialects import Choices, Conversion, convert
+from convscale.dialects.layout import recognise
 from convscale.dialects.reading import read_foreign
 from convscale.errors import RunError
 from tests import peers
@@ -56,14 +56,14 @@ def same(found: State, expected: State) -> bool:
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
 def test_what_trainers_leave(tmp_path: Path, source: Source, checkpoint: Checkpoint) -> None:
     """Averages where there are any, and that is reported."""
-    done, found = converted(save(checkpoint.make(source), tmp_path / "file.pth.tar"))
+    foreign = read_foreign(save(checkpoint.make(source), tmp_path / "file.pth.tar"))
     expected = source.averages if checkpoint.averages else source.raw
     if checkpoint.partly:  # buffers are the raw ones
         expected = source.raw | parameters(source.averages)
-    assert same(found, expected)
-    assert (done.averages, done.prefix) == (checkpoint.averages, checkpoint.prefix)
-    assert done.unused == checkpoint.unused and not done.missing and done.dialect == "convscale"
-    assert any("averages of weights" in note for note in done.notes) == (checkpoint.averages is not None)
+    assert same(foreign.tensors, expected) and recognise(foreign.tensors, "file").name == "convscale"
+    read = foreign.averages, foreign.prefix, foreign.unused
+    assert read == (checkpoint.averages, checkpoint.prefix, checkpoint.unused)
+    assert any("averages of weights" in note for note in foreign.notes) == (checkpoint.averages is not None)
 
 
 def test_averages_are_reported_with_the_raw_weights_beside_them(tmp_path: Path, source: Source) -> None:
@@ -149,11 +149,9 @@ def test_what_is_refused(tmp_path: Path, source: Source, name: str) -> None:
 def test_attributes_called_as_methods_of_mappings(tmp_path: Path, source: Source) -> None:
     """As options are: what stands for an object is a mapping with its attributes."""
     names = dict.fromkeys(("items", "values", "keys", "get", "_convscale_class"), 3)
-    weights = collections.OrderedDict(source.raw)
-    vars(weights).update(names)
     options = argparse.Namespace(**names)
     for value in (
-        {"model": weights, "ema": options},
+        {"model": source.raw, "ema": options},
         {"ema": options, "meta": options, "averaging_state": options} | source.raw,
     ):
         assert same(read_foreign(save(value, tmp_path / "file.pt")).tensors, source.raw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -42,13 +42,15 @@ _SHOWN = 8
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The tensors of one network. averages: the key that they were read from, None for raw weights. prefix: what stood
-    before each name. unused: the other tensors of the file, but for raw weights beside averages and optimizers."""
+    before each name. unused: the other tensors of the file, but for raw weights beside averages and optimizers. said:
+    the words and arguments beside them."""
 
     tensors: dict[str, Tensor]
     averages: str | None = None
     prefix: str = ""
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    said: dict[str, Any] = field(default_factory=dict)
 
 
 def open_container(found: Any, where: str) -> Opened:

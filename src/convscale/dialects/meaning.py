@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from convscale.dialects import configs, keras_files, metadata
+from convscale.dialects import checkpoints, configs, keras_files, metadata
 from convscale.dialects.identity import OPTION, Identity, altered, candidates, doubts, identify, other_network
 from convscale.dialects.layout import Dialect
 from convscale.dialects.matching import Fit
@@ -90,6 +90,7 @@ def _declared(dialect: Dialect, fit: Fit, foreign: Foreign) -> tuple[list[Statem
     found = [
         keras_files.inside(fit.tensors) if keras else None,
         metadata.in_file(foreign.path),
+        checkpoints.in_checkpoint(foreign.said),
         keras_files.in_model(foreign.path) if keras else None,
         *configs.beside(foreign.path),
     ]

@@ -11,9 +11,10 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from convscale.dialects.checkpoints import said_beside
 from convscale.dialects.containers import Opened, open_container
 from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import MissingExtraError, RunError
@@ -36,7 +38,7 @@ class Foreign(NamedTuple):
     """A file of another library: its tensors by their own names, its sha256, and what reading it had to choose.
 
     averages: the key that averages of weights were read from. prefix: what stood before each name. unused: the file's
-    other tensors.
+    other tensors. said: the words and arguments that a checkpoint holds beside them.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Foreign(NamedTuple):
     averages: str | None = None
     prefix: str = ""
     unused: tuple[str, ...] = ()
+    said: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_foreign(path: str | Path) -> Foreign:
@@ -65,7 +68,7 @@ def read_foreign(path: str | Path) -> Foreign:
 
 def _foreign(path: Path, read: Opened, sha256: str) -> Foreign:
     tensors = _checked(path, read.tensors)
-    return Foreign(path, tensors, sha256, read.notes, read.averages, read.prefix, read.unused)
+    return Foreign(path, tensors, sha256, read.notes, read.averages, read.prefix, read.unused, read.said)
 
 
 def _reader(path: Path) -> Callable[[Path], Opened]:
@@ -109,7 +112,7 @@ def _torch(path: Path) -> Opened:
     opened = open_container(found, str(path))
     objects = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
     bags = (f"not read, and not run: objects of {objects}",) if classes else ()
-    return replace(opened, notes=(*opened.notes, *bags))
+    return replace(opened, notes=(*opened.notes, *bags), said=said_beside(found))
 
 
 def _keras(path: Path) -> Opened:

@@ -115,7 +115,7 @@ def test_a_search_that_has_not_ended_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="convscale coefficients"):
         read_coefficients(tmp_path)
     (tmp_path / "settings.json").write_text('{"kind": "coefficients"}')
-    with pytest.raises(ConfigError, match=f"not ended.*convscale study resume {tmp_path}"):
+    with pytest.raises(ConfigError, match=f"not finished.*convscale study resume {tmp_path}"):
         read_coefficients(tmp_path)
 
 

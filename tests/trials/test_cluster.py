@@ -150,7 +150,7 @@ def test_a_node_that_cannot_see_the_folder_ends_the_study(
     monkeypatch.setattr(TrialFolder, "begin_attempt", lambda self: 1)
     with (
         closing(ClusterExecutor(cluster.address, work=works.quick)) as executor,
-        pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere is not there on"),
+        pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere does not exist on"),
     ):
         run_trials(tmp_path, trials(2), executor, quiet=True)
     assert not records_of(tmp_path)

@@ -99,7 +99,7 @@ class FusedMBConv:
         require(
             self.squeeze is None or self.expansion != 1,
             "a fused-mbconv of expansion 1 has no place for a squeeze",
-            hint="raise the expansion or leave the squeeze out",
+            hint="raise the expansion or omit the squeeze",
         )
 
 

@@ -17,7 +17,7 @@ MAX_RESOLUTION = 16_384
 
 
 def _rule(default: bool) -> bool:
-    """A field that says how a part is scaled: as `ConvNet.rules`, it takes no part in equality."""
+    """A field that says how a part is scaled: like `ConvNet.rules`, it takes no part in equality."""
     return field(default=default, compare=False)
 
 

@@ -1,4 +1,4 @@
-"""What a ConvNet is made of beside its blocks: stem, rows, stages, head, and how it rounds. Plain data too."""
+"""What a ConvNet is made of besides its blocks: stem, rows, stages, head, and how it rounds. Plain data too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A family: one baseline scaled by one law at several phi, true costs beside 2**phi (step 2 of the paper)."""
+"""A family: one baseline scaled by one law at several phi, true costs next to 2**phi (step 2 of the paper)."""
 
 from __future__ import annotations
 

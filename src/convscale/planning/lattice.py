@@ -71,7 +71,7 @@ class Dimension:
 
     @property
     def bounded(self) -> bool:
-        """Whether it stops growing while the law goes on."""
+        """Whether it stops growing while the law continues."""
         return math.isinf(self.last)
 
     @property

@@ -1,4 +1,4 @@
-"""Networks that were scaled and trained, beside the plans and families of `planning`."""
+"""Networks that were scaled and trained, besides the plans and families of `planning`."""
 
 from __future__ import annotations
 

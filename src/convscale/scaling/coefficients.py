@@ -60,7 +60,9 @@ def _of_search(folder: Path) -> Coefficients:
     settings = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
     if isinstance(settings, dict) and settings.get("kind") == "coefficients":
         raise ConfigError(f"{folder}: its search is not finished", hint=f"convscale study resume {folder}")
-    raise ConfigError(f"{folder} holds no {RESULT}", hint="convscale coefficients BASELINE --data D -o DIR makes one")
+    raise ConfigError(
+        f"{folder} holds no {RESULT}", hint="create one with: convscale coefficients BASELINE --data D -o DIR"
+    )
 
 
 def _of_table(table: Any, path: Path) -> Coefficients:

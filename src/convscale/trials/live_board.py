@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live table with the time left on a terminal, lines elsewhere."""
+"""What people see while a study runs: a live table with the time left on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Store:
 
 
 def _labels(trial: Trial) -> dict[str, Any]:
-    """What a person looks for in a dashboard."""
+    """What people look for in a dashboard."""
     return {"network": trial.network.name, "epochs": trial.recipe.epochs, "seed": trial.seed}
 
 

@@ -26,7 +26,7 @@ from convscale.scaling import Scaling, scale, shares_law
 MAX_GRID = 20_000  # points of a grid, at most
 
 # A law leaves a dimension of share 0 exactly alone, and then its coarse steps often miss the cost. So the planner looks
-# beside each such direction too, with this much of the growth in that dimension.
+# next to each such direction too, with this much of the growth in that dimension.
 LEANINGS = (0.08, 0.15)
 
 
@@ -214,7 +214,7 @@ def _planned(
 
 
 def _leaning(shares: Shares) -> Iterator[Shares]:
-    """Directions beside one that leaves a dimension alone: a little of the growth goes there."""
+    """Directions next to one that leaves a dimension alone: a little of the growth goes there."""
     for dimension in range(3):
         if shares[dimension] == 0:
             for lean in LEANINGS:

@@ -190,5 +190,5 @@ def test_no_cluster_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     ray.shutdown()
     with pytest.raises(RunError, match=r"no Ray cluster answers at '127.0.0.1:1'.*ray start --head"):
         ClusterExecutor("127.0.0.1:1", work=works.quick)
-    with pytest.raises(ConfigError, match="none below 0"):
+    with pytest.raises(ConfigError, match="0 or more of each"):
         ClusterExecutor("local", cpus=0, gpus=0, work=works.quick)

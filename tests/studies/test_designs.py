@@ -109,7 +109,7 @@ def test_curves_take_factors_as_they_are() -> None:
         ({"costs": ()}, "compares nothing"),
         ({"methods": ()}, "compares nothing"),
         ({"baselines": ()}, "no baselines"),
-        ({"methods": FOUR + FOUR[:1]}, "one name"),
+        ({"methods": FOUR + FOUR[:1]}, "have the same name"),
     ],
 )
 def test_a_study_that_cannot_conclude_is_refused(changes: dict[str, Any], message: str) -> None:

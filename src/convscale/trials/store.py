@@ -35,7 +35,7 @@ class Store:
         self.asked: dict[str, optuna.Trial] = {}
         if address is None and folder.database.exists() and not _is_sound(folder):
             aside = move_aside(folder.database)
-            print_note(f"{folder.database} was damaged: moved to {aside.name} and rebuilt from the records")
+            print_note(f"{folder.database} was damaged: moved to {aside.name}, rebuilding it from the records")
         self.study = self._retried(self._open)
         self.known: set[str] = set()
         self._retried(self._read)

@@ -1,9 +1,9 @@
-"""What each part of a recipe gives: the same training without it, over seeds.
+"""What each part of a recipe contributes: the same training without it, over seeds.
 
     python bench/ablation.py cifar10 --images 10000 --epochs 10 --seeds 3 -o runs/ablation
 
-Seeds draw weights, order and views; differences are of pairs with the same seed. A run that is there already is not
-run again, so the command can be stopped and given again, with more seeds too.
+Seeds draw weights, order and views; differences are between pairs with the same seed. A run that already exists is
+not repeated, so the command can be stopped and given again, also with more seeds.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
         pairs = [one - other for one, other in zip(found, accuracies["whole"], strict=True)]
         half = T95[len(pairs) - 2] * statistics.stdev(pairs) / math.sqrt(len(pairs)) if len(pairs) > 1 else math.nan
         mean = statistics.mean(pairs)
-        beside = "" if name == "whole" else f"  beside the whole {mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})"
+        beside = (
+            "" if name == "whole" else f"  against the whole {mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f})"
+        )
         print(f"{name:<22} {statistics.mean(found):.4f}{beside}")
 
 

@@ -1,4 +1,4 @@
-"""Speed of costs and planning, beside PyTorch doing the same: every figure is a ratio taken in one run.
+"""Speed of costs and planning, compared with PyTorch doing the same: every figure is a ratio taken in one run.
 
     make bench
 
@@ -22,7 +22,7 @@ import convscale as cs
 
 
 def per_second(work: Callable[[cs.Scaling], object], scalings: list[cs.Scaling], repeats: int) -> float:
-    """The best of some rounds, in evaluations a second."""
+    """The best of some rounds, in evaluations per second."""
     rates = []
     for index in range(repeats):
         share = scalings[index::repeats]
@@ -68,8 +68,8 @@ def main() -> None:
     scalings = [cs.Scaling(draw.uniform(0.5, 4), draw.uniform(0.5, 3), draw.uniform(0.5, 3)) for _ in range(3000)]
     ours = per_second(evaluate, scalings, 6)
     theirs = per_second(build_and_count, scalings[:12], 3)
-    print(f"scale + resolve + cost   {ours:8.0f} a second on one core (goal: at least 2,000)")
-    print(f"build + FlopCounterMode  {theirs:8.1f} a second; ratio {ours / theirs:.0f}")
+    print(f"scale + resolve + cost   {ours:8.0f} per second on one core (goal: at least 2,000)")
+    print(f"build + FlopCounterMode  {theirs:8.1f} per second; ratio {ours / theirs:.0f}")
     for label, arguments, goal in (
         ("convscale plan", ["plan", "efficientnet-b0", "--macs", "1G", "--params", "8M"], 0.85),
         ("convscale --help", ["--help"], 0.4),

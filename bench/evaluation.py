@@ -1,12 +1,12 @@
-"""Speed of an evaluation beside timm's: the same images, network, weights, batch, threads and workers.
+"""Speed of an evaluation compared with timm's: the same images, network, weights, batch, threads and workers.
 
     CONVSCALE_TEST_DATA=... python bench/evaluation.py [--images 256] [--rounds 7] [--threads 1] [--workers 0]
 
 Ours is `measure`: JPEG files to top-1, top-5, confusion and calibration. theirs is the loop of timm's validate.py, with
-its loader and its accuracy: JPEG files to loss, top-1 and top-5; `plain` with the model as it comes, `tuned` with the
-model channels last, as ours. All run in one process, each first in its turn, so that a busy machine slows all; a ratio
-is the median over rounds of ours / theirs, in images a second and, for what a busy machine cannot change much, in
-images a second of CPU time. Where the networks do not agree on a batch of noise, nothing is measured.
+its loader and its accuracy: JPEG files to loss, top-1 and top-5; `plain` with the model unchanged, `tuned` with the
+model channels last, like ours. All run in one process and take turns to go first, so that a busy machine slows all; a
+ratio is the median over rounds of ours / theirs, in images per second and, because a busy machine hardly changes it,
+in images per second of CPU time. Where the networks do not agree on a batch of noise, nothing is measured.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 
 
 def write(folder: Path, count: int) -> FileImages:
-    """One image a class folder: photographs where CONVSCALE_TEST_DATA has them, else smooth noise."""
+    """One image per class folder: photographs where CONVSCALE_TEST_DATA has them, else smooth noise."""
     source = Path(os.environ.get("CONVSCALE_TEST_DATA", "")) / "imagenet-samples" / "images"
     found = sorted(source.iterdir()) if "CONVSCALE_TEST_DATA" in os.environ and source.is_dir() else []
     if not found:
@@ -122,7 +122,7 @@ def require_equal(model: torch.nn.Module, their: torch.nn.Module) -> None:
 
 
 def compare(sides: dict[str, Callable[[], object]], images: int, rounds: int) -> None:
-    """Print images a second of each side, and the ratios of ours to the others."""
+    """Print images per second of each side, and the ratios of ours to the others."""
     clocks = time.perf_counter, time.process_time
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for done in range(rounds + 1):

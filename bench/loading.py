@@ -1,11 +1,11 @@
-"""Speed of loading training batches on one core, beside timm's loader on the same files with the same transform.
+"""Speed of loading training batches on one core, against timm's loader on the same files with the same transform.
 
     CONVSCALE_TEST_DATA=... python bench/loading.py
 
 Random resized crop to 224 x 224 (35 to 100 % of the area; bicubic, the default here, and bilinear, timm's), flip,
 normalisation, batches of 64 floats. The two sides take turns in rounds, so that a busy machine slows both; the ratio
 is the median over rounds. Below it: how far the pixels are from PIL's resize of the decoded image, for the box as
-drawn and as rounded to the scale it is decoded at. Then: images a second at CIFAR-10's size.
+drawn and as rounded to the scale it is decoded at. Then: images per second at CIFAR-10's size.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def photographs(count: int) -> list[Image.Image]:
 
 
 def write(images: list[Image.Image], folder: Path, width: int, height: int) -> FileImages:
-    """The photographs cut and resized to width x height, as JPEGs in one subfolder a class, as timm reads them."""
+    """The photographs cut and resized to width x height, as JPEGs in one subfolder per class, as timm reads them."""
     paths = []
     for index, image in enumerate(images):
         path = folder / str(index % 2) / f"{index}.jpg"
@@ -96,7 +96,7 @@ def theirs(folder: Path, preprocessing: Preprocessing) -> Callable[[int], int]:
 
 
 def rate(run: Callable[[int], int], epoch: int) -> float:
-    """Images a second over one epoch."""
+    """Images per second over one epoch."""
     started = time.perf_counter()
     images = run(epoch)
     return images / (time.perf_counter() - started)
@@ -108,13 +108,13 @@ def compare(images: FileImages, folder: Path, preprocessing: Preprocessing, goal
     our, their = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     ratios = sorted(pair[0] / pair[1] for pair in pairs)
     print(
-        f"  {preprocessing.interpolation:<9}{our:6.0f} images a second, timm {their:6.0f}; ratio"
+        f"  {preprocessing.interpolation:<9}{our:6.0f} images per second, timm {their:6.0f}; ratio"
         f" {statistics.median(ratios):.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f}; goal: at least {goal})"
     )
 
 
 def difference(images: FileImages, preprocessing: Preprocessing, boxes: int = 2) -> None:
-    """Training pixels beside PIL's resize of the decoded image, for the box in whole pixels of the decoded scale."""
+    """Training pixels against PIL's resize of the decoded image, for the box in whole pixels of the decoded scale."""
     generator = np.random.default_rng(0)
     found: dict[str, list[tuple[float, int]]] = {}
     size, resampling = preprocessing.size, Image.Resampling[preprocessing.interpolation.upper()]
@@ -136,13 +136,13 @@ def difference(images: FileImages, preprocessing: Preprocessing, boxes: int = 2)
 
 
 def small(rounds: int) -> None:
-    """CIFAR-10 from parquet, where it is at hand: shift and flip, batches, normalised."""
+    """CIFAR-10 from parquet, where it is available: shift and flip, batches, normalised."""
     parquet = Path(os.environ.get("CONVSCALE_TEST_DATA", "")) / "cifar10"
     if not ("CONVSCALE_TEST_DATA" in os.environ and parquet.is_dir()):
         return
     run = ours(open_images(parquet)[0], Preprocessing(32), Augmentation(crop="shift", flip=True))
     rates = [rate(run, epoch) for epoch in range(rounds)]
-    print(f"CIFAR-10, 32x32, shift and flip: {statistics.median(rates):.0f} images a second (best {max(rates):.0f})")
+    print(f"CIFAR-10, 32x32, shift and flip: {statistics.median(rates):.0f} images per second (best {max(rates):.0f})")
 
 
 def main() -> None:

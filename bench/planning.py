@@ -1,12 +1,12 @@
 """How fast plans are, how much of a budget they spend, and what they build.
 
-    python bench/planning.py                milliseconds a plan, for every kind of limit
-    python bench/planning.py --spending     beside turning phi alone
+    python bench/planning.py                milliseconds per plan, for every kind of limit
+    python bench/planning.py --spending     compared with adjusting phi alone
     python bench/planning.py --measure      what plans of 18 budgets build
     ... --json                              the same as one JSON object
 
-Times are those of the processor, of one core, so that waiting for others does not count; a busy machine is slower
-still. Each is the median of three, with nothing known of the network's blocks: a second plan of it takes about half.
+Times are CPU times of one core, so that waiting for others does not count; a busy machine is slower still. Each is
+the median of three, with nothing cached of the network's blocks: a second plan of it takes about half.
 
 `phi alone` is the largest phi whose rounded network keeps the limit; the formula takes the phi at which unrounded
 growth meets it, and so may break the limit.
@@ -44,7 +44,7 @@ MEASURED = ("efficientnet-b0", "small-mbconv")
 
 
 class Device:
-    """A latency predictor as simple as one can be: a block computes or moves memory, whichever takes longer."""
+    """The simplest possible latency predictor: a block computes or moves memory, whichever takes longer."""
 
     def seconds(self, block: BlockGraph) -> float:
         item = block_cost(block)
@@ -114,7 +114,7 @@ def phi_alone(network: cs.ConvNet, key: str, limit: float) -> float:
 
 
 def spending(count: int) -> list[dict[str, Any]]:
-    """The shares that plans use, beside those of phi alone and of the formula."""
+    """The shares that plans use, compared with those of phi alone and of the formula."""
     rows = []
     for name in SPENDING:
         network = cs.network(name)
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spending", action="store_true")
     parser.add_argument("--measure", action="store_true")
-    parser.add_argument("--budgets", type=int, help="budgets a row [11, or 18 for --measure]")
+    parser.add_argument("--budgets", type=int, help="budgets per row [11, or 18 for --measure]")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     result: dict[str, Any] = {}

@@ -1,10 +1,10 @@
-"""Train every candidate of a grid from every seed at every length: the table that the tests of the search ask.
+"""Train every candidate of a grid from every seed at every length: the table that the search's tests use.
 
     python bench/recorded_grid.py cifar10 -o runs/recorded-grid --table tests/fixtures/recorded_grid.json
 
-small-mbconv at 16 px, all directions of growth at four times its MACs. Stopped, it goes on when the command is given
-again. Rows of other seeds that the table has already stay, so that seeds can be added later. The search is then held
-against this table (bench/recorded_search.py): does it pick as well as the full grid, for how much less?
+small-mbconv at 16 px, all directions of growth at four times its MACs. If stopped, it resumes when the command is given
+again. Rows of other seeds already in the table are kept, so that seeds can be added later. The search is then compared
+with this table (bench/recorded_search.py): does it pick as well as the full grid, and for how much less?
 """
 
 from __future__ import annotations

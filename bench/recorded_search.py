@@ -1,4 +1,4 @@
-"""Hold the search for alpha, beta and gamma against the full grid of real trainings that is kept in the repository.
+"""Compare the search for alpha, beta and gamma with the full grid of real trainings that is kept in the repository.
 
     python bench/recorded_search.py --picture docs/results/cifar10-shares.png
 

@@ -1,4 +1,4 @@
-"""A linear probe with timm and a script: what bench/transfer.py sets beside `convscale train --recipe linear-probe`.
+"""A linear probe with timm and a script: what bench/transfer.py compares with `convscale train --recipe linear-probe`.
 
     python bench/timm_probe.py WEIGHTS TRAIN.parquet TEST.parquet
 

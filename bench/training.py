@@ -1,11 +1,11 @@
-"""Speed of a training step beside timm's model of the same network: forward, cross entropy with label smoothing 0.1,
+"""Speed of a training step against timm's model of the same network: forward, cross entropy with label smoothing 0.1,
 backward, SGD step; dropout and drop path 0.2 on all sides.
 
     python bench/training.py [--device cpu|cuda] [--rounds 9] [--anyway]
 
-Every side runs in a process of its own, told to run one round after the other in turn; a ratio is the median over
-rounds of ours / theirs. `plain` is timm's model as it comes: eager, contiguous, default allocator. `tuned` is timm's
-model in the settings of ours. Where other processes use more than half a core, before or while a case runs, the
+Every side runs in a process of its own; the sides take turns, one round at a time; a ratio is the median over
+rounds of ours / theirs. `plain` is timm's model unchanged: eager, contiguous, default allocator. `tuned` is timm's
+model with our settings. Where other processes use more than half a core, before or while a case runs, the
 line says "busy" instead of a number (--anyway prints both).
 
 On a GPU both sides take bf16 autocast, channels last, torch.compile and a fused optimizer. The roofline is what the
@@ -50,7 +50,7 @@ class Case:
     peer: str
     size: int
     batch: int
-    steps: int  # a round
+    steps: int  # per round
     goal: float | None = None
 
 
@@ -124,7 +124,7 @@ def make_step(case: Case, side: str, device: torch.device) -> Callable[[], None]
 
 
 def work(case: Case, side: str, device: torch.device) -> None:
-    """A side's process: a round for each line that comes, answered with its seconds and its seconds of CPU."""
+    """A side's process: one round per line received, answered with its seconds and its seconds of CPU."""
     if device.type == "cpu":
         torch.set_num_threads(machine.cores())
     step = make_step(case, side, device)
@@ -142,7 +142,7 @@ def work(case: Case, side: str, device: torch.device) -> None:
 
 
 def start(case: Case, side: str, device: str) -> subprocess.Popen[str]:
-    """A side in a process of its own, with the allocator as it comes."""
+    """A side in a process of its own, with the default allocator."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_") and k != "GLIBC_TUNABLES"}
     command = [sys.executable, "-W", "ignore", __file__, "--device", device, "--work", json.dumps([asdict(case), side])]
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -182,7 +182,7 @@ def pause() -> float:
 
 
 def rounds_of(case: Case, sides: tuple[str, ...], device: str, rounds: int) -> tuple[dict[str, list[float]], float]:
-    """Images a second of each side in each round, and the cores that others used meanwhile."""
+    """Images per second of each side in each round, and the cores that others used meanwhile."""
     processes = {side: start(case, side, device) for side in sides}
     rates: dict[str, list[float]] = {side: [] for side in sides}
 
@@ -208,7 +208,7 @@ def rounds_of(case: Case, sides: tuple[str, ...], device: str, rounds: int) -> t
 
 
 def measure(case: Case, sides: tuple[str, ...], device: str, rounds: int, anyway: bool) -> float | None:
-    """Print the case's lines; our median images a second, None where the machine was busy."""
+    """Print the case's lines; return our median images per second, None where the machine was busy."""
     print(f"{case.network} at {case.size} px, batch {case.batch}")
     before = others(pause)
     if before > BUSY_CORES and not anyway:
@@ -242,7 +242,7 @@ def gpu_seconds(work: Callable[[], Any], repeats: int = 20) -> float:
 
 
 def gpu_limits() -> tuple[float, float]:
-    """Operations a second of an 8192-cube bf16 product; bytes a second of a 1 GiB copy, reads and writes counted."""
+    """Operations per second of an 8192-cube bf16 product; bytes per second of a 1 GiB copy, both ways."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
@@ -251,7 +251,7 @@ def gpu_limits() -> tuple[float, float]:
 
 
 def roofline(case: Case, limits: tuple[float, float]) -> float:
-    """Images a second of a GPU that only computes, or only moves activations, whichever is slower."""
+    """Images per second of a GPU that only computes, or only moves activations, whichever is slower."""
     cost = cs.cost(our_network(case))
     kept = cost.training_memory_bytes_per_image / 2  # the cost is of float32
     return 1 / max(cost.macs * 2 * 3 / limits[0], kept * 3 / limits[1])

@@ -1,11 +1,11 @@
-"""Transfer learning on photographs: the linear probe beside timm and a script, few images, fine-tuning.
+"""Transfer learning on photographs: the linear probe against timm and a script, few images, fine-tuning.
 
     CONVSCALE_TEST_DATA=... python bench/transfer.py probe   # Imagenette at 224 px, all images; beside timm
-    CONVSCALE_TEST_DATA=... python bench/transfer.py few     # 20 images a class, five draws
+    CONVSCALE_TEST_DATA=... python bench/transfer.py few     # 20 images per class, five draws
     CONVSCALE_TEST_DATA=... python bench/transfer.py tune    # CIFAR-10 at 96 px, 4,000 images: probe and fine-tuning
 
 From MobileNetV2's ImageNet weights. Hyper-parameters are chosen on the training split. Most of Imagenette's images are
-ImageNet training images, which the weights have seen: a check of the road, not a claim.
+ImageNet training images, which the weights have seen: a sanity check, not a claim.
 """
 
 from __future__ import annotations

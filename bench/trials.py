@@ -1,4 +1,4 @@
-"""What a trial takes with prepared images kept from epoch to epoch, beside one that prepares them each time.
+"""What a trial takes with prepared images kept from epoch to epoch, against one that prepares them each time.
 
     python bench/trials.py cifar10 --images 2000 --epochs 4 --rounds 3
 

@@ -1,4 +1,4 @@
-"""A baseline of one's own as a table, scaled by a law of one's own."""
+"""Your own baseline as a table, scaled by your own law."""
 
 import convscale as cs
 from convscale.networks import ConvNet, ConvPool, MBConv, Row, Squeeze, Stage, Stem

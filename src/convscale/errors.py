@@ -37,7 +37,7 @@ class ConvscaleError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as what it says, not as the arguments of its class, which differ: other processes raise it again."""
+        """Pickled as its message, not as the arguments of its class, which differ: other processes raise it again."""
         return _said_again, (type(self), self.message, self.hint), self.__dict__
 
 
@@ -79,7 +79,7 @@ class TrainingError(ConvscaleError):
 
 
 class NotFiniteError(TrainingError):
-    """Loss or gradients became NaN or infinite, and the recipe had no other way left."""
+    """Loss or gradients became NaN or infinite, and the recipe left nothing else to try."""
 
 
 class TrainingStopped(TrainingError):

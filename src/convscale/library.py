@@ -1,4 +1,4 @@
-"""Files that come with the package: tables of one kind, each with a name; and others of that kind, by their path."""
+"""Files that ship with the package: tables of one kind, each with a name; and others of that kind, by their path."""
 
 from __future__ import annotations
 

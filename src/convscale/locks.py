@@ -11,7 +11,7 @@ _ours: set[int] = set()  # descriptors of locks that this process held; some are
 
 
 class LockedError(Exception):
-    """Another process holds the lock; `owner` is its number, "?" where that is not known."""
+    """Another process holds the lock; `owner` is its process id, "?" where that is not known."""
 
     def __init__(self, owner: str) -> None:
         super().__init__(owner)
@@ -43,8 +43,8 @@ def lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock `path`; asking needs no right to write. Not known where there are no locks,
-    and False then."""
+    """Whether a process holds the lock `path`; asking needs no write permission. False where there are no
+    locks, since it cannot be known."""
     try:
         import fcntl
 

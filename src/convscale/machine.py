@@ -93,7 +93,7 @@ def launched_processes() -> int:
 
 
 def speaks() -> bool:
-    """Whether this process is the one of those that torchrun started which talks to the person."""
+    """Whether this process is the one, of those that torchrun started, that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -1,7 +1,7 @@
-"""A network, opened from wherever it is, and the functions of the rooms below that take one so.
+"""A network, opened from wherever it is, and functions of the rooms below that open theirs in the same way.
 
-The rooms below know a ConvNet alone; `opens_network` has a function of theirs, or of a room above, take all that
-`network` does.
+The rooms below know only a ConvNet; `opens_network` makes a function of theirs, or of a room above, take all that
+`network` takes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 def network(source: ConvNet | str | Path) -> ConvNet:
-    """A network: itself, by its catalog name, or from a TOML file, a run folder or a weights file of Convscale's.
+    """A network: a ConvNet itself, or one by its catalog name, from a TOML file, a run folder or our weights file.
 
     A name of the catalog comes before a file; "./NAME" is the file. No weights are read and PyTorch is not needed.
     Raises UnknownNameError for what is none of these, ConfigError and RunError for what cannot be read.
@@ -49,7 +49,7 @@ def network(source: ConvNet | str | Path) -> ConvNet:
 
 
 def opens_network(function: Callable[Concatenate[ConvNet, P], R]) -> Callable[Concatenate[ConvNet | str | Path, P], R]:
-    """The same function with a first argument that is whatever `network` opens."""
+    """The same function, whose first argument may be whatever `network` opens."""
     signature = inspect.signature(function)
     first, *others = signature.parameters.values()
     kind = ConvNet | str | Path

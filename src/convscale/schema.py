@@ -34,10 +34,11 @@ _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true
 
 
 def check(owner: Any) -> None:
-    """Hold a frozen dataclass to its type hints; to be called first in its `__post_init__`.
+    """Hold a frozen dataclass to its type hints; call it first in its `__post_init__`.
 
-    Members that are dataclasses have checked themselves. Numbers of NumPy, whole numbers where any may stand, and lists
-    where tuples should, are stored as what the hint says. Raises ConfigError naming the field and what is allowed.
+    Members that are dataclasses have checked themselves. NumPy's numbers, whole numbers where any number may stand,
+    and lists in place of tuples are stored as what the hint says. Raises ConfigError naming the field and what is
+    allowed.
     """
     kind: Any = type(owner)
     for name, hint, right, fits in _checks(kind):
@@ -77,8 +78,8 @@ def to_table(value: Any, *, complete: bool = False, nulls: bool = False) -> Any:
 
 
 def from_table(kind: type[T], table: Any, source: str = "", *, defaults: Defaults | None = None) -> T:
-    """Build the dataclass `kind` from a table. `source` names the file in messages; `defaults` are what fields mean
-    that are not there, before the dataclasses' own. Raises ConfigError naming the key that is wrong, and what the
+    """Build the dataclass `kind` from a table. `source` names the file in messages; `defaults` are what missing fields
+    mean, ahead of the dataclasses' own defaults. Raises ConfigError naming the key that is wrong, and what the
     dataclasses raise."""
     try:
         return typing.cast(T, _Reader(defaults=defaults or {}).read(kind, table, ""))
@@ -232,7 +233,7 @@ def _key(kind: Any, key: Any, where: str) -> Any:
         try:
             key = kind(key)
         except ValueError:
-            raise _mismatch(where, f"{_expected(kind)} as key", key) from None
+            raise _mismatch(where, f"{_expected(kind)} as a key", key) from None
     return _PYTHON.read(kind, key, where)
 
 

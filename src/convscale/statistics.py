@@ -44,7 +44,7 @@ class Difference:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves out zero; never with fewer than two pairs."""
+        """Whether the interval excludes zero; never with fewer than two pairs."""
         return self.interval95 is not None and not self.interval95[0] <= 0 <= self.interval95[1]
 
     @property
@@ -59,8 +59,8 @@ class Difference:
 class OrderChange:
     """How the order of candidates moves from one training length to another.
 
-    swapped: of `pairs` pairs, those whose order turns round. certain_swaps: of these, the ones whose paired difference
-    leaves out zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
+    swapped: of `pairs` pairs, those that swap places. certain_swaps: of these, the ones whose paired difference
+    excludes zero at both lengths. rank_correlation: Spearman's, None where it is undefined.
     """
 
     candidates: int
@@ -127,7 +127,7 @@ def order_changes(short: Mapping[Key, Mapping[int, float]], long: Mapping[Key, M
 
 
 def _unnoised(value: float) -> float:
-    """A difference of accuracies below what floats can mean is none."""
+    """A difference of accuracies below float precision is none."""
     return 0.0 if abs(value) < 1e-12 else value
 
 

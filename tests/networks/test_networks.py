@@ -93,7 +93,7 @@ def _row(**changes: Any) -> dict[str, Any]:
         (_changed(rules={"resolution_step": 0}), "resolution_step 0"),
         (_changed(head={"type": "conv-pool"}), "head.channels: missing"),
         (_changed(head={"type": "fc"}), "head.type: unknown 'fc'"),
-        (_row(type="fused-mbconv", expansion=1), "no place for a squeeze"),
+        (_row(type="fused-mbconv", expansion=1), "cannot have a squeeze"),
         (_row(type="bottleneck", expansion=1), "expansion: unknown key"),
     ],
 )

@@ -181,13 +181,13 @@ def test_seconds_of_a_block_that_make_no_sense(bad: Any) -> None:
         def seconds(self, block: BlockGraph) -> Any:
             return bad
 
-    with pytest.raises(BudgetError, match="the latency predictor gave"):
+    with pytest.raises(BudgetError, match="the latency predictor returned"):
         cs.plan(B0, cs.Budget(latency_seconds=1), predictor=Broken())
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0, -1.0, None, "1s"])
 def test_latencies_that_make_no_sense(bad: object) -> None:
-    with pytest.raises(BudgetError, match="predict_latency gave"):
+    with pytest.raises(BudgetError, match="predict_latency returned"):
         cs.plan(B0, cs.Budget(latency_seconds=1), predict_latency=lambda _: bad)  # type: ignore[arg-type,return-value]
 
 

@@ -78,8 +78,8 @@ def searched(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     ("text", "message"),
     [
         ("nan,1.1,1.1", "nan"), ("0,1.1,1.1", "between 1"), ("-1,1.1,1.1", "between 1"), ("0.9,1.1,1.1", "between 1"),
-        ("inf,1,1", "inf"), ("1,1,1", "scales nothing"), ("1.2,1.1", "no coefficients"), ("1,2,3,4", "no coefficients"),
-        ("a,b,c", "no coefficients"), ("nowhere.toml", "nowhere.toml"),
+        ("inf,1,1", "inf"), ("1,1,1", "scales nothing"), ("1.2,1.1", "not a set"), ("1,2,3,4", "not a set"),
+        ("a,b,c", "not a set"), ("nowhere.toml", "nowhere.toml"),
     ],
 )  # fmt: skip
 def test_what_is_no_law_is_refused(text: str, message: str) -> None:
@@ -115,7 +115,7 @@ def test_a_search_that_has_not_ended_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="convscale coefficients"):
         read_coefficients(tmp_path)
     (tmp_path / "settings.json").write_text('{"kind": "coefficients"}')
-    with pytest.raises(ConfigError, match=f"not ended.*convscale study resume {tmp_path}"):
+    with pytest.raises(ConfigError, match=f"not finished.*convscale study resume {tmp_path}"):
         read_coefficients(tmp_path)
 
 

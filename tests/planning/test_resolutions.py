@@ -41,11 +41,11 @@ def test_a_largest_resolution_and_a_step() -> None:
     ("options", "law", "error", "message"),
     [
         ({"resolution": 240, "max_resolution": 224}, "compound", ConfigError, "resolution 240 is above"),
-        ({"resolution": 240, "resolution_step": 32}, "compound", ConfigError, "240 is no multiple of"),
+        ({"resolution": 240, "resolution_step": 32}, "compound", ConfigError, "240 is not a multiple of"),
         ({"resolution": 16}, "compound", ConfigError, "resolution 16 is not allowed for efficientnet-b0"),
         ({"max_resolution": 31}, "compound", ConfigError, "no resolution up to 31"),
         ({"max_resolution": 192}, "depth", ConfigError, "depth law leaves efficientnet-b0 at 224 pixels, above 192"),
-        ({"resolution_step": 50}, "width", ConfigError, "no multiple of 50"),
+        ({"resolution_step": 50}, "width", ConfigError, "not a multiple of 50"),
         ({"resolution": 0}, "compound", ConfigError, "resolution 0 is not allowed"),
         ({"resolution": 240.5}, "compound", ConfigError, "resolution 240.5 is not allowed"),
         ({"resolution": 2000, "budget": "100M"}, "compound", BudgetError, "below the smallest achievable"),

@@ -196,9 +196,9 @@ def test_a_file_says_its_kind_and_version(tmp_path: Path, fitted: Any) -> None:
     with pytest.raises(ConfigError, match="top6: unknown key"):
         read_record(file)
     file.write_text("{}")
-    with pytest.raises(ConfigError, match="says no kind"):
+    with pytest.raises(ConfigError, match="names no kind"):
         read_record(file)
-    with pytest.raises(RunError, match="no result is kept here"):
+    with pytest.raises(RunError, match="there is no result here"):
         read_record(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_results_from_before_read_with_the_study_beside_them(study: tuple[Path, 
     """As they were written then: what --json shows, and study.toml."""
     folder, result = study
     (tmp_path / "results.json").write_text(json.dumps(result.as_dict()))
-    with pytest.raises(ConfigError, match="do not say what was asked"):
+    with pytest.raises(ConfigError, match="do not say what the study was"):
         read_record(tmp_path)
     (tmp_path / "study.toml").write_text((folder / "study.toml").read_text())
     assert read_record(tmp_path) == result

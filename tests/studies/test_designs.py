@@ -62,7 +62,7 @@ def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
     designed = design(spec(costs=(1.1, 4.0)))
     assert {(one.method, one.asked) for one in designed.unreachable} >= {("depth", 1.1)}
     assert all("shares" in one.reason or "cost" in one.reason for one in designed.unreachable)
-    with pytest.raises(BudgetError, match="no network can be had"):
+    with pytest.raises(BudgetError, match="no method reaches its cost"):
         ran(tmp_path, spec(costs=(1.01,), methods=(Method(law="depth"),)))
     assert not (tmp_path / "settings.json").exists()
     assert "depth" in "\n".join(one.method for one in ran(tmp_path, spec(costs=(1.1, 4.0))).unreachable)
@@ -109,7 +109,7 @@ def test_curves_take_factors_as_they_are() -> None:
         ({"costs": ()}, "compares nothing"),
         ({"methods": ()}, "compares nothing"),
         ({"baselines": ()}, "no baselines"),
-        ({"methods": FOUR + FOUR[:1]}, "one name"),
+        ({"methods": FOUR + FOUR[:1]}, "have the same name"),
     ],
 )
 def test_a_study_that_cannot_conclude_is_refused(changes: dict[str, Any], message: str) -> None:

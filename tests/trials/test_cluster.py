@@ -150,7 +150,7 @@ def test_a_node_that_cannot_see_the_folder_ends_the_study(
     monkeypatch.setattr(TrialFolder, "begin_attempt", lambda self: 1)
     with (
         closing(ClusterExecutor(cluster.address, work=works.quick)) as executor,
-        pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere is not there on"),
+        pytest.raises(RunError, match="cannot run trials: FileNotFoundError: /elsewhere does not exist on"),
     ):
         run_trials(tmp_path, trials(2), executor, quiet=True)
     assert not records_of(tmp_path)
@@ -190,5 +190,5 @@ def test_no_cluster_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     ray.shutdown()
     with pytest.raises(RunError, match=r"no Ray cluster answers at '127.0.0.1:1'.*ray start --head"):
         ClusterExecutor("127.0.0.1:1", work=works.quick)
-    with pytest.raises(ConfigError, match="none below 0"):
+    with pytest.raises(ConfigError, match="0 or more of each"):
         ClusterExecutor("local", cpus=0, gpus=0, work=works.quick)

@@ -170,7 +170,7 @@ def test_only_one_process_owns_a_study(tmp_path: Path) -> None:
     )
     assert holder.stdout is not None and holder.stdin is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(RunError, match=f"process {holder.pid} runs this study"):
+    with pytest.raises(RunError, match=f"process {holder.pid} is running this study"):
         run_trials(tmp_path, trials(1), Inline(), quiet=True)
     holder.kill()
     holder.communicate()

@@ -51,7 +51,7 @@ def list_networks() -> list[str]:
 def network(name: str) -> ConvNet:
     """A network of the catalog. Raises UnknownNameError."""
     if name not in CATALOG:
-        hint = suggestion(name, CATALOG) or "'convscale list' shows all; a file ends in .toml"
+        hint = suggestion(name, CATALOG) or "'convscale list' shows all names; a file's name ends in .toml"
         raise UnknownNameError("network", name, CATALOG, hint=hint)
     return CATALOG[name]()
 
@@ -76,7 +76,7 @@ def read_network(path: str | Path, *, kept: bool = False) -> ConvNet:
 
 
 def write_network(network: ConvNet, path: str | Path) -> None:
-    """Write a network as TOML: its table of stages, one row a line."""
+    """Write a network as TOML: its table of stages, one row per line."""
     write_toml(Path(path), to_table(network))
 
 

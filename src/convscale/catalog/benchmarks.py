@@ -17,7 +17,7 @@ _MACRO_SHORTCUT = Conv(kernel=1, activation="none")
 def nas_bench_macro(choices: str) -> ConvNet:
     """A network of NAS-Bench-Macro (Su et al. 2021, github.com/xiusu/NAS-Bench-Macro): CIFAR-10 at 32 px.
 
-    `choices` are eight digits, a block each, in stages of 2, 3 and 3: "0" no block, "1" MBConv3 k3x3, "2" MBConv6
+    `choices` are eight digits, one per block, in stages of 2, 3 and 3: "0" no block, "1" MBConv3 k3x3, "2" MBConv6
     k5x5. A "0" that begins a stage is the 1x1 convolution that halves the map. Elsewhere it leaves no layer, so that
     the 6,561 strings are 3,969 distinct networks. Parameters and MACs are exactly the benchmark's `params` and `flops`.
 
@@ -26,7 +26,7 @@ def nas_bench_macro(choices: str) -> ConvNet:
     count = sum(blocks for blocks, _ in _MACRO_STAGES)
     if not isinstance(choices, str) or len(choices) != count or not set(choices) <= {"0", *_MACRO_BLOCKS}:
         raise ConfigError(
-            f"{choices!r} is no network of NAS-Bench-Macro", hint=f"{count} digits of 0, 1 and 2, as '11021220'"
+            f"{choices!r} is not a network of NAS-Bench-Macro", hint=f"{count} digits of 0, 1 and 2, as '11021220'"
         )
     digits = iter(choices)
     return ConvNet(

@@ -128,7 +128,7 @@ def mobilenet_v3_large() -> ConvNet:
     h: Activation = "hard_swish"
     return _v3_net(
         "mobilenet-v3-large",
-        # channels, (kernel, expanded width, squeeze, activation) a block, stride
+        # channels, (kernel, expanded width, squeeze, activation) per block, stride
         (
             (16, ((3, 16, False, r),), 1),
             (24, ((3, 64, False, r), (3, 72, False, r)), 2),

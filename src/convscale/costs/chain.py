@@ -1,6 +1,6 @@
 """Costs of many networks that differ in repeats, channels and resolution: each distinct block is costed once.
 
-The networks that a planner looks at share most of their blocks. `BlockCosts` keeps the cost of every block by its
+The networks that a planner considers share most of their blocks. `BlockCosts` keeps the cost of every block by its
 input size, so that the costs of a network are sums of what is known. They equal `cost` to the last byte.
 """
 
@@ -39,7 +39,7 @@ class Chain:
         self.runs, self.rows = runs, rows
 
     def at(self, resolution: int) -> tuple[dict[str, int], float]:
-        """Every cost key at an input side in pixels, and the seconds that the predictor says."""
+        """Every cost key at an input side in pixels, and the seconds that the predictor gives."""
         size, seconds = resolution, 0.0
         runs = []
         for sizes, count in self.runs:
@@ -56,7 +56,7 @@ def block_costs(baseline: ConvNet) -> BlockCosts:
 
 
 class BlockCosts:
-    """Costs of blocks, kept for all the networks of one baseline that are asked for."""
+    """Costs of blocks, cached for all networks of one baseline."""
 
     def __init__(self, predictor: LatencyPredictor | None = None) -> None:
         self.predictor = predictor
@@ -64,7 +64,7 @@ class BlockCosts:
         self._stages: dict[Hashable, list[tuple[_Sizes, int]]] = {}
 
     def chain(self, network: ConvNet, repeats: Sequence[int] | None = None) -> Chain:
-        """The blocks of `network`, with other repeats of its stages where they are given."""
+        """The blocks of `network`, with other repeats of its stages if given."""
         padding, channels = network.padding, network.stem.channels
         stem = partial(_stem, network)
         runs = [(self._at((network.stem, network.input_channels, padding), stem), 1)]

@@ -32,7 +32,7 @@ class Cost(AsDict, Displayed):
     file_bytes: the weights file, an upper estimate of its header included.
     inference_memory_bytes: weights, the input image and the peak of live tensors at batch 1.
     training_memory_bytes_fixed: weights, gradients, RMSProp's two slots, BN statistics and the EMA of all.
-    training_memory_bytes_per_image: what the backward pass keeps for each image of a batch.
+    training_memory_bytes_per_image: what the backward pass keeps per image of a batch.
     """
 
     name: str
@@ -153,17 +153,17 @@ class CostRow:
 
 
 def layer_rows(network: ConvNet) -> list[CostRow]:
-    """One row a layer, in the order they run."""
+    """One row per layer, in the order they run."""
     return [row for _, rows in _rows(resolve(network)) for row in rows]
 
 
 def block_rows(network: ConvNet) -> list[CostRow]:
-    """One row a block: the stem, every block of every stage, the head."""
+    """One row per block: the stem, every block of every stage, the head."""
     return [_merge(name, block.kind, rows) for (name, block), rows in _rows(resolve(network))]
 
 
 def stage_rows(network: ConvNet) -> list[CostRow]:
-    """One row a stage, with the stem before and the head after them: the shape of the paper's table 1."""
+    """One row per stage, with the stem before and the head after them: the shape of the paper's table 1."""
     groups: dict[str, list[CostRow]] = {}
     for row in block_rows(network):
         groups.setdefault(".".join(row.name.split(".")[:2]), []).append(row)

@@ -98,8 +98,8 @@ class FusedMBConv:
         require_positive("expansion", self.expansion, most=64)
         require(
             self.squeeze is None or self.expansion != 1,
-            "a fused-mbconv of expansion 1 has no place for a squeeze",
-            hint="raise the expansion or leave the squeeze out",
+            "a fused-mbconv of expansion 1 cannot have a squeeze",
+            hint="raise the expansion or omit the squeeze",
         )
 
 

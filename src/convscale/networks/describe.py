@@ -56,7 +56,7 @@ def describe_stem(network: ConvNet) -> str:
 
 
 def describe_network(network: ConvNet) -> Display:
-    """A network as table 1 of the paper: its stem, stages and head, a row each."""
+    """A network as table 1 of the paper: its stem, stages and head, one row each."""
     stem, total = network.stem, network.num_blocks
     stages = [
         (str(index), describe_stage(stage), str(stage.channels), str(stage.stride), str(stage.repeats))

@@ -1,4 +1,4 @@
-"""What a ConvNet is made of beside its blocks: stem, rows, stages, head, and how it rounds. Plain data too."""
+"""What a ConvNet is made of besides its blocks: stem, rows, stages, head, and how it rounds. Plain data too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_RESOLUTION = 16_384
 
 
 def _rule(default: bool) -> bool:
-    """A field that says how a part is scaled: as `ConvNet.rules`, it takes no part in equality."""
+    """A field that says how a part is scaled: like `ConvNet.rules`, it takes no part in equality."""
     return field(default=default, compare=False)
 
 

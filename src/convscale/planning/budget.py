@@ -51,11 +51,11 @@ class Budget:
     inference_memory_bytes: float | str | None = None
     """Memory at batch 1: fp32 weights and the peak of live tensors."""
     training_memory_bytes_fixed: float | str | None = None
-    """Training memory whatever the batch."""
+    """Training memory that does not depend on the batch."""
     training_memory_bytes_per_image: float | str | None = None
-    """Training memory for each image of a batch."""
+    """Training memory per image of a batch."""
     latency_seconds: float | str | None = None
-    """Of one image, where a latency can be predicted."""
+    """Latency of one image, where it can be predicted."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -72,7 +72,7 @@ class Budget:
 
 
 def read_budget(path: Path) -> Budget:
-    """The budget in a JSON or TOML file, a limit a key, as `to_table` writes one. Raises ConfigError, UnitError and
+    """The budget in a JSON or TOML file, one limit per key, as `to_table` writes it. Raises ConfigError, UnitError and
     BudgetError."""
     return from_table(Budget, read_json(path) if path.suffix == ".json" else read_toml(path), str(path))
 
@@ -97,5 +97,5 @@ def costs_of(cost: Cost, latency_seconds: float | None) -> dict[str, float]:
 
 
 def binding_limits(used: dict[str, float]) -> tuple[str, ...]:
-    """The limits that shares of them spend, or the fullest where none is spent."""
+    """The limits that these shares spend, or the fullest where none is spent."""
     return tuple(key for key in used if used[key] >= SPENT[key]) or (max(used, key=lambda key: used[key]),)

@@ -1,4 +1,4 @@
-"""A family: one baseline scaled by one law at several phi, true costs beside 2**phi (step 2 of the paper)."""
+"""A family: one baseline scaled by one law at several phi, true costs next to 2**phi (step 2 of the paper)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convscale.scaling import Scaling, ScalingLaw, scale
 from convscale.units import format_count
 
 MAX_MEMBERS = 100
-MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it nobody means the network
+MAX_GROWTH = 100_000  # times the baseline's MACs: beyond it, surely a mistake
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,7 +32,7 @@ class FamilyMember(Displayed):
 
     @property
     def ideal_ratio(self) -> float:
-        """2**phi: the round figure by which phi is spoken of. A law's own growth before rounding is macs_growth**phi,
+        """2**phi: the round figure usually quoted for phi. A law's own growth before rounding is macs_growth**phi,
         1.92**phi for the paper's coefficients."""
         return float(2**self.phi)
 
@@ -80,7 +80,7 @@ def family(baseline: ConvNet, law: ScalingLaw, phis: Sequence[float]) -> Family:
     """
     if not phis or len(phis) > MAX_MEMBERS or len(set(phis)) != len(phis) or min(phis) < 0:
         raise ConfigError(
-            f"a family of phi {_listed(phis)} is not allowed", hint=f"1 to {MAX_MEMBERS} of them, different, from 0"
+            f"a family of phi {_listed(phis)} is not allowed", hint=f"1 to {MAX_MEMBERS} different values, 0 or more"
         )
     base = cost(baseline).macs
     members = []

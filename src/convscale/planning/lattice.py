@@ -71,7 +71,7 @@ class Dimension:
 
     @property
     def bounded(self) -> bool:
-        """Whether it stops growing while the law goes on."""
+        """Whether it stops growing while the law continues."""
         return math.isinf(self.last)
 
     @property
@@ -81,7 +81,7 @@ class Dimension:
         return self.bounded and not self._ends
 
     def _cover(self, log: float) -> None:
-        """Know the edges beyond `log`."""
+        """Make the edges known beyond `log`."""
         if log >= self._top < LARGEST_LOG:
             self._top = min(max(log, 0.0) + 1.5, LARGEST_LOG)
             self._ends = self._edges(self._top)
@@ -89,7 +89,7 @@ class Dimension:
     def index(self, log: float) -> int:
         """The choice that a log multiplier builds. Raises ConfigError for absurdly large ones."""
         if log > self.last:
-            raise ConfigError(f"multiplier {math.exp(min(log, 700)):g} is not allowed", hint="a smaller phi")
+            raise ConfigError(f"multiplier {math.exp(min(log, 700)):g} is not allowed", hint="use a smaller phi")
         self._cover(log)
         return bisect_left(self._ends, log)
 
@@ -177,7 +177,7 @@ def shortest(multiplier: float, builds_the_same: Callable[[float], bool]) -> flo
 
 
 def distance(dimensions: Sequence[Dimension], where: Sequence[int]) -> float:
-    """How far a network, one choice a dimension, is from the law: the log ratio in the worst dimension, to a
+    """How far a network, one choice per dimension, is from the law: the log ratio in the worst dimension, to a
     millionth.
 
     At phi some dimensions fall short of the law and others exceed it. As phi grows the one grows and the other

@@ -25,7 +25,7 @@ from convscale.scaling import Scaling, ScalingLaw, round_resolution, scale
 
 REACH = math.log(1.1)  # the furthest a plan may lie from its law, in any dimension
 TINY = 1e-3
-SMALLEST_LOG = -650.0  # so small a multiplier that every dimension of any network is at its smallest
+SMALLEST_LOG = -650.0  # a multiplier so small that every dimension of any network is at its smallest
 
 # Costs that may fall from one resolution to the next: SAME padding that is not symmetric copies its input, which
 # even sides need and odd ones do not.
@@ -37,10 +37,12 @@ Where = tuple[int, int, int]  # the choices of depth, width and resolution
 
 
 def network_seconds(predict_latency: Callable[[ConvNet], float], network: ConvNet) -> float:
-    """What a prediction says of a network. Raises BudgetError where that is no duration."""
+    """The predicted latency of a network. Raises BudgetError where it is not a duration."""
     seconds = predict_latency(network)
     if not isinstance(seconds, Real) or not 0 < seconds < math.inf:
-        raise BudgetError(f"predict_latency gave {seconds!r} for {network.name}", hint="seconds above 0 are needed")
+        raise BudgetError(
+            f"predict_latency returned {seconds!r} for {network.name}", hint="it must return seconds above 0"
+        )
     return float(seconds)
 
 
@@ -149,8 +151,8 @@ class Neighbours:
         return max(nearest_phi(self.dimensions, where), self.smallest_phi)
 
     def nearest(self, some: list[Neighbour], reach: float) -> Neighbour:
-        """Of some networks within `reach` the nearest to the law, the fullest of equals. Halving the reach leaves few
-        whose distance must be known."""
+        """The nearest to the law of some networks within `reach`, the fullest of equals. Halving the reach leaves few
+        whose distance must be computed."""
         least = 0.0
         while len(some) > 4 and reach - least > 1e-6:
             middle = (least + reach) / 2
@@ -206,8 +208,8 @@ class Neighbours:
         if verdict is None or not self._limits_grow():
             raise BudgetError(
                 f"no limit of the budget stops the {self.law.name} law: "
-                f"{', '.join(self.limits)} does not bind before the network becomes absurdly large",
-                hint="add a limit on macs, or take another law",
+                f"{', '.join(self.limits)} would not bind before the network becomes absurdly large",
+                hint="add a limit on macs, or choose another law",
             )
         return low
 

@@ -13,7 +13,7 @@ from convscale.networks import MAX_RESOLUTION, ConvNet
 class Pixels:
     """The input sides that a plan may take, in pixels.
 
-    exact: this one. most: none above it. step: multiples of it only. Raises ConfigError where they contradict each
+    exact: only this one. most: none above it. step: only multiples of it. Raises ConfigError where they contradict each
     other.
     """
 
@@ -28,12 +28,11 @@ class Pixels:
         if self.exact is None:
             return
         if self.most is not None and self.exact > self.most:
-            raise ConfigError(
-                f"resolution {self.exact} is above max_resolution {self.most}", hint="leave one of them out"
-            )
+            raise ConfigError(f"resolution {self.exact} is above max_resolution {self.most}", hint="omit one of them")
         if self.exact % self.step:
             raise ConfigError(
-                f"resolution {self.exact} is no multiple of resolution_step {self.step}", hint="leave one of them out"
+                f"resolution {self.exact} is not a multiple of resolution_step {self.step}",
+                hint="omit one of them",
             )
 
     def allows(self, side: int) -> bool:
@@ -62,15 +61,17 @@ class Pixels:
         """Raise ConfigError where a law that leaves the resolution alone leaves one that is not allowed."""
         if not self.allows(network.resolution):
             limit = (
-                f"above {self.most}" if self.most and network.resolution > self.most else f"no multiple of {self.step}"
+                f"above {self.most}"
+                if self.most and network.resolution > self.most
+                else f"not a multiple of {self.step}"
             )
             raise ConfigError(
                 f"the {law} law leaves {network.name} at {network.resolution} pixels, {limit}",
-                hint="give the resolution itself, or take a law that scales it",
+                hint="give the resolution itself, or choose a law that scales it",
             )
 
     def _require_built(self, network: ConvNet) -> None:
-        """Raise ConfigError where scaling by the network's rules cannot give the side that is asked for."""
+        """Raise ConfigError where scaling by the network's rules cannot give the requested side."""
         step, side = network.rules.resolution_step, self.exact or 0
         if side < network.total_stride:
             raise ConfigError(
@@ -80,5 +81,5 @@ class Pixels:
         if side % step and side != network.resolution:
             raise ConfigError(
                 f"resolution {side} is not allowed for {network.name}",
-                hint=f"its rules know multiples of {step} pixels",
+                hint=f"its rules allow multiples of {step} pixels",
             )

@@ -1,7 +1,7 @@
 """plan: the network of a scaling law that spends a budget best, on true rounded costs.
 
-Turning phi alone misses a budget: repeats, channels and pixels come in whole steps (phi = 1 from EfficientNet-B0
-costs 2.57x, not 1.92x). So the planner looks at the distinct networks near the law, in ever wider reach of it, until
+Adjusting phi alone misses a budget: repeats, channels and pixels come in whole steps (phi = 1 from EfficientNet-B0
+costs 2.57x, not 1.92x). So the planner considers the distinct networks near the law, ever further from it, until
 one spends a limit without breaking any. None further than 10 % from the law in any dimension is considered.
 """
 
@@ -25,9 +25,9 @@ from convscale.scaling import Scaling, ScalingLaw, compound_law, scale
 from convscale.units import format_count
 
 REACHES = (*(math.log1p(percent / 100) for percent in (0, 0.5, 1, 2, 3, 4.5, 6, 8)), REACH)
-EXPLORED = 24  # choices of repeats and channels looked at for alternatives
+EXPLORED = 24  # choices of repeats and channels considered for alternatives
 MAX_ALTERNATIVES = 5
-NEARLY = 0.95  # the least that an alternative uses, of what the plan uses
+NEARLY = 0.95  # the least share of what the plan uses that an alternative must use
 
 # How each cost grows with depth, width and resolution, before rounding: the exponents of the paper's estimate.
 GROWTH = {
@@ -66,7 +66,7 @@ class Proposal(Displayed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan(AsDict, Displayed):
-    """The network that spends a budget best, and what else there was.
+    """The network that spends a budget best, and the alternatives.
 
     binding: the limits that are spent (SPENT says how much of each counts), or where none can be, the fullest.
     naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
@@ -97,7 +97,7 @@ class Plan(AsDict, Displayed):
         return any(share >= SPENT[key] for key, share in self.chosen.used.items())
 
     def _display(self) -> Display:
-        """What was chosen, what the formula alone gives, and what else there was."""
+        """What was chosen, what the formula alone gives, and the alternatives."""
         limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in self.budget.limits().items())
         naive = [_row("naive", self.naive)] if self.naive else []
         rows = [_row("plan", self.chosen), *naive, *(_row("or", one) for one in self.alternatives)]
@@ -139,12 +139,11 @@ def plan(
     """Scale `network` up or down by `law` (the paper's compound law) so that it spends `budget`.
 
     Never over a limit. For a latency limit `predictor` gives the seconds of each block, or `predict_latency` those of
-    a network. `resolution` is the input side in pixels that the plan must have, whatever the law says; up to
-    `max_resolution` and in multiples of `resolution_step` it follows the law, and depth and width go on alone from the
-    largest.
+    a network. `resolution` fixes the input side in pixels, whatever the law says. Otherwise it follows the law, in
+    multiples of `resolution_step`, up to `max_resolution`, from which on depth and width grow alone.
 
     Raises BudgetError where even the smallest network breaks a limit, or where no limit stops the law, and ConfigError
-    where `network` is itself scaled and where it has none of the resolutions asked for.
+    where `network` is itself scaled and where it has none of the requested resolutions.
     """
     limits = budget.limits()
     require_prediction(limits, predictor, predict_latency)
@@ -162,14 +161,14 @@ def require_prediction(
 ) -> None:
     """Raise BudgetError for a latency limit without a prediction, ConfigError for two predictions."""
     if predictor is not None and predict_latency is not None:
-        raise ConfigError("predictor and predict_latency both say the latency", hint="leave one of them out")
+        raise ConfigError("predictor and predict_latency are both given", hint="give one of them")
     if LATENCY in limits and predictor is None and predict_latency is None:
         raise BudgetError("a latency limit needs a latency prediction", hint="pass predictor or predict_latency")
 
 
 def _require_baseline(network: ConvNet) -> None:
     if network.origin is not None:
-        scale(network, Scaling(2))  # says why not
+        scale(network, Scaling(2))  # it raises with the reason
 
 
 def _choose(neighbours: Neighbours, budget: Budget) -> Plan:

@@ -1,4 +1,4 @@
-"""plan_resolution: what a budget leaves of a network that has its weights already, so that only its input shrinks."""
+"""plan_resolution: fit a network that already has its weights into a budget, so that only its input shrinks."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def plan_resolution(
     max_resolution: int | None = None,
     resolution_step: int = 1,
 ) -> Plan:
-    """`network` at the largest resolution that keeps the budget, at most its own; nothing else of it changes.
+    """`network` at the largest resolution that keeps the budget, at most its own; nothing else about it changes.
 
-    Every size is looked at, for memory and latency may fall from one to the next. Latency and the resolutions that may
-    be taken are as for `plan`.
+    Every size is considered, since memory and latency may fall from one to the next. Latency and the allowed
+    resolutions are as for `plan`.
 
     Raises BudgetError where a limit is broken even at the smallest, or where a latency limit has no prediction, and
-    ConfigError where the network has none of the resolutions asked for.
+    ConfigError where the network has none of the requested resolutions.
     """
     limits = budget.limits()
     require_prediction(limits, predictor, predict_latency)
@@ -49,7 +49,7 @@ def plan_resolution(
     sides = [side for side in range(network.total_stride, network.resolution + 1) if allowed.allows(side)]
     if not sides:
         raise ConfigError(
-            f"{network.name} has no such resolution: its own is {network.resolution} pixels and its largest",
+            f"{network.name} has no such resolution: its own, {network.resolution} pixels, is its largest",
             hint=f"{network.total_stride} to {network.resolution} pixels",
         )
     fitting = next((side for side in reversed(sides) if max(used(side).values()) <= 1), None)
@@ -57,7 +57,7 @@ def plan_resolution(
         over = ", ".join(f"{key} {limits[key]:,.10g}" for key, share in used(sides[0]).items() if share > 1)
         where = f"at {sides[0]} pixels" if len(sides) == 1 else "at any resolution"
         raise BudgetError(
-            f"{network.name} breaks the budget {where}: {over} is too little",
+            f"{network.name} exceeds the budget {where}: {over} is too little",
             hint="raise the limit, or start from smaller weights",
         )
     scaling_law, scaling = law("resolution"), Scaling(resolution=fitting / network.resolution)

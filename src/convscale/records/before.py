@@ -17,18 +17,18 @@ def upgraded(kind: str, table: Any, path: Path) -> tuple[str, Table]:
     if kind == "value search" and isinstance(table, list):
         return kind, {"rows": table}
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: no record of the kind {kind!r}")
+        raise ConfigError(f"{path}: not a record of the kind {kind!r}")
     upgrade = _UPGRADES.get(kind)
     return upgrade(table, path) if upgrade else (kind, table)
 
 
 def _study(table: Table, path: Path) -> tuple[str, Table]:
-    """study.toml beside it says what was asked."""
+    """study.toml beside it says what the study was."""
     asked = path.with_name("study.toml")
     if not asked.exists():
         raise ConfigError(
-            f"{path}: results from before format version 2 do not say what was asked, and there is no {asked.name}",
-            hint=f"restore it, or make the results anew: convscale study resume {path.parent}",
+            f"{path}: results from before format version 2 do not say what the study was, and there is no {asked.name}",
+            hint=f"restore it, or redo the results: convscale study resume {path.parent}",
         )
     changes = [one | {"change": _renamed(one["change"], "certain_swaps")} for one in _rows(table, "length_changes")]
     return "study", {
@@ -53,7 +53,7 @@ def _coefficients(table: Table, path: Path) -> tuple[str, Table]:
     raise ConfigError(
         f"{path}: a search from before format version 2 kept alpha, beta, gamma and the figures of its candidates, but "
         "neither their networks nor the accuracies of each seed",
-        hint="--coefficients and read_coefficients take it; convscale study resume of its folder makes it anew",
+        hint="--coefficients and read_coefficients accept it; convscale study resume on its folder redoes it",
     )
 
 
@@ -64,7 +64,7 @@ def _family(table: Table, path: Path) -> tuple[str, Table]:
     if baseline is None:
         raise ConfigError(
             f"{path}: a family from before format version 2 without phi 0 does not say what its baseline is",
-            hint=f"convscale family {table.get('baseline', 'BASELINE')} makes it anew",
+            hint=f"convscale family {table.get('baseline', 'BASELINE')} recreates it",
         )
     law = {"name": "compound", "depth": table["alpha"], "width": table["beta"], "resolution": table["gamma"]}
     trained = any("seeds" in one for one in members)

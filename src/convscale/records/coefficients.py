@@ -22,10 +22,10 @@ SHARES = {"names": DIMENSIONS}
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Candidate(Displayed):
-    """A network to be tried.
+    """A network to try.
 
-    shares: the direction that asked for it, of depth, width, resolution. actual: what its own MACs say the shares
-    are. scaling: multipliers that give exactly this network. cost_ratio: its MACs over the baseline's.
+    shares: the direction that asked for it, of depth, width, resolution. actual: the shares by its own
+    MACs. scaling: multipliers that give exactly this network. cost_ratio: its MACs over the baseline's.
     """
 
     JSON: ClassVar = ("shares", "actual_shares=actual", "scaling", "network=network.name", "macs", "cost_ratio")
@@ -82,8 +82,8 @@ class SearchedCandidate(Displayed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchTraining:
-    """The trainings of a search: images, recipe, lengths in epochs, and the command that gives the search again in a
-    folder with its recipe.toml and baseline.toml."""
+    """The trainings of a search: images, recipe, lengths in epochs, and the command that repeats the search in a folder
+    with its recipe.toml and baseline.toml."""
 
     JSON: ClassVar = ("data=data.source", "train_images=data.train_images", "test_images=data.test_images", "epochs")
 
@@ -100,11 +100,11 @@ class CoefficientSearch(AsDict, Displayed):
     interval95: of each coefficient, over which finalist wins when seeds are drawn again, and over those that cannot
     be told from the best; it knows nothing of candidates that halving left out. equal_best: the positions in
     `candidates` of the finalists whose paired difference from the best holds zero, the best first. trusted: the rank
-    correlation of probed candidates between each length that was looked at and the last; first_length is where halving
-    began by it. order: how the order of candidates changes between the two greatest lengths. training_macs: MACs of one
-    image forward times steps, summed; full_grid_training_macs is what every candidate at the greatest length from every
-    final seed costs, full_grid_device_seconds an estimate by proportion. note: one sentence that says what stands
-    behind the coefficients. training: None where no network was trained, but a function asked.
+    correlation of probed candidates between each length that was checked and the last; first_length: where halving
+    therefore began. order: how the order of candidates changes between the two greatest lengths. training_macs: MACs
+    of one image forward times steps, summed; full_grid_training_macs: the same for every candidate at the greatest
+    length from every final seed; full_grid_device_seconds: an estimate by proportion. note: one sentence on the
+    evidence for the coefficients. training: None where no network was trained but a function evaluated.
     """
 
     JSON: ClassVar = (
@@ -156,12 +156,12 @@ class CoefficientSearch(AsDict, Displayed):
 
     @property
     def equivalent(self) -> tuple[SearchedCandidate, ...]:
-        """The finalists that cannot be told from the best, and the best before them."""
+        """The best finalist, then those that cannot be told from it."""
         return tuple(self.candidates[index] for index in self.equal_best)
 
     @property
     def equivalent_shares(self) -> tuple[dict[str, float], ...]:
-        """What these were asked for, by dimension."""
+        """The shares that were asked for, by dimension."""
         return tuple(dict(zip(DIMENSIONS, one.candidate.shares, strict=True)) for one in self.equivalent)
 
     @property
@@ -171,7 +171,7 @@ class CoefficientSearch(AsDict, Displayed):
 
     @property
     def share_of_full_grid(self) -> float:
-        """What the search cost, of the full grid's training cost."""
+        """What the search cost, as a share of the full grid's training cost."""
         return self.training_macs / self.full_grid_training_macs
 
     def law(self) -> ScalingLaw:

@@ -28,7 +28,7 @@ class Estimate:
     free_disk_bytes: int
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """For people to read."""
         parts = f" in {self.accumulation} parts" if self.accumulation > 1 else ""
         memory = f"{format_bytes(self.memory_bytes)} by the cost model"
         if self.available_bytes is not None:

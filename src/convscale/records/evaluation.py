@@ -35,9 +35,9 @@ class Evaluation(AsDict, Displayed):
     """Accuracy over `n` images: top-1 with its 95 % Wilson interval, top-5. `unreadable` images do not count.
 
     mean_per_class: the mean of the classes' top-1, over those that have images. ece: the expected calibration error,
-    None where a probability was not finite. images_per_second: with loading and all, None in trainings, and no part
+    None where a probability was not finite. images_per_second: with loading and all, None in trainings, and left out
     of equality. confused: the pairs of classes that are confused most, at most ten, most first; None where classes are
-    too many to count them. Files of before have none of the fields from mean_per_class on.
+    too many to count them. Older files have none of the fields from mean_per_class on.
     """
 
     top1: float
@@ -71,7 +71,7 @@ class Evaluation(AsDict, Displayed):
         return Display(title, ("", "", "95 % interval"), rows)
 
     def accuracy(self, metric: Metric) -> float:
-        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        """The accuracy that `metric` names; top-1 in older files, which have no other."""
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
     def interval(self, metric: Metric) -> tuple[float, float]:
@@ -109,7 +109,7 @@ class Sweep:
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
     """The `n` images whose predicted class had a probability above `low` and up to `high`: the mean of these
-    probabilities, and the share that was right. Both 0 where n is."""
+    probabilities, and the share that was correct. Both are 0 where n is."""
 
     low: float
     high: float
@@ -120,8 +120,8 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Prediction(AsDict):
-    """The most probable classes of one image, most probable first: pairs of name and probability. None of an image that
-    could not be read, whose `error` says why."""
+    """The most probable classes of one image, most probable first: pairs of name and probability. Empty for an image
+    that could not be read, whose `error` says why."""
 
     image: str
     classes: tuple[tuple[str, float], ...] = field(metadata={"each": ("class", "probability")})
@@ -136,7 +136,7 @@ class PredictionSet:
 
 
 def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:
-    """How far probabilities are from the share that is right: |accuracy - confidence|, a mean over the images of all
-    bins (Guo et al. 2017, equation 3). One image at least must have been counted."""
+    """How far probabilities are from the share that is correct: |accuracy - confidence|, averaged over the images of
+    all bins (Guo et al. 2017, equation 3). At least one image must have been counted."""
     images = sum(one.n for one in bins)
     return sum(one.n * abs(one.accuracy - one.confidence) for one in bins) / images

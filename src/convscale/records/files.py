@@ -51,7 +51,7 @@ RECORDS: dict[str, type[Any]] = {
 }
 _KINDS = {form: kind for kind, form in RECORDS.items()}
 
-# The file of a folder that says what came of it, and what its kind is where it does not say so.
+# The file of a folder that holds its result, and its kind where the file does not name it.
 _OF_FOLDERS = {
     "results.json": "study",
     "coefficients.json": "coefficients",
@@ -96,19 +96,19 @@ def read_record(path: str | Path) -> Any:
     """The record in a file, or of a folder: of a study, a search for coefficients, a family, a run.
 
     Raises RunError where there is none or where it is from a newer version, ConfigError where it is damaged or says too
-    little, as some files from before format version 2.
+    little, like some files from before format version 2.
     """
     file = Path(path)
     if file.is_dir():
         found = [file / name for name in _OF_FOLDERS if (file / name).exists()]
         if not found:
-            raise RunError(f"{file}: no result is kept here", hint=f"a folder with one of {', '.join(_OF_FOLDERS)}")
+            raise RunError(f"{file}: there is no result here", hint=f"a folder with one of {', '.join(_OF_FOLDERS)}")
         file = found[0]
     table = read_json(file, MAX_RECORD_BYTES)
     kind = table.get("kind") if isinstance(table, dict) else None
     kind = kind or _OF_FILES.get(file.name)
     if kind is None:
-        raise ConfigError(f"{file}: says no kind", hint=f"a record of Convscale's, one of: {', '.join(RECORDS)}")
+        raise ConfigError(f"{file}: names no kind", hint=f"a record of Convscale's, one of: {', '.join(RECORDS)}")
     return _read(file, table, kind)
 
 

@@ -1,4 +1,4 @@
-"""Networks that were scaled and trained, beside the plans and families of `planning`."""
+"""Networks that were scaled and trained, besides the plans and families of `planning`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from convscale.scaling import Scaling, ScalingLaw
 
 @dataclass(frozen=True, slots=True)
 class ScaledNetwork:
-    """A network that was scaled as asked: law says by what, phi is None where it was not by a law.
+    """A network scaled as requested: law says by what, phi is None where it was not by a law.
 
-    It is shown as a plan is, one that no limit binds: whoever reads plans reads this.
+    It is shown as a plan that no limit binds, so that whatever reads plans can read it.
     """
 
     JSON: ClassVar = ("law", "phi", "scaling", "network", "cost", "binding", "used", "naive", "alternatives")

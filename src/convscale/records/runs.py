@@ -11,14 +11,14 @@ RunState = Literal["running", "interrupted", "finished", "failed", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Something that was chosen for a run."""
+    """A choice that was made for a run."""
 
     what: str
     """Baseline, recipe, resolution, batch, ..."""
     choice: str
-    """What it came to."""
+    """What was chosen."""
     why: str = ""
-    """In words, empty where it was simply asked for."""
+    """The reason in words, empty where it was simply requested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +26,16 @@ class Story:
     """How a run came about: story.json."""
 
     command: str = ""
-    """As it was typed, or the Python call; arguments alone, nothing of the environment."""
+    """As typed, or the Python call; arguments only, nothing of the environment."""
     started: str = ""
     """The time, ISO 8601 in UTC."""
     decisions: tuple[Decision, ...] = ()
     """What was chosen for it, and why."""
     notes: tuple[str, ...] = ()
-    """What was said of the data."""
+    """What was reported about the data."""
 
     def decision(self, what: str) -> Decision | None:
-        """What was chosen for `what`, None where the story does not say."""
+        """The choice of `what`, None where the story does not say."""
         return next((one for one in self.decisions if one.what == what), None)
 
 
@@ -44,25 +44,25 @@ class ProgressRecord:
     """How far a run is: progress.json."""
 
     step: int
-    """Steps that are done; images while features are computed."""
+    """Steps done; images while features are computed."""
     total_steps: int
     """Of the whole training; of all images while features are computed."""
     epoch: int
-    """The one that is trained or evaluated, from 1."""
+    """The epoch being trained or evaluated, from 1."""
     epochs: int
-    """That it will take, where it does not stop early."""
+    """Epochs in all, if it does not stop early."""
     seconds_left: float | None = None
-    """By the pace so far, None before there is one."""
+    """By the pace so far, None before it is known."""
     images_per_second: float | None = None
-    """Of training, in this epoch."""
+    """The speed of training in this epoch."""
     updated: float
     """Seconds since 1970."""
     pid: int
-    """Of the process that writes."""
+    """The process that writes."""
     state: Doing
-    """What it does, or how it was left; a process that was killed leaves what it did."""
+    """What it is doing, or how it ended; a process that was killed leaves what it was doing."""
     reason: str = ""
-    """Of a failure."""
+    """Why it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +74,9 @@ class RunRow:
     )  # fmt: skip
 
     path: str
-    """Of the run folder."""
+    """The run folder."""
     data: str | None = None
-    """Where the images are from."""
+    """Where the images come from."""
     network: str | None = None
     """Its name."""
     budget: dict[str, float] | None = None
@@ -86,22 +86,22 @@ class RunRow:
     params: int | None = None
     """Of the network."""
     top1: float | None = None
-    """Of the finished run with its interval, else of the last epoch without one."""
+    """The finished run's, with its interval, else the last epoch's, without one."""
     interval95: tuple[float, float] | None = None
     """Wilson's."""
     state: RunState
-    """By the folder alone."""
+    """Judged by the folder alone."""
     started: str | None = None
     """ISO 8601 in UTC."""
     seconds: float | None = None
-    """Of training and evaluation; so far of training alone where it is not finished."""
+    """Training and evaluation; where it is not finished, training so far."""
     reason: str = ""
     """Why it failed or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStory:
-    """What `show RUN --json` says of a run beside its network: its row, and how it came about."""
+    """What `show RUN --json` reports about a run besides its network: its row, and how it came about."""
 
     JSON: ClassVar = (
         "**row", "reason=row.reason", "law", "phi", "used", "held_out", "train_images", "test_images",
@@ -113,18 +113,18 @@ class RunStory:
     story: Story
     """How it came about."""
     law: str | None
-    """The scaling law of its plan; with phi and used None where it was not planned."""
+    """The scaling law of its plan; None, like phi and used, where it was not planned."""
     phi: float | None
     """The place on the law."""
     used: dict[str, float] | None
-    """The share of each limit."""
+    """The share of each limit that it uses."""
     held_out: str | None
-    """The split that was held out; with the counts None where nothing says so."""
+    """The split that was held out; None, like the counts, where nothing says so."""
     train_images: int | None
-    """That it was trained on."""
+    """Images that it was trained on."""
     test_images: int | None
-    """That were held out."""
+    """Images that were held out."""
     epochs: int
-    """That are trained."""
+    """Epochs of the training."""
     progress: ProgressRecord | None
     """How far it is, None where nothing says so."""

@@ -17,7 +17,7 @@ from convscale.schema import check
 from convscale.statistics import OrderChange
 from convscale.units import format_count
 
-BASELINE = "baseline"  # the method of a baseline as it is
+BASELINE = "baseline"  # the method of an unscaled baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,17 @@ class DataChoice:
     """Images, and how many of them. Raises ConfigError for counts below 2."""
 
     source: str
-    """As `open_dataset` takes it."""
+    """Whatever `open_dataset` opens."""
     label_column: str = "label"
-    """Of a CSV or parquet file."""
+    """The label column of a CSV or parquet file."""
     seed: int = 0
-    """Of the draw of both counts, and of a split."""
+    """The seed for drawing both counts, and a split."""
     train_images: int | None = None
-    """So many are drawn; None for all."""
+    """Training images to draw; None for all."""
     test_images: int | None = None
-    """So many held-out images are drawn; None for all."""
+    """Held-out images to draw; None for all."""
     layout: Literal["classes", "splits"] | None = None
-    """What the folders of a folder are; None where their names and contents say it."""
+    """What the subfolders of a folder are; None where their names and contents show it."""
     stored_range: tuple[float, float] | None = None
     """The values in image files that become 0 and 255; None for all that a file can hold."""
 
@@ -46,7 +46,7 @@ class DataChoice:
         for name in ("train_images", "test_images"):
             value = getattr(self, name)
             if value is not None and value < 2:
-                raise ConfigError(f"{name} {value} is not allowed", hint="2 or more, or leave it out for all images")
+                raise ConfigError(f"{name} {value} is not allowed", hint="2 or more, or omit it for all images")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +58,19 @@ class Method:
     coefficients: str = ""
     """Text as 1.2,1.1,1.15, a file, or a search's folder."""
     shares: tuple[float, ...] = ()
-    """Of the extra cost, for depth, width and resolution."""
+    """Shares of the extra cost for depth, width and resolution."""
     name: str = ""
-    """What rows call it, where not by one of these."""
+    """Its name in rows, where not one of these."""
 
     def __post_init__(self) -> None:
         check(self)
         if sum(map(bool, (self.law, self.coefficients, self.shares))) != 1 or len(self.shares) not in (0, 3):
             raise ConfigError(
-                f"method {self.title!r} says how to scale {'twice' if self.law or self.coefficients else 'not at all'}",
-                hint="one of law = NAME, coefficients = 'A,B,G', shares = [DEPTH, WIDTH, RESOLUTION]",
+                f"method {self.title!r} gives {'several ways' if self.law or self.coefficients else 'no way'} to scale",
+                hint="give one of law = NAME, coefficients = 'A,B,G', shares = [DEPTH, WIDTH, RESOLUTION]",
             )
         if self.title == BASELINE:
-            raise ConfigError(f"a method cannot be called {BASELINE!r}", hint="every study has that one")
+            raise ConfigError(f"a method cannot be called {BASELINE!r}", hint="every study already has that row")
 
     @property
     def title(self) -> str:
@@ -117,27 +117,27 @@ class StudySpec(Displayed):
     """A study. Raises ConfigError for one that compares nothing or cannot conclude."""
 
     name: str
-    """What reports call it."""
+    """Its name in reports."""
     question: str = ""
     """What it asks, in a sentence."""
     baselines: tuple[str | ConvNet, ...]
     """Names, TOML files, runs, weights files or networks."""
     resolution: int | None = None
-    """Pixels a side that the baselines are taken at; their own without it."""
+    """The input side of all baselines in pixels; None for their own."""
     methods: tuple[Method, ...] = ()
-    """Ways to spend a cost; each is taken at each cost."""
+    """Ways to spend a cost; each is applied at each cost."""
     costs: tuple[float, ...] = ()
     """True costs, times the baseline's MACs, above 1."""
     curves: tuple[FactorCurve, ...] = ()
     """Networks by explicit factors instead, whatever they cost."""
     lengths: tuple[int, ...]
-    """Training lengths in epochs, two at least, each a whole schedule of the recipe."""
+    """Training lengths in epochs, at least two, each a whole schedule of the recipe."""
     seeds: int = 3
-    """Trainings of each network, from 0 to seeds - 1; two at least."""
+    """Seeds per network, 0 to seeds - 1; at least two."""
     recipe: str = "small-images"
     """A name or a file."""
     settings: tuple[str, ...] = ()
-    """Values of the recipe that are changed, KEY=VALUE."""
+    """Changes to the recipe, KEY=VALUE."""
     quoted: bool = False
     """Also draw the paper's figures."""
     data: DataChoice | None = None
@@ -155,11 +155,14 @@ class StudySpec(Displayed):
             raise ConfigError(f"{where} compares nothing", hint="methods and costs, or curves, or both")
         if any(not cost > 1 for cost in self.costs) or len(set(self.costs)) != len(self.costs):
             raise ConfigError(
-                f"{where}: costs {list(self.costs)}", hint="different, above 1: times the baseline's MACs"
+                f"{where}: costs {list(self.costs)}",
+                hint="different values above 1, as multiples of the baseline's MACs",
             )
         titles = [method.title for method in self.methods] + [curve.name for curve in self.curves]
         if len(set(titles)) != len(titles):
-            raise ConfigError(f"{where}: two of {titles} have one name", hint="give methods and curves different names")
+            raise ConfigError(
+                f"{where}: two of {titles} have the same name", hint="give methods and curves different names"
+            )
         if len(self.lengths) < 2 or any(a >= b for a, b in pairwise(self.lengths)) or min(self.lengths) < 1:
             raise ConfigError(
                 f"{where}: lengths {list(self.lengths)}",
@@ -193,7 +196,7 @@ class StudySpec(Displayed):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A network that cannot be had, and why."""
+    """A method without a network at its cost, and why."""
 
     baseline: str
     method: str
@@ -204,8 +207,8 @@ class Unreachable:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRow:
     """A network of a study after one training length. accuracy: mean over the `seeds` that finished, a fraction, None
-    where none did; interval95 by Student's t, None for one seed. baseline_accuracy: of the baseline, as long trained.
-    asked: the cost planned to, times the baseline's MACs; cost_ratio: the true one."""
+    where none did; interval95 by Student's t, None for one seed. baseline_accuracy: of the baseline, trained as long.
+    asked: the cost planned for, times the baseline's MACs; cost_ratio: the true one."""
 
     baseline: str
     method: str
@@ -230,8 +233,8 @@ class StudyRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
     """a - b, two methods of one baseline at one cost and length, over their common seeds. verdict: "a is better", "b
-    is better", "cannot tell". seeds_to_tell: how many seeds would tell a difference of this size and spread, None where
-    these do already, or where 1,000 would not."""
+    is better", "cannot tell". seeds_to_tell: how many seeds it would take to tell a difference of this size and spread,
+    None where these suffice already, or where 1,000 would not."""
 
     baseline: str
     asked: float | None
@@ -258,7 +261,7 @@ class LengthChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reuse:
-    """What it costs to take the method that is best at one cost to another cost: regret is the accuracy of the other
+    """What it costs to reuse the method that is best at one cost at another cost: regret is the accuracy of the other
     cost's own best minus that of the method reused, over paired seeds."""
 
     baseline: str
@@ -307,5 +310,5 @@ class StudyResult(AsDict, Displayed):
 
     @property
     def device_seconds(self) -> float:
-        """Of all trainings; a network that two methods share counts once for each."""
+        """Device time of all trainings; a network that two methods share counts once for each."""
         return sum(row.device_seconds for row in self.rows)

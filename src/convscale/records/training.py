@@ -9,7 +9,7 @@ from convscale.records.evaluation import Evaluation, Metric
 
 
 def held_out_in_words(held_out: str, images: int, validation_images: int) -> str:
-    """What a data set keeps from training, and how it came by it."""
+    """What a data set keeps from training, and where it comes from."""
     kept = "a drawn fifth" if held_out == "stratified" else f"its {held_out} split"
     judging = f"{validation_images:,} to judge epochs by; " if validation_images else ""
     return f"{judging}{images:,} held out ({kept})"
@@ -20,9 +20,9 @@ class DataRecord:
     """Which data a run was trained on, and which part was held out: a split of its own, or a draw by `seed`.
 
     fingerprint: of class names, images' names below `source`, and labels, in their order. published: the name of a
-    published data set, and metric what is reported of it. layout: what the folders were said to be, None where their
-    names and contents said. test_images: those held out. validation_images: those that epochs are judged by, of the
-    data's own validation split, 0 without one.
+    published data set, and metric what is reported of it. layout: what the folders were declared to be, None where
+    their names and contents showed it. test_images: those held out. validation_images: those that epochs are judged by,
+    of the data's own validation split, 0 without one.
     """
 
     source: str
@@ -58,10 +58,10 @@ class EpochRecord:
     optimizer_seconds: float
     images_per_second: float
     mean_per_class: float | None = None
-    """Of the same images as top1."""
+    """On the same images as top1."""
 
     def accuracy(self, metric: Metric) -> float:
-        """The accuracy that `metric` names; top-1 in files of before, which have no other."""
+        """The accuracy that `metric` names; top-1 in older files, which have no other."""
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
 

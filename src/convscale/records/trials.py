@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What one attempt at a trial gave back: the held-out accuracy, a fraction, after `steps` steps of training.
+    """What one attempt at a trial returned: the held-out accuracy, a fraction, after `steps` steps of training.
 
     device_seconds: of training and evaluation, interruptions left out.
     """

@@ -30,7 +30,7 @@ class Coefficients:
         check(self)
 
     def law(self) -> ScalingLaw:
-        """The compound law. Raises ConfigError for coefficients that are none."""
+        """The compound law. Raises ConfigError for coefficients that make no law."""
         return compound_law(self.alpha, self.beta, self.gamma)
 
 
@@ -41,7 +41,7 @@ PAPER = Coefficients(ALPHA, BETA, GAMMA, "the paper's, found for EfficientNet-B0
 def read_coefficients(source: str | Path) -> Coefficients:
     """Coefficients from the folder of a search, from a TOML or JSON file, or from text as "1.2,1.1,1.15".
 
-    Raises ConfigError for a search that has not ended, a missing or malformed file and numbers that are no law.
+    Raises ConfigError for a search that has not ended, a missing or malformed file and numbers that make no law.
     """
     path = Path(source)
     if path.is_dir():
@@ -59,12 +59,14 @@ def _of_search(folder: Path) -> Coefficients:
         return _of_table(read_json(folder / RESULT, MAX_BYTES), folder / RESULT)
     settings = read_json(folder / "settings.json") if (folder / "settings.json").exists() else {}
     if isinstance(settings, dict) and settings.get("kind") == "coefficients":
-        raise ConfigError(f"{folder}: its search has not ended", hint=f"convscale study resume {folder}")
-    raise ConfigError(f"{folder} holds no {RESULT}", hint="convscale coefficients BASELINE --data D -o DIR makes one")
+        raise ConfigError(f"{folder}: its search is not finished", hint=f"convscale study resume {folder}")
+    raise ConfigError(
+        f"{folder} holds no {RESULT}", hint="create one with: convscale coefficients BASELINE --data D -o DIR"
+    )
 
 
 def _of_table(table: Any, path: Path) -> Coefficients:
-    if isinstance(table, dict) and "candidates" in table:  # what a search leaves behind has much more
+    if isinstance(table, dict) and "candidates" in table:  # the file of a search holds much more
         require_version(path, table.get("format_version", 1))
         table = {key: table[key] for key in (*NAMES, "note") if key in table}
     found = from_table(Coefficients, table, str(path))
@@ -76,7 +78,7 @@ def _of_text(text: str) -> Coefficients:
         alpha, beta, gamma = (float(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
-            f"{text!r} are no coefficients",
-            hint="alpha, beta and gamma, as 1.2,1.1,1.15, or a file, or a search's folder",
+            f"{text!r} is not a set of coefficients",
+            hint="give alpha, beta and gamma as 1.2,1.1,1.15, a file, or the folder of a search",
         ) from None
     return Coefficients(alpha, beta, gamma, "as given")

@@ -18,7 +18,7 @@ from convscale.schema import check
 # Grid search of the paper for EfficientNet-B0 on ImageNet (Tan & Le 2019, section 3.3).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 
-# The largest multiplier of one dimension that is still a network somebody could mean.
+# The largest multiplier of one dimension that somebody could still mean.
 MAX_MULTIPLIER = 1000.0
 
 DIMENSIONS = ("depth", "width", "resolution")

@@ -1,6 +1,6 @@
 """What a search asks, and what comes back: a network trained from a seed for a number of steps, and its accuracy.
 
-A search is over a callable, so that it needs no training to be tested: `evaluator_of` makes one of any function.
+A search works over a callable, so that it can be tested without training: `evaluator_of` makes one from any function.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Evaluator = Callable[[Sequence[Question]], Sequence[Outcome]]
 
 
 def evaluator_of(evaluate: Callable[[ConvNet, int, int], float]) -> Evaluator:
-    """An evaluator of `evaluate(network, seed, steps) -> accuracy`. Accuracies that are not finite, and exceptions of
-    it, are failures with their reason; a signal or a keyboard interrupt passes through."""
+    """An evaluator of `evaluate(network, seed, steps) -> accuracy`. Accuracies that are not finite, and exceptions
+    that it raises, are failures with their reason; a signal or a keyboard interrupt passes through."""
 
     def answer(questions: Sequence[Question]) -> list[Outcome]:
         return [_ask(evaluate, question) for question in questions]
@@ -73,8 +73,8 @@ class Ledger:
     device_seconds: float = 0.0
 
     def ask(self, questions: Sequence[Question]) -> None:
-        """Have the questions answered that have not been. Raises TrainingError where the evaluator gives another
-        number of answers than it was asked for."""
+        """Answer the questions that are still open. Raises TrainingError where the evaluator does not give one answer
+        per question."""
         new = [question for question in dict.fromkeys(questions) if question not in self.answers]
         if not new:
             return

@@ -34,16 +34,16 @@ from convscale.trials.trial import Trial, TrialRecord
 KIND = "coefficients"
 RECIPE, BASELINE = "recipe.toml", "baseline.toml"
 
-# The fields of SearchSettings that options may name, and what they are where none does.
+# The fields of SearchSettings that options may name, with their defaults.
 _OPTIONS = {one.name: default_of(one) for one in fields(SearchSettings) if one.name != "lengths"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSearch:
-    """What is searched, and with which trainings.
+    """What is searched, and by which trainings.
 
-    epochs: the training lengths, two at least, increasing; each is a whole schedule of `recipe`. options: fields of
-    SearchSettings but `lengths`, all of them once it is made. Raises ConfigError and UnknownNameError as
+    epochs: the training lengths, at least two, increasing; each is a whole schedule of `recipe`. options: fields of
+    SearchSettings other than `lengths`; once made, all of them. Raises ConfigError and UnknownNameError as
     `search_coefficients` does.
     """
 
@@ -56,7 +56,7 @@ class TrainingSearch:
     def __post_init__(self) -> None:
         check(self)
         if "lengths" in self.options:
-            raise ConfigError("lengths are no option of a search by training", hint="`epochs` are its lengths")
+            raise ConfigError("a search by training has no option `lengths`", hint="give the lengths as `epochs`")
         settings = self.settings(self.epochs)  # which checks them
         object.__setattr__(self, "options", {name: getattr(settings, name) for name in _OPTIONS})
 
@@ -68,8 +68,8 @@ class TrainingSearch:
 def search_by_training(
     search: TrainingSearch, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> CoefficientSearch:
-    """Search with trials in `folder`, or go on there, and write coefficients.json, candidates.csv, report.md and
-    pictures/ternary.png.
+    """Search with trials in `folder`, resuming what is there, and write coefficients.json, candidates.csv, report.md
+    and pictures/ternary.png.
 
     Raises as `run_trials` and `search_coefficients` do, and RunError where the folder holds something else.
     """
@@ -79,7 +79,7 @@ def search_by_training(
         try:
             found = _search(study, search, executor, storage, quiet)
         except InputError:
-            if not begun and not study.trials():  # it could not begin: leave the folder to the corrected command
+            if not begun and not study.trials():  # it never began: leave the folder free for the corrected command
                 (study.path / "settings.json").unlink()
             raise
         _write(study, search, found)
@@ -106,9 +106,10 @@ def _search(
 
 
 def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
-    """The candidates, and the trials of all of them at the last length from every final seed: what a search spares.
+    """The candidates, and the trials of a full grid, which a search avoids: every candidate at the last length from
+    every final seed.
 
-    Raises as `choose_images` does, and BudgetError where no candidate can be had.
+    Raises as `choose_images` does, and BudgetError where there is no candidate.
     """
     dataset = choose_images(search.data)
     settings = search.settings(search.epochs)
@@ -125,12 +126,12 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
 def resume_search(
     folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> CoefficientSearch:
-    """Go on with the search in `folder`. Raises RunError where there is none, and as `search_by_training`."""
+    """Resume the search in `folder`. Raises RunError where there is none, and as `search_by_training` does."""
     return search_by_training(read_search(folder), folder, executor, storage=storage, quiet=quiet)
 
 
 def read_search(folder: str | Path) -> TrainingSearch:
-    """What the search in `folder` is asked. Raises RunError where there is none."""
+    """The settings of the search in `folder`. Raises RunError where there is none."""
     return read_settings(Path(folder), KIND, TrainingSearch, options=UNNAMED["SearchSettings"])
 
 
@@ -167,7 +168,7 @@ def _outcome(record: TrialRecord) -> Outcome:
 
 
 def _command(search: TrainingSearch) -> str:
-    """The command that searches this again in the study's folder, where recipe.toml and baseline.toml are."""
+    """The command that repeats this search in the study's folder, where recipe.toml and baseline.toml are."""
     net = search.baseline
     listed = net.name in CATALOG and find_network(net.name).at_resolution(net.resolution) == net
     baseline = net.name if listed else BASELINE
@@ -194,4 +195,4 @@ def _write(study: StudyFolder, search: TrainingSearch, found: CoefficientSearch)
     write_text(study.path / "candidates.csv", candidates_as_csv(found))
     write_text(study.path / "report.md", "\n".join(report(found)) + "\n")
     draw_search(found, study.path / "pictures" / "ternary.png")
-    write_record(study.path / RESULT, found)  # last: what has it is done
+    write_record(study.path / RESULT, found)  # last: a folder that has it is finished

@@ -11,7 +11,7 @@ from convscale.statistics import CANNOT_TELL, Difference, mean_interval, order_c
 from convscale.studies.designs import Design, Point
 from convscale.trials.trial import TrialRecord
 
-ALL_PAIRS = 5  # methods up to which every pair is compared, beyond it each with the first
+ALL_PAIRS = 5  # up to this many methods every pair is compared, beyond it each with the first
 MAX_SEEDS = 1000
 
 
@@ -105,7 +105,7 @@ def _differences(
 
 
 def seeds_to_tell(difference: Difference) -> int | None:
-    """How many seeds would tell a difference of this mean and spread from none."""
+    """How many seeds it would take to tell a difference of this mean and spread from none."""
     if difference.certain or difference.interval95 is None or difference.mean == 0:
         return None
     half = (difference.interval95[1] - difference.interval95[0]) / 2
@@ -135,7 +135,7 @@ def _reuses(
     spec: StudySpec,
     accuracies: Mapping[tuple[Point, int], Accuracies],
 ) -> Iterable[Reuse]:
-    """The best method of each cost, taken to every greater one that has it."""
+    """The best method at each cost, reused at every greater cost that has it."""
     for (baseline, low), (other, high) in combinations(groups, 2):
         if baseline != other or low is None or high is None or low >= high:
             continue

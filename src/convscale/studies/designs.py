@@ -1,4 +1,4 @@
-"""From a study to its networks, all of true cost, and to the trials that train them."""
+"""From a study to its networks, all at true cost, and to the trials that train them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convscale.trials.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A network of a study. asked: the cost that it was planned to, times the baseline's MACs; None for a baseline and
+    """A network of a study. asked: the cost that it was planned for, times the baseline's MACs; None for a baseline and
     for networks by explicit factors. cost_ratio: what it truly costs."""
 
     JSON: ClassVar = ("baseline", "method", "network=network.name", "macs", "params", "cost_ratio")
@@ -41,7 +41,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The networks of a study, and those that cannot be had."""
+    """The networks of a study, and the methods that have none at their cost."""
 
     spec: StudySpec
     points: tuple[Point, ...]
@@ -71,7 +71,7 @@ def design(spec: StudySpec) -> Design:
     names = [network.name for network in baselines]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
-            f"study {spec.name!r}: two baselines are called {twice[0]!r}", hint="give one of their tables another name"
+            f"study {spec.name!r}: two baselines are called {twice[0]!r}", hint="change the name in one of their tables"
         )
     found = [one for network in baselines for one in _points(spec, network, dataset)]
     points = tuple(one for one in found if isinstance(one, Point))
@@ -79,7 +79,7 @@ def design(spec: StudySpec) -> Design:
     if all(point.method == BASELINE for point in points):
         reasons = "; ".join(f"{one.baseline}, {one.method}: {one.reason}" for one in unreachable[:4])
         raise BudgetError(
-            f"study {spec.name!r}: no network can be had: {reasons}", hint="other costs, or another baseline"
+            f"study {spec.name!r}: no method reaches its cost: {reasons}", hint="try other costs or another baseline"
         )
     return Design(spec, points, unreachable)
 

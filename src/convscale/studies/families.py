@@ -26,8 +26,8 @@ KIND = "family"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyTraining:
-    """Which members are trained, on what, from which seeds (0 to seeds - 1). evidence: where the law comes from, a
-    sentence; it takes no part in whether two trainings are the same, and folders of older versions have none."""
+    """Which members are trained, on what, from which seeds (0 to seeds - 1). evidence: where the law comes from, in a
+    sentence; it does not decide whether two trainings are the same, and folders of older versions have none."""
 
     baseline: ConvNet
     law: ScalingLaw
@@ -56,7 +56,7 @@ class FamilyTraining:
 
 
 def read_family_training(folder: str | Path) -> FamilyTraining:
-    """What the training of a family in `folder` is. Raises RunError where there is none."""
+    """The settings of the family training in `folder`. Raises RunError where there is none."""
     return read_settings(Path(folder), KIND, FamilyTraining)
 
 
@@ -69,16 +69,16 @@ def train_family(
     storage: str | None = None,
     quiet: bool = False,
 ) -> TrainedFamily:
-    """Train every member from every seed in `folder`, or go on there, and write the networks and family.json.
+    """Train every member from every seed in `folder`, resuming what is there, and write the networks and family.json.
 
-    evidence: where the law comes from; what family.json says of it where it is not given. Raises as `run_trials` does,
-    and RunError where the folder holds something else.
+    evidence: where the law comes from; by default what family.json says. Raises as `run_trials` does, and RunError
+    where the folder holds something else.
     """
     with hold_study(Path(folder)) as study:
         require_same_settings(study.path, KIND, training, read_family_training)
         trials = training.trials()
         made = replace(training.family(), evidence=evidence or _kept_evidence(study.path, training.law))
-        write_family(made, study.path)  # for whoever goes on here; it is written again with accuracies
+        write_family(made, study.path)  # for whoever resumes here; it is written again with accuracies
         flat = [trial for group in trials for trial in group]
         records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
         groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]

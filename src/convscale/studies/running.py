@@ -24,7 +24,7 @@ RESULT = "results.json"
 def run_study(
     spec: StudySpec, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> StudyResult:
-    """Run what of `spec` the folder has no record of, and write study.toml, results.json, rows.csv,
+    """Run those trials of `spec` that the folder has no record of, and write study.toml, results.json, rows.csv,
     report.md and pictures/.
 
     Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
@@ -43,23 +43,23 @@ def run_study(
 def resume_study(
     folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
 ) -> StudyResult:
-    """Go on with the study in `folder`. Raises RunError where there is none, and as `run_study`."""
+    """Resume the study in `folder`. Raises RunError where there is none, and as `run_study` does."""
     return run_study(read_spec(folder), folder, executor, storage=storage, quiet=quiet)
 
 
 def kind_of(folder: str | Path) -> str:
-    """What the folder's settings say it is: "study", "coefficients", "family". Raises RunError where it is nothing."""
+    """The kind that the folder's settings name: "study", "coefficients", "family". Raises RunError where it is none."""
     file = Path(folder) / "settings.json"
     table = read_json(file) if file.exists() else None
     if not isinstance(table, dict) or "kind" not in table:
-        raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")
+        raise RunError(f"{folder}: no study here", hint="create one with: convscale study run NAME -o DIR")
     return str(table["kind"])
 
 
 def read_spec(folder: str | Path) -> StudySpec:
     """The study that `folder` holds. Raises RunError where it holds none."""
     if kind_of(folder) != KIND:
-        raise RunError(f"{folder} holds no study but a {kind_of(folder)} search or training")
+        raise RunError(f"{folder} holds a {kind_of(folder)} search or training, not a study")
     return read_settings(Path(folder), KIND, StudySpec)
 
 
@@ -68,4 +68,4 @@ def _write(study: StudyFolder, result: StudyResult) -> None:
     write_text(study.path / "rows.csv", rows_as_csv(result))
     write_text(study.path / "report.md", "\n".join(report(result)) + "\n")
     draw_study(result, study.path / "pictures")
-    write_record(study.path / RESULT, result)  # last: what has it is done
+    write_record(study.path / RESULT, result)  # last: a folder that has it is finished

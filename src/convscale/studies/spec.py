@@ -16,7 +16,7 @@ LIBRARY = Library("study", StudySpec, resources.files("convscale.studies") / "li
 
 
 def list_studies() -> list[str]:
-    """The names of the studies that come along."""
+    """The names of the studies that ship with Convscale."""
     return LIBRARY.names()
 
 
@@ -36,7 +36,7 @@ def settled(spec: StudySpec) -> StudySpec:
 
 
 def _settled_baseline(baseline: str | ConvNet) -> str | ConvNet:
-    """A file or folder by its absolute path; a name of the catalog is that, whatever lies in the working folder."""
+    """A file or folder by its absolute path; a catalog name stays a name, whatever the working folder holds."""
     if isinstance(baseline, ConvNet):
         return baseline
     path = Path(baseline)

@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster: one task an attempt, never retried by Ray, because the coordinator does that."""
+"""Trials on a Ray cluster: one task per attempt, never retried by Ray, because the coordinator does that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class ClusterExecutor:
 
     def __init__(self, address: str, *, cpus: float = 1, gpus: float = 0, work: Work | None = None) -> None:
         if cpus < 0 or gpus < 0 or cpus + gpus == 0:
-            raise ConfigError(f"{cpus:g} CPUs and {gpus:g} GPUs a trial", hint="none below 0, one of them above")
+            raise ConfigError(
+                f"{cpus:g} CPUs and {gpus:g} GPUs per trial", hint="0 or more of each, and one of them above 0"
+            )
         try:
             import ray
         except ImportError:
@@ -77,17 +79,17 @@ class ClusterExecutor:
     def _ended(self, attempt: Attempt, reference: Any) -> Ended:
         try:
             answer: Answer = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:  # not the trial's fault: its own errors are answers
+        except self._ray.exceptions.RayTaskError as error:  # not the trial's fault: its own errors come back as answers
             raise RunError(
                 f"a node of the cluster cannot run trials: {type(error.cause).__name__}: {error.cause}",
-                hint="every node needs this convscale and the study's folder under the same path; then run it again",
+                hint="every node needs this convscale version and the study's folder under the same path; then rerun",
             ) from None
         except self._ray.exceptions.RayError as error:  # worker, node or memory went away
             return Ended(attempt, "lost", reason=f"{type(error).__name__}: {str(error).splitlines()[0]}")
         return Ended(attempt, *answer)
 
     def close(self, *, grace_seconds: float = 5.0) -> None:
-        """Ask every attempt to save its state, end those that do not, leave the cluster."""
+        """Ask every attempt to save its state, kill those that do not, leave the cluster."""
         for reference in self._running:
             with suppress(self._ray.exceptions.RayError, ValueError):
                 self._ray.cancel(reference)
@@ -102,7 +104,7 @@ class ClusterExecutor:
 
 
 def _connect(ray: Any, address: str) -> None:
-    """Join the cluster. Ray ends the whole process where nothing listens, so that is asked first."""
+    """Join the cluster. Ray ends the whole process where nothing listens, so that is checked first."""
     try:
         if ":" in address:
             host, port = address.rsplit(":", 1)
@@ -120,5 +122,5 @@ def _carry_out(work: Work, trial: Trial, run: str) -> Answer:
     """In a worker of the cluster."""
     folder = Path(run)
     if not folder.parent.is_dir():
-        raise FileNotFoundError(f"{folder.parent} is not there on {socket.gethostname()}")
+        raise FileNotFoundError(f"{folder.parent} does not exist on {socket.gethostname()}")
     return carry_out(work, trial, folder)

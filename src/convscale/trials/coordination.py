@@ -1,4 +1,4 @@
-"""The one process that owns a study: gives trials out, notices what is lost, writes down what ends."""
+"""The one process that owns a study: hands out trials, notices what is lost, records what ends."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def run_trials(
     max_attempts: int = 3,
     quiet: bool = False,
 ) -> list[TrialRecord]:
-    """Run what of `trials` the study in `folder` has no record of, and return the records in the order of `trials`.
+    """Run those `trials` that the study in `folder` has no record of, and return the records in the order of `trials`.
 
-    Trials with equal keys are one. A trial whose worker is lost is given out again, `max_attempts` times in all, and
-    goes on from its last checkpoint; one that fails, or whose accuracy is not finite, is recorded as failed, and the
-    study goes on. storage: an Optuna address instead of study.sqlite. The executor is left open.
+    Trials with equal keys are one. A trial whose worker is lost is handed out again, `max_attempts` times in all, and
+    resumes from its last checkpoint; one that fails, or whose accuracy is not finite, is recorded as failed, and the
+    study continues. storage: an Optuna address instead of study.sqlite. The executor is left open.
 
-    Raises RunError where another process owns the folder or the store stays away, TrainingStopped after a signal: all
-    that ended is on record and the rest saved; the same call goes on. ConfigError for max_attempts below 1.
+    Raises RunError where another process owns the folder or the store does not answer, TrainingStopped after a signal:
+    what ended is on record and the rest saved; the same call resumes. ConfigError for max_attempts below 1.
     """
     if max_attempts < 1:
         raise ConfigError(f"max_attempts {max_attempts} is not allowed", hint="1 or more")
@@ -114,7 +114,7 @@ class _Coordinator:
         """Write the record, then the store."""
         attempt, result, failure = ended.attempt, ended.result, ended.reason
         if ended.how == "lost":
-            failure = f"lost {self.max_attempts} times, at last: {ended.reason}"
+            failure = f"lost {self.max_attempts} times, most recently: {ended.reason}"
         elif result is not None and not math.isfinite(result.accuracy):
             failure, result = f"the accuracy is {result.accuracy}", None
         record = TrialRecord(

@@ -1,4 +1,4 @@
-"""Where trials run: a few slots that take an attempt each and say how it ended."""
+"""Where trials run: a few slots that each take an attempt and report how it ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convscale.trials.trial import Trial, TrialResult
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a trial, in a run folder that no other attempt shares: its number is never given out again."""
+    """One try at a trial, in a run folder that no other attempt shares: its number is never used again."""
 
     trial_number: int  # of the trial in its study, from 0
     number: int  # of the attempt at the trial, from 1
@@ -24,7 +24,7 @@ class Ended:
     """How an attempt ended; `attempt` is the very object that the executor was given.
 
     finished: with `result`. failed: the trial itself is at fault, a retry would fail again (`reason`). lost: worker,
-    process or node went away (`reason`): another attempt goes on from its newest checkpoint.
+    process or node went away (`reason`): another attempt resumes from its newest checkpoint.
     """
 
     attempt: Attempt
@@ -47,4 +47,4 @@ class Executor(Protocol):
         """The attempts that ended since the last call; returns after the timeout where none did."""
 
     def close(self, *, grace_seconds: float = 5.0) -> None:
-        """End every attempt: ask it to save its state, then make it; returns when no process of it is left."""
+        """End every attempt: ask it to save its state, then kill it; returns when none of its processes is left."""

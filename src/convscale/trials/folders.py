@@ -2,10 +2,10 @@
 
 settings.json            what the study is; another study is refused here
 study.json               its name in the store, which stays when the folder moves
-study.sqlite             Optuna's store, made anew from the records where it is damaged
+study.sqlite             Optuna's store, rebuilt from the records if damaged
 trials/0000/trial.toml   network, recipe, data, seed
-trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is what its worker said,
-                         attempt-1.started says that its number is taken, whether or not it came to a run
+trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is its worker's output,
+                         attempt-1.started marks its number as taken, whether or not a run was ever made
 trials/0000/record.json  how the trial ended, written once: this is what counts
 lock                     held by the process that owns the study
 """
@@ -45,7 +45,7 @@ class TrialFolder:
 
     @property
     def number(self) -> int:
-        """Of the trial in its study, from 0."""
+        """The trial's number in its study, from 0."""
         return int(self.path.name)
 
     def read(self) -> Trial:
@@ -54,8 +54,8 @@ class TrialFolder:
         return read_kept(Trial, read_toml(file), str(file))
 
     def record(self) -> TrialRecord | None:
-        """How the trial ended, None where it has not, or where the file is damaged: then it is moved aside, and the
-        next attempt finds what the last one left."""
+        """How the trial ended; None where it has not, or where the file is damaged: it is then moved aside, and the
+        next attempt resumes from what the last one left."""
         file = self.path / "record.json"
         if not file.exists():
             return None
@@ -66,7 +66,7 @@ class TrialFolder:
             return None
 
     def write_record(self, record: TrialRecord) -> None:
-        """Write record.json and forget the attempts that it did not come from."""
+        """Write record.json and delete the attempts that it did not come from."""
         write_record(self.path / "record.json", record)
         for number in self.attempts():
             shutil.rmtree(self.path / f"attempt-{number}.copy", ignore_errors=True)
@@ -78,27 +78,26 @@ class TrialFolder:
         return self.path / f"attempt-{number}"
 
     def attempts(self) -> list[int]:
-        """The numbers of the attempts that were started, in their order. A worker makes its run folder when it has
-        opened the data, so any of them may have none yet, or none for ever."""
+        """The numbers of the attempts that were started, in order. A worker makes its run folder only once it has
+        opened the data, so any of them may not have one yet, or may never have one."""
         found = (re.fullmatch(r"attempt-(\d+)(\.\w+)?", path.name) for path in self.path.iterdir())
         return sorted({int(match[1]) for match in found if match})
 
     def newest_run(self) -> Path | None:
-        """The run folder of the newest attempt that came to one, whole enough to go on from."""
+        """The run folder of the newest attempt that made one, complete enough to resume from."""
         runs = [self.attempt(number) for number in reversed(self.attempts())]
         return next((run for run in runs if (run / "environment.json").exists()), None)
 
     def begin_attempt(self) -> int:
-        """Make ready for another attempt and return its number, which no attempt had and none will have again. Its
-        folder begins as a copy of the newest run, so that whatever still writes there, on this machine or another,
-        writes where nobody reads."""
+        """Prepare another attempt and return its number, which is never used twice. Its folder begins as a copy of the
+        newest run, so that whatever still writes there, on this machine or another, writes where nobody reads."""
         before = self.attempts()
         number = before[-1] + 1 if before else 1
         write_text(self.path / f"attempt-{number}.started", "")  # first: it holds even if we are killed on the way
         if (newest := self.newest_run()) is not None:
             copy = self.path / f"attempt-{number}.copy"
             _copy_run(newest, copy)
-            copy.rename(self.attempt(number))  # at once whole: a half copy is no run to go on from
+            copy.rename(self.attempt(number))  # complete at once: a partial copy is not a run to resume from
         return number
 
 
@@ -110,11 +109,11 @@ class StudyFolder:
 
     @property
     def database(self) -> Path:
-        """Optuna's store, where no other was asked for."""
+        """Optuna's store, unless another was requested."""
         return self.path / "study.sqlite"
 
     def name(self) -> str:
-        """The study's name in the store: given once, random, the same wherever the folder goes."""
+        """The study's name in the store: random, chosen once, and kept when the folder moves."""
         file = self.path / "study.json"
         if not file.exists():
             write_json(file, {"name": f"convscale-{self.path.absolute().name}-{secrets.token_hex(4)}"})
@@ -141,7 +140,7 @@ class StudyFolder:
         return known
 
     def add(self, trial: Trial) -> TrialFolder:
-        """The folder of a new trial, under a number that no trial had."""
+        """The folder of a new trial, under an unused number."""
         names = [path.name.split(".")[0] for path in (self.path / "trials").glob("*")]
         number = max((int(name) for name in names if name.isdigit()), default=-1) + 1
         folder = self.trial(number)
@@ -152,9 +151,9 @@ class StudyFolder:
 
 @contextmanager
 def hold_study(folder: Path) -> Iterator[StudyFolder]:
-    """Own a study while entered: no second process runs it. Within one process it can be entered again.
+    """Hold a study within the context, so that no second process runs it; reentrant within one process.
 
-    The hold ends with the process, however it ends. Raises RunError where another process has it, or where the folder
+    The hold ends with the process, however that ends. Raises RunError where another process has it, or where the folder
     cannot be written.
     """
     path = folder.resolve()
@@ -163,7 +162,8 @@ def hold_study(folder: Path) -> Iterator[StudyFolder]:
         file = None if _held.get(path) else lock(path / "lock")
     except LockedError as error:
         raise RunError(
-            f"{path}: process {error.owner} runs this study", hint=f"convscale study status {path} shows how far it is"
+            f"{path}: process {error.owner} is running this study",
+            hint=f"see its progress with: convscale study status {path}",
         ) from None
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror}", hint="choose another with -o") from None
@@ -183,7 +183,7 @@ def is_held(folder: Path) -> bool:
 
 
 def read_settings(folder: Path, kind: str, form: type[T], options: Mapping[str, Any] | None = None) -> T:
-    """What the study of this `kind` in `folder` is asked; `options` are what its table of this name does not name.
+    """The settings of the study of this `kind` in `folder`; `options` supplies what its table of that name leaves out.
     Raises RunError where there is none, ConfigError where settings.json is damaged."""
     file = folder / "settings.json"
     table = read_json(file) if file.exists() else {}
@@ -196,7 +196,7 @@ def read_settings(folder: Path, kind: str, form: type[T], options: Mapping[str, 
 
 
 def require_same_settings(folder: Path, kind: str, settings: T, read: Callable[[Path], T]) -> None:
-    """Write settings.json the first time; later refuse other settings than those that `read` finds in the folder.
+    """Write settings.json the first time; later refuse settings that differ from those that `read` finds in the folder.
     Raises RunError with what differs."""
     file = folder / "settings.json"
     asked = _settings_table(kind, settings)
@@ -212,7 +212,7 @@ def require_same_settings(folder: Path, kind: str, settings: T, read: Callable[[
     if differing := list(_differences(before, asked)):
         raise RunError(
             f"{folder} holds a study with other settings: {'; '.join(differing[:8])}",
-            hint=f"choose another folder with -o, or go on with: convscale study resume {folder}",
+            hint=f"choose another folder with -o, or resume it: convscale study resume {folder}",
         )
 
 
@@ -222,7 +222,7 @@ def _settings_table(kind: str, settings: object) -> dict[str, Any]:
 
 
 def to_plain(value: Any) -> Any:
-    """As JSON gives it back: tuples become lists."""
+    """As JSON returns it: tuples become lists."""
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     return [to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -242,7 +242,7 @@ def _short(value: Any) -> str:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename what is damaged to the first free NAME.damaged-N and return that."""
+    """Rename a damaged file to the first free NAME.damaged-N and return that path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
@@ -265,7 +265,7 @@ def _copy_run(source: Path, target: Path) -> None:
             else:
                 shutil.copyfile(path, copy)
         except FileNotFoundError:
-            continue  # removed meanwhile: a newer checkpoint has come, which the next attempt trains again
+            continue  # removed meanwhile in favour of a newer checkpoint, whose steps the next attempt repeats
 
 
 def _link(path: Path, copy: Path) -> None:

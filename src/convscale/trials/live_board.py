@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live table with the time left on a terminal, lines elsewhere."""
+"""What people see while a study runs: a live table with the time left on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = 12  # of trials that run
 
 
 class TrialBoard:
-    """Counts trials of a study as they end. `quiet` says nothing at all."""
+    """Counts trials of a study as they end. `quiet` prints nothing at all."""
 
     def __init__(self, trials: Mapping[int, Trial], slots: int, *, quiet: bool) -> None:
         self.work = {number: _work(trial) for number, trial in trials.items()}
@@ -38,14 +38,14 @@ class TrialBoard:
             terminal.live.clear()
 
     def begin(self, attempt: Attempt) -> None:
-        """An attempt runs."""
+        """An attempt has started."""
         self.running[attempt.trial_number] = attempt
 
     def lose(self, attempt: Attempt, reason: str) -> None:
         """An attempt was lost and another will follow."""
         number = attempt.trial_number
         self.running.pop(number, None)
-        self.note(f"trial {number}: attempt {attempt.number} was lost ({reason}); it goes on from what it saved")
+        self.note(f"trial {number}: attempt {attempt.number} was lost ({reason}); it resumes from what it saved")
 
     def end(self, record: TrialRecord) -> None:
         """A trial ended."""
@@ -60,7 +60,7 @@ class TrialBoard:
             terminal.live.keep(terminal.fitted(text, terminal.width(sys.stderr)))
 
     def show(self) -> None:
-        """Show how far it is, when it is time to."""
+        """Show the progress, where it is due."""
         now = time.monotonic()
         between = SECONDS_BETWEEN_DRAWINGS if self.live else SECONDS_BETWEEN_LINES
         if self.quiet or now - self.last_shown < between:
@@ -74,7 +74,7 @@ class TrialBoard:
             self.note(self._line())
 
     def seconds_left(self) -> float | None:
-        """Estimated from the work done so far, None before any: of a trial, MACs times images times epochs."""
+        """Estimated from the work done so far, None before any; a trial's work is MACs times images times epochs."""
         done = self._done()
         return (time.monotonic() - self.started) * (sum(self.work.values()) - done) / done if done else None
 

@@ -24,7 +24,7 @@ LOOK_EVERY_SECONDS = 0.5  # whether a worker still lives
 
 
 class _Worker:
-    """A process, the pipe to it, and what it is at."""
+    """A process, the pipe to it, and what it is working on."""
 
     def __init__(self, work: Work, threads: int) -> None:
         ours, theirs = socket.socketpair()
@@ -43,11 +43,11 @@ class _Worker:
 
     def start(self, attempt: Attempt) -> None:
         self.attempt = attempt
-        with suppress(OSError):  # it died while idle: `answer` tells
+        with suppress(OSError):  # it died while idle: `answer` reports that
             self.pipe.send((attempt.trial, attempt.run))
 
     def answer(self) -> Ended | None:
-        """How its attempt ended, None while it goes on."""
+        """How its attempt ended, None while it runs."""
         attempt = self.attempt
         assert attempt is not None, "an idle worker has nothing to answer"
         try:
@@ -62,7 +62,7 @@ class _Worker:
         return Ended(attempt, "lost", reason=_cause(self.process.returncode))
 
     def ask_to_stop(self) -> None:
-        """Have it save and leave; an idle one leaves at once."""
+        """Have it save and exit; an idle one exits at once."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
 
@@ -75,11 +75,11 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Attempts in worker processes, each with `threads` threads; by default as many as there are cores for, of which a
+    """Attempts in worker processes, each with `threads` threads; by default as many as the cores allow, of which a
     container may grant fewer than the machine has.
 
     work: what a worker does, a function of a module; `train_trial` by default. Raises ConfigError for counts below 1
-    and for a function that cannot be sent.
+    and for a function that cannot be sent to a worker.
     """
 
     def __init__(self, workers: int | None = None, threads: int = 1, work: Work | None = None) -> None:
@@ -90,7 +90,9 @@ class LocalExecutor:
 
             work = train_trial
         if work.__module__ == "__main__":
-            raise ConfigError(f"{work.__qualname__} is of a script, no worker can import it", hint="put it in a module")
+            raise ConfigError(
+                f"{work.__qualname__} is defined in a script, so no worker can import it", hint="put it in a module"
+            )
         self._work, self._threads = work, threads
         self._slots = workers or max(1, usable_cores() // threads)
         self._workers: list[_Worker] = []
@@ -131,7 +133,7 @@ class LocalExecutor:
         worker.end()
 
     def close(self, *, grace_seconds: float = 5.0) -> None:
-        """End every worker: ask it to save its state, then make it."""
+        """End every worker: ask it to save its state, then kill it."""
         for worker in self._workers:
             worker.ask_to_stop()
         deadline = time.monotonic() + grace_seconds

@@ -1,4 +1,4 @@
-"""What trials would take, before they are run: hours, memory, disk, from a few real steps."""
+"""What trials would take, estimated from a few real steps before they run: hours, memory, disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convscale.units import format_bytes, format_count, format_seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """trials: different ones. training_macs: MACs of one image forward, times images, summed. device_seconds: on one
+    """trials: distinct ones. training_macs: MACs of one image forward, times images, summed. device_seconds: on one
     slot; seconds: on all `slots`. memory_bytes: of all slots with the largest network. disk_bytes: at most."""
 
     trials: int
@@ -25,18 +25,18 @@ class Size:
     disk_bytes: int
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """For people to read."""
         return [
-            f"trials   {self.trials:,}, {format_count(self.training_macs)} MACs of training images",
+            f"trials   {self.trials:,}, {format_count(self.training_macs)} MACs forward over all training images",
             f"time     {format_seconds(self.seconds)} with {self.slots} at once, "
             f"{format_seconds(self.device_seconds)} of device time (measured over a few steps)",
-            f"memory   {format_bytes(self.memory_bytes)} by the cost model, {self.slots} at once",
+            f"memory   {format_bytes(self.memory_bytes)} by the cost model, for {self.slots} at once",
             f"disk     {format_bytes(self.disk_bytes)} at most",
         ]
 
 
 def size_of(trials: Sequence[Trial], slots: int) -> Size:
-    """Measure a few steps of the smallest and the largest network and reckon from there.
+    """Measure a few steps of the smallest and the largest network and extrapolate from there.
 
     Raises as `choose_images` and `train` do for what cannot be trained.
     """

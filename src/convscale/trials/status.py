@@ -15,8 +15,8 @@ from convscale.trials.trial import TrialRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialState:
-    """How far a trial is. accuracy: the result's, or the last epoch's of one that runs, a fraction. seconds_left: of
-    one that runs, by its pace so far; None where that is not known."""
+    """How far a trial is. accuracy: the result's, or the last epoch's of a running one, a fraction. seconds_left: of
+    a running one, by its pace so far; None where that is not known."""
 
     number: int
     key: str
@@ -38,7 +38,7 @@ def study_status(folder: str | Path) -> list[TrialState]:
     folder = Path(folder)
     study = StudyFolder(folder)
     if not (folder / "settings.json").exists() and not (folder / "trials").is_dir():
-        raise RunError(f"{folder}: no study here", hint="convscale study run NAME -o DIR makes one")
+        raise RunError(f"{folder}: no study here", hint="create one with: convscale study run NAME -o DIR")
     alive = is_held(folder)
     return [_state(one, alive) for one in study.trials()]
 

@@ -1,6 +1,6 @@
 """The Optuna store beside the records: an index of the trials, for Optuna's dashboards and tools.
 
-The records of the folder are the truth. The store follows them, and is made anew from them where it is damaged.
+The records of the folder are the truth. The store follows them, and is rebuilt from them if damaged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Store:
     """The study in its store. `address` is any Optuna storage address; without it, study.sqlite in the folder.
 
-    Raises RunError where the store does not answer for ten seconds, ConfigError where `address` is none,
+    Raises RunError where the store does not answer for ten seconds, ConfigError where `address` is not valid,
     MissingExtraError without Optuna.
     """
 
@@ -35,7 +35,7 @@ class Store:
         self.asked: dict[str, optuna.Trial] = {}
         if address is None and folder.database.exists() and not _is_sound(folder):
             aside = move_aside(folder.database)
-            print_note(f"{folder.database} was damaged: it is now {aside.name}, and is made anew from the records")
+            print_note(f"{folder.database} was damaged: moved to {aside.name}, rebuilding it from the records")
         self.study = self._retried(self._open)
         self.known: set[str] = set()
         self._retried(self._read)
@@ -62,7 +62,7 @@ class Store:
                 self.known.add(key)
 
     def ask(self, trial: Trial) -> None:
-        """Enter a trial that begins; once for all of its attempts."""
+        """Enter a trial that begins, once for all its attempts."""
         if trial.key not in self.asked:
             self.asked[trial.key] = self._retried(lambda: self._ask(trial))
 
@@ -103,12 +103,12 @@ class Store:
 
     def _retried(self, action: Callable[[], T]) -> T:
         where = self.address or str(self.folder.database)
-        hint = f"every trial that ended is on record; once it answers: convscale study resume {self.folder.path}"
+        hint = f"all trials that ended are on record; once it answers again: convscale study resume {self.folder.path}"
         return retried(action, where, hint)
 
 
 def _labels(trial: Trial) -> dict[str, Any]:
-    """What a person looks for in a dashboard."""
+    """What people look for in a dashboard."""
     return {"network": trial.network.name, "epochs": trial.recipe.epochs, "seed": trial.seed}
 
 

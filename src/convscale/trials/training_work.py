@@ -1,6 +1,6 @@
-"""What a worker does with a trial: train it in its run folder, or go on there, and answer what came out.
+"""What a worker does with a trial: train it in its run folder, or resume it there, and return the result.
 
-The coordinator imports this too, to look at the images and to name the work: PyTorch is loaded where it trains.
+The coordinator imports this too, to open the images and to name the work: PyTorch is loaded only where training runs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half
 def train_trial(trial: Trial, run: Path) -> TrialResult:
     """Train `trial` in the folder `run`, from its newest checkpoint where it has one.
 
-    Raises as `open_dataset`, `train` and `resume` do: TrainingError for a training at fault, TrainingStopped where a
-    signal ended it.
+    Raises as `open_dataset`, `train` and `resume` do: TrainingError where the training itself fails,
+    TrainingStopped where a signal ended it.
     """
     from convscale.training import resume, train  # which bring PyTorch
 
@@ -71,7 +71,7 @@ def _draw(
     if count is None or count == len(images):
         return images
     if isinstance(images, Stream):
-        raise DataError(f"{choice.source} is a stream: no part of it can be drawn", hint="leave the counts out")
+        raise DataError(f"{choice.source} is a stream: a subset of it cannot be drawn", hint="omit the counts")
     if count > len(images):
         raise DataError(f"{choice.source} has {len(images):,} {kind} images, not {count:,}", hint="ask for fewer")
     chance = np.random.default_rng([choice.seed, kind == "training"])
@@ -79,5 +79,5 @@ def _draw(
 
 
 def _kept(images: ImageCollection | Stream) -> ImageCollection | Stream:
-    """Remembered from one training of this process to the next."""
+    """Cached from one training of this process to the next."""
     return images if isinstance(images, Stream) else Kept(images, KEPT_BYTES)

@@ -15,7 +15,7 @@ from convscale.recipes import Recipe
 from convscale.records import DataChoice, TrialRecord, TrialResult
 from convscale.schema import check, to_table
 
-# Fields of a recipe that came after the first keys: where they change nothing, they take no part in a key.
+# Fields of a recipe that are newer than the first keys: at these values they change nothing and are left out of a key.
 _NEUTRAL = {"class_weights": "none", "sampling": "shuffled"}
 
 
@@ -27,7 +27,7 @@ def data_choice(
     layout: Literal["classes", "splits"] | None = None,
     stored_range: tuple[float, float] | None = None,
 ) -> DataChoice:
-    """Images as a person names them; a path becomes absolute, so that workers find it wherever they run."""
+    """Images as people name them; a path becomes absolute, so that workers find it wherever they run."""
     from convscale.data.named import find_copy  # which brings NumPy
 
     path, copy = Path(source), find_copy(source)
@@ -72,6 +72,6 @@ class Trial(Displayed):
 
 __all__ = ["Trial", "TrialRecord", "TrialResult", "Work", "data_choice"]
 
-# Carries one attempt out in the run folder given, going on with what is there: what executors run in workers. It
+# Carries one attempt out in the run folder given, resuming what is there: what executors run in workers. It
 # must be a function of a module, so that it can be sent to another process.
 Work = Callable[[Trial, Path], TrialResult]

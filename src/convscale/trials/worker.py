@@ -1,6 +1,6 @@
-"""A worker process of the local executor: takes attempts from a pipe and answers how they ended.
+"""A worker process of the local executor: takes attempts from a pipe and reports how they ended.
 
-It ends when the coordinator does: at once when idle; busy, it asks its training to save and leaves within seconds.
+It ends when the coordinator does: at once when idle; when busy, it asks its training to save and exits within seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Answer = tuple[Literal["finished", "failed", "lost"], TrialResult | None, str]
 
 
 def carry_out(work: Work, trial: Trial, run: Path) -> Answer:
-    """Carry out an attempt: what came out, or whose fault it is that nothing did."""
+    """Carry out an attempt and return its result, or why there is none."""
     try:
         return "finished", work(trial, run), ""
     except TrainingStopped as error:
@@ -58,7 +58,7 @@ def _receive(connection: Connection, todo: queue.SimpleQueue[tuple[Trial, Path]]
             todo.put(connection.recv())
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
-    os.killpg(0, signal.SIGKILL)  # this process and what it started: a session of its own
+    os.killpg(0, signal.SIGKILL)  # this process and whatever it started: they have their own session
 
 
 if __name__ == "__main__":

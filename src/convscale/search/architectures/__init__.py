@@ -1,1 +1,1 @@
-"""The seat of the search for architectures: spaces, moves, searchers, reward and front, over any callable."""
+"""The place for the search for architectures: spaces, moves, searchers, reward and front, over any callable."""

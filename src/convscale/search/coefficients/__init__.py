@@ -1,4 +1,4 @@
-"""The search for alpha, beta and gamma: candidates of one true cost, halving over paired seeds, how sure it is."""
+"""The search for alpha, beta and gamma: candidates of one true cost, halving over paired seeds, intervals."""
 
 from convscale.search.coefficients.candidates import (
     Candidates,

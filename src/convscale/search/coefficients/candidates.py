@@ -23,17 +23,17 @@ from convscale.planning.budget import SPENT
 from convscale.records.coefficients import Candidate, Shares
 from convscale.scaling import Scaling, scale, shares_law
 
-MAX_GRID = 20_000  # points of a grid that are still looked at
+MAX_GRID = 20_000  # points of a grid, at most
 
 # A law leaves a dimension of share 0 exactly alone, and then its coarse steps often miss the cost. So the planner looks
-# beside each such direction too, with this much of the growth in that dimension.
+# next to each such direction too, with this much of the growth in that dimension.
 LEANINGS = (0.08, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What there is to choose from, what could not be had and why, and how many directions were merged because
-    they lead to a network that another one leads to more directly."""
+    """The candidates, the directions without one and why, and how many directions were merged because another one
+    leads to the same network more directly."""
 
     found: tuple[Candidate, ...]
     unreachable: tuple[tuple[Shares, str], ...]
@@ -47,7 +47,7 @@ def candidates_at_cost(
 
     A grid of directions, `step` apart, each resolved by the planner to true cost. Of all the networks that come
     out each direction takes the one whose actual shares are nearest to it; where no share lies within a step of
-    what was asked, the direction is unreachable.
+    the request, the direction is unreachable.
 
     Raises ConfigError for a bad cost, step or tolerance and a baseline that is itself scaled, and BudgetError where
     no direction reaches the cost.
@@ -61,7 +61,7 @@ def candidates_at_cost(
         raise BudgetError(
             f"no candidate of {baseline.name} reaches {cost_ratio:g} times its cost within {tolerance:.0%}: "
             + _nearest_reached(baseline, target, directions, reasons),
-            hint="take another cost, a wider tolerance or a larger baseline",
+            hint="try another cost, a wider tolerance or a larger baseline",
         )
     return _assign(directions, pool, reasons, 1 / round(1 / step))
 
@@ -109,7 +109,7 @@ def grid_candidates(
     if not points:
         raise ConfigError(
             f"no point of a grid of step {step:g} has alpha*beta^2*gamma^2 within {tolerance:g} of {target:g}",
-            hint="take a finer step or a wider tolerance",
+            hint="try a finer step or a wider tolerance",
         )
     base = cost(baseline).macs
     groups: dict[ConvNet, list[Scaling]] = {}
@@ -127,11 +127,11 @@ def grid_candidates(
 
 
 def simplex(step: float) -> Iterator[Shares]:
-    """Shares of depth, width and resolution in whole parts of 1, `step` apart. Raises ConfigError where 1 is not
+    """Shares of depth, width and resolution that add up to 1, `step` apart. Raises ConfigError where 1 is not
     a whole number of steps, and below 1/40."""
     parts = round(1 / step) if math.isfinite(step) and step > 0 else 0
     if not 1 <= parts <= 40 or abs(parts * step - 1) > 0.02:
-        raise ConfigError(f"share step {step} is not allowed", hint="a whole part of 1 from 1/40 to 1, such as 0.25")
+        raise ConfigError(f"share step {step} is not allowed", hint="a fraction 1/N from 1/40 to 1, such as 0.25")
     for depth in range(parts + 1):
         for width in range(parts + 1 - depth):
             yield depth / parts, width / parts, (parts - depth - width) / parts
@@ -167,7 +167,7 @@ def share_distance(one: Shares, other: Shares) -> float:
 
 def _require_cost(baseline: ConvNet, cost_ratio: float, tolerance: float) -> None:
     if not (math.isfinite(cost_ratio) and cost_ratio > 1):
-        raise ConfigError(f"cost {cost_ratio} is not allowed", hint="above 1: times the cost of the baseline")
+        raise ConfigError(f"cost {cost_ratio} is not allowed", hint="above 1, as a multiple of the baseline's cost")
     if not 0 < tolerance <= 0.25:
         raise ConfigError(f"cost tolerance {tolerance} is not allowed", hint="above 0, at most 0.25")
     _require_baseline(baseline)
@@ -185,14 +185,14 @@ def _require_baseline(baseline: ConvNet) -> None:
 def _planned(
     baseline: ConvNet, target: float, tolerance: float, directions: tuple[Shares, ...]
 ) -> tuple[tuple[Candidate, ...], Mapping[Shares, str]]:
-    """Every distinct network that the planner comes upon within the tolerance, and why directions gave none. Seconds
-    of planning, and asked for again by whatever goes on with a search or a study."""
+    """Every distinct network that the planner finds within the tolerance, and why directions gave none. It takes
+    seconds of planning, and is asked for again whenever a search or a study is resumed."""
     pool: dict[ConvNet, Candidate] = {}
     reasons: dict[Shares, str] = {}
     base = cost(baseline).macs
     limits = [target]
     while limits[-1] * SPENT["macs"] > target * (1 - tolerance) * 1.001:
-        limits.append(limits[-1] * SPENT["macs"])  # the planner takes whatever is spent: look at each band in turn
+        limits.append(limits[-1] * SPENT["macs"])  # the planner accepts whatever is spent: search each band in turn
     sides = (None, *_sides(baseline))
     ways = [(shares, side) for shares in dict.fromkeys(directions) for side in (sides if shares[2] == 0 else sides[:1])]
     for shares, side in ways:
@@ -214,7 +214,7 @@ def _planned(
 
 
 def _leaning(shares: Shares) -> Iterator[Shares]:
-    """Directions beside one that leaves a dimension alone: a little of the growth goes there."""
+    """Directions next to one that leaves a dimension alone: a little of the growth goes there."""
     for dimension in range(3):
         if shares[dimension] == 0:
             for lean in LEANINGS:
@@ -273,7 +273,7 @@ def _nearest_reached(baseline: ConvNet, target: float, directions: list[Shares],
 
 def _grid_points(step: float, tolerance: float, target: float) -> list[Scaling]:
     if not (math.isfinite(step) and 0.001 <= step <= 1):
-        raise ConfigError(f"grid step {step} is not allowed", hint="0.001 to 1, the paper-like 0.05 is usual")
+        raise ConfigError(f"grid step {step} is not allowed", hint="0.001 to 1; usually 0.05, much as in the paper")
     if not (math.isfinite(tolerance) and 0 < tolerance < 1):
         raise ConfigError(f"grid tolerance {tolerance} is not allowed", hint="above 0, below 1, such as 0.1")
     if not (math.isfinite(target) and target - tolerance > 1 and target <= 100):
@@ -294,7 +294,7 @@ def _grid_points(step: float, tolerance: float, target: float) -> list[Scaling]:
         if abs(alpha * beta**2 * gamma**2 - target) < tolerance - 1e-9  # the edge itself depends on rounding
     ]
     if len(points) > MAX_GRID:
-        raise ConfigError(f"a grid of step {step:g} has {len(points):,} points", hint="take a coarser step")
+        raise ConfigError(f"a grid of step {step:g} has {len(points):,} points", hint="use a coarser step")
     return points
 
 

@@ -16,8 +16,8 @@ PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short t
 
 @dataclass(frozen=True, slots=True)
 class HalvingPlan:
-    """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it going on, `keep` at least. Of
-    the first rung, `probed` trainings are there already."""
+    """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it promoted, `keep` at least.
+    `probed` trainings of the first rung are already done."""
 
     lengths: tuple[int, ...]
     start: int
@@ -42,8 +42,8 @@ class HalvingPlan:
 
 
 def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> HalvingPlan:
-    """The plan nearest to what was asked that costs at most `steps`: fewer seeds in the rungs first, then a
-    sharper cut, then fewer finalists, never below two, at last fewer seeds for these, never below three. Where none
+    """The plan nearest to the request that costs at most `steps`: first fewer seeds in the rungs, then a sharper
+    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. Where none
     fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
     tried = [
         HalvingPlan(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
@@ -70,7 +70,7 @@ def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps:
 
 def far_apart(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:
     """`count` candidates that lie far apart in their actual shares: the most balanced one, then each time the one
-    farthest from all before, ties drawn by seed. So compound growth is held against each dimension alone."""
+    farthest from all before, ties drawn by seed. So compound growth is compared with each dimension alone."""
     draw = random.Random(f"probe of {seed}")
     order = draw.sample(range(len(candidates)), len(candidates))
     chosen = [min(order, key=lambda index: share_distance(candidates[index].actual, BALANCED))]

@@ -1,4 +1,4 @@
-"""A search in Optuna's storage, a trial a candidate, for Optuna's dashboards: written once, when the search is done."""
+"""A search in Optuna's storage, one trial per candidate, for its dashboards: written once, when the search is done."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ STATES = {"finalist": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
 class SearchIndex:
-    """The Optuna study `name` in `storage`, an address or what Optuna calls a storage.
+    """The Optuna study `name` in `storage`, an address or a storage object of Optuna's.
 
-    Raises ConfigError where the address is none, RunError where nothing answers there for ten seconds, and
-    MissingExtraError without Optuna: at once, so that no search is made for an index that cannot be written.
+    Raises ConfigError for an invalid address, RunError where nothing answers there for ten seconds, and
+    MissingExtraError without Optuna: at once, so that no search is run for an index that cannot be written.
     """
 
     def __init__(self, storage: str | optuna.storages.BaseStorage, name: str) -> None:
         import_optuna("storage=")
         self.name, self.where = name, str(storage)
-        self.hint = "the search itself needs no storage; with the same evaluator it can be made again"
+        self.hint = "the search itself needs no storage; with the same evaluator it can be repeated"
         self.storage = retried(lambda: open_storage(storage), self.where, self.hint)
 
     def write(self, found: CoefficientSearch) -> None:
-        """Write how each candidate ended, in the place of what a search of the same name left. Raises RunError."""
+        """Write how each candidate ended, replacing what a search of the same name left. Raises RunError."""
         retried(lambda: self._write(found), self.where, self.hint)
 
     def _write(self, found: CoefficientSearch) -> None:

@@ -21,8 +21,8 @@ def coefficients_of(candidate: Candidate, method: str) -> tuple[float, float, fl
 def bootstrap(
     finalists: Sequence[tuple[tuple[float, float, float], Mapping[int, float]]], best: int, seed: int
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """95 % intervals of the winner's coefficients when the paired seeds are drawn again, `RESAMPLES` times. Each
-    finalist: its coefficients, its accuracies by seed. The interval holds the winner's own."""
+    """95 % intervals of the winner's coefficients over `RESAMPLES` bootstrap draws of the paired seeds. Each finalist:
+    its coefficients, its accuracies by seed. The interval holds the winner's own."""
     common = sorted(set.intersection(*(set(accuracies) for _, accuracies in finalists)))
     generator = random.Random(f"bootstrap of {seed}")
     winners = [finalists[best][0]]

@@ -42,8 +42,8 @@ def find_coefficients(
     on_progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> CoefficientSearch:
-    """Search with any function `evaluate(network, seed, steps) -> accuracy`, a fraction; its exceptions and values
-    that are not finite count as failures of the candidate. Otherwise as `search_coefficients`."""
+    """Search with any function `evaluate(network, seed, steps) -> accuracy`, a fraction; its exceptions and
+    non-finite values count as failures of the candidate. Otherwise as `search_coefficients`."""
     return search_coefficients(
         baseline, evaluator_of(evaluate), settings=settings, storage=storage, on_progress=on_progress, **options
     )
@@ -61,20 +61,20 @@ def search_coefficients(
     """Find alpha, beta and gamma of `baseline` with an evaluator that answers many questions at once.
 
     settings, or options: the fields of SearchSettings, of which `lengths` must be given. storage: an Optuna address
-    or storage where the end of every candidate is entered when the search is done, as a trial of a study of its own,
-    in the place of what a search of the same settings left there; nothing else needs Optuna. on_progress is called
-    with a line now and then.
+    or storage in which the outcome of every candidate is recorded once the search is done, as trials of one study,
+    replacing what a search with the same settings left there; nothing else needs Optuna. on_progress is called with
+    a line of progress from time to time.
 
-    Raises ConfigError and UnknownNameError for settings that are not allowed, BudgetError where fewer than two
-    candidates can be had, TrainingError where every candidate failed; with `storage` ConfigError for what is no
-    address, RunError where it stays away, and MissingExtraError without Optuna.
+    Raises ConfigError and UnknownNameError for settings that are not allowed, BudgetError where there are fewer than
+    two candidates, TrainingError where every candidate failed; with `storage` ConfigError for an invalid address,
+    RunError where nothing answers there, and MissingExtraError without Optuna.
     """
     settings = chosen_settings(settings, options)
     found = settings.candidates(baseline)
     if len(found.found) < 2:
         raise BudgetError(
-            f"only {len(found.found)} network of {baseline.name} can be had at {settings.cost:g} times its cost",
-            hint="take another cost, a finer share step or a larger baseline",
+            f"only {len(found.found)} network of {baseline.name} reaches {settings.cost:g} times its cost",
+            hint="try another cost, a finer share step or a larger baseline",
         )
     search = _Search(baseline, settings, found, Ledger(evaluator), on_progress or (lambda line: None))
     index = None if storage is None else SearchIndex(storage, f"coefficients of {baseline.name} {search.key()}")
@@ -117,7 +117,7 @@ class _Search:
 
     @property
     def mean_macs(self) -> float:
-        """Of a candidate; they cost nearly the same."""
+        """The cost of a candidate; all cost nearly the same."""
         return sum(one.macs for one in self.found) / len(self.found)
 
     def seeds(self, count: int) -> range:
@@ -176,8 +176,8 @@ class _Search:
         return affordable_halving(len(self.found), asked, left / self.mean_macs)
 
     def halve(self) -> None:
-        """Rung by rung down to the finalists, then these with every seed, and once more at the length before the
-        last, where orders are compared."""
+        """Rung by rung down to the finalists, then these with every seed, and also at the length before the last, where
+        orders are compared."""
         plan, running = self.plan(), list(range(len(self.found)))
         for steps in self.lengths[self.start :]:
             self.ask(running, plan.seeds, steps)
@@ -193,8 +193,8 @@ class _Search:
         alive = [index for index in running if not failures[index]]
         if not alive:
             raise TrainingError(
-                f"every candidate that was left failed, the last one: {failures[running[-1]]}",
-                hint="look at the recipe and the data: does the baseline train?",
+                f"every remaining candidate failed, the last one with: {failures[running[-1]]}",
+                hint="check the recipe and the data: does the baseline train?",
             )
         return alive
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -203,11 +204,12 @@ def test_inference_memory_of_any_network(network: ConvNet) -> None:
 
 
 def alive(network: ConvNet) -> int:
-    """Bytes of weights, image and the live tensors of the busiest moment, measured."""
+    """Bytes of weights, image and the live tensors of the busiest moment, measured where nobody seems to look on."""
     model = cs.build(network).eval()
     image = torch.zeros(1, network.input_channels, network.resolution, network.resolution)
     weights = stored(model)
-    with torch.no_grad(), LiveStorages({t.untyped_storage()._cdata for t in weights}) as live:
+    live = LiveStorages({t.untyped_storage()._cdata for t in weights})
+    with torch.no_grad(), patch.object(torch._C, "_len_torch_dispatch_stack", lambda: 0), live:
         model(image)
     return sum(t.nbytes for t in weights) + image.nbytes + live.peak
 

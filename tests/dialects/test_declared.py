@@ -258,14 +258,19 @@ def test_which_file_of_a_folder(weights: Path, tmp_path: Path, capsys: pytest.Ca
 def test_channels(tmp_path: Path, channels: int) -> None:
     model = peers.timm().create_model("mobilenetv1_100", num_classes=2, in_chans=channels)
     file = saved(model, tmp_path / "net.pth")
-    if channels == 1:
-        for name, mean in (("mobilenetv1_100", 0.5), ("mobilenet-v1", 0.5), (None, 0.5)):
-            assert converted(file, tmp_path, network=name)[1].preprocessing.mean == (mean,)
-    else:
-        with pytest.raises(ConfigError, match=f"{channels} input channels"):
-            converted(file, tmp_path)
+    for name in ("mobilenetv1_100", "mobilenet-v1", None):  # published with one value for all channels
+        assert converted(file, tmp_path, network=name)[1].preprocessing.mean == (0.5,) * channels
     with pytest.raises(ConfigError, match=f"--mean has 3 values for a network of {channels} input channels"):
         converted(file, tmp_path, mean=(0.1, 0.2, 0.3))
+
+
+def test_nothing_is_published_for_the_channels_of_other_images(tmp_path: Path) -> None:
+    """ImageNet's statistics are of red, green and blue."""
+    file = saved(peers.timm().create_model("efficientnet_b0", num_classes=2, in_chans=4), tmp_path / "net.pth")
+    with pytest.raises(ConfigError, match="the network's 4 input channels"):
+        converted(file, tmp_path)
+    values = (0.1, 0.2, 0.3, 0.4)
+    assert converted(file, tmp_path, mean=values, std=(0.5,))[1].preprocessing.mean == values
 
 
 def test_grey_takes_the_published_statistics(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_the_command_takes_them_and_accuracy_is_counted_plainly(
     words = ["train", "small-mbconv", "--resolution", "8", "--data", str(unequal), "--epochs", "1", "--batch", "16",
              "--no-pictures", "--set", "class_weights=balanced", "--set", "sampling=balanced"]  # fmt: skip
     assert cli_main.run([*words, "--dry-run"]) == 0
-    assert "steps    2 (2 an epoch) of 16 images" in capsys.readouterr().out
+    assert "steps      2 (2 per epoch) of 16 images" in capsys.readouterr().out
     assert cli_main.run([*words, "-o", str(run)]) == 0
     changed = "class_weights none -> balanced; sampling shuffled -> balanced"
     assert changed in capsys.readouterr().err

@@ -50,10 +50,12 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
 @label_column_option
 @layout_option
 @range_option
-@search_option("cost", "Of the candidates, times the baseline's.")
+@search_option("cost", "MACs of the candidates, as a multiple of the baseline's.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
-@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
-@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
+@click.option(
+    "--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn at random [default: all]."
+)
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @set_option
 @click.option(
@@ -65,15 +67,15 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
     help="Training lengths in epochs, two at least.",
 )
 @search_option("method", "shares: equal true cost; grid: the paper's step 1 as written.")
-@search_option("share_step", "Between shares of extra cost.", shown="1/6")
-@search_option("step", "Of the grid.")
-@search_option("tolerance", "Of the grid: how far alpha beta^2 gamma^2 may be from the cost.")
-@search_option("seeds", "Paired seeds of a rung.")
+@search_option("share_step", "Step between shares of the extra cost.", shown="1/6")
+@search_option("step", "Step of the grid in alpha, beta and gamma.")
+@search_option("tolerance", "How far alpha * beta^2 * gamma^2 of a grid point may be from the cost.")
+@search_option("seeds", "Paired seeds per rung.")
 @search_option("final_seeds", "Seeds of the finalists.")
-@search_option("reduction", "The best 1/N of a rung go on.")
-@search_option("keep", "At least so many go on.")
-@search_option("probe", "Candidates that check the first length.")
-@search_option("trust", "Rank correlation that it needs.")
+@search_option("reduction", "The best 1/N of a rung are promoted.")
+@search_option("keep", "Candidates kept per rung, at least.")
+@search_option("probe", "Candidates trained at every length to choose the first.")
+@search_option("trust", "Minimum rank correlation for a short length to be trusted.")
 @search_option("budget", "Share of the full grid's training.")
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
@@ -91,7 +93,7 @@ def command(
     """Find alpha, beta and gamma for BASELINE on images: the paper's step 1, at equal true cost.
 
     BASELINE is a name, a TOML file, a run or a weights file.
-    Interrupted, the same command or `convscale study resume DIR` goes on.
+    After an interruption the same command or `convscale study resume DIR` continues.
     """
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")

@@ -24,15 +24,17 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406")  # one for all, or one pe
 @click.command()
 @click.argument("source", metavar="IN")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="What is written.")
-@click.option("--from", "dialect", type=click.Choice(FROM), help="The library that IN is of [by its names].")
+@click.option("--from", "dialect", type=click.Choice(FROM), help="Library of IN [default: detected from tensor names].")
 @click.option("--network", metavar="NAME|FILE", help="Of the catalog, TOML, or published: tf_efficientnet_b0.in1k.")
 @click.option("--padding", type=click.Choice(("same", "symmetric")), help="SAME as TensorFlow pads, or k // 2.")
 @click.option("--bn-eps", type=click.FloatRange(0, 1, min_open=True), help="Epsilon of every batch norm.")
 @click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1, one or one per channel.")
 @click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1, likewise.")
-@click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
+@click.option(
+    "--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that the central crop keeps, as crop_pct."
+)
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
-@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one per line.")
 @click.option("--trunk", is_flag=True, help="Take the trunk alone and leave the head out, whatever it is.")
 @click.option("--to", type=click.Choice(TO), help="Write another library's file; IN is then Convscale's or any.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 resolution_option = click.option(
     "--resolution", "resolutions", type=Numbers(int, "224,256", between=(1, MAX_SIZE), sides=True), default=(),
     metavar="R[,R...]",
-    help="Pixels a side [the network's]; several make a sweep.",
+    help="Input side in pixels [default: the network's]; several make a sweep.",
 )  # fmt: skip
 crop_option = click.option(
     "--crop", "crops", type=Numbers(float, "0.875,1", between=(MIN_CROP, 1)), default=(), metavar="F[,F...]",
-    help="Share of the shorter side that the central crop keeps [the network's]; several make a sweep.",
+    help="Share of the shorter side that the central crop keeps [default: the network's]; several make a sweep.",
 )  # fmt: skip
 
 
@@ -43,12 +43,12 @@ crop_option = click.option(
 @click.option("--data", required=True, help=DATA_HELP)
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
 @workers_option
-@click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
+@click.option("--label-column", help="Column of labels in a CSV or parquet file [default: the run's, or label].")
 @click.option("--split", type=click.Choice(("train", "validation", "test")), help="Split to evaluate on [test].")
 @layout_option
 @resolution_option
 @crop_option
-@click.option("--predictions", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
+@click.option("--predictions", metavar="FILE", help="Write one row per image: .csv, .parquet or .jsonl.")
 @click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes there, .png and .csv.")
 @json_option
 def command(

@@ -39,7 +39,9 @@ PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ra
 @click.argument("baseline")
 @law_options
 @click.option(
-    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are."
+    "--coefficients",
+    metavar="DIR|FILE|A,B,G",
+    help="alpha, beta and gamma: a search's folder, a file, or three numbers.",
 )
 @click.option(
     "--phi",
@@ -56,12 +58,14 @@ PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ra
 @label_column_option
 @layout_option
 @range_option
-@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
-@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
+@click.option(
+    "--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn at random [default: all]."
+)
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @set_option
 @epochs_option
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings per network.")
 @click.option("--dry-run", is_flag=True, help="With --train: measure a few steps and predict; train nothing.")
 @executor_options
 @json_option

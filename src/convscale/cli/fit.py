@@ -41,14 +41,16 @@ if TYPE_CHECKING:
 @budget_options
 @resolution_options
 @click.option(
-    "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [chosen by the images' size]."
+    "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [default: chosen by the images' size]."
 )
 @click.option(
     "--weights",
     metavar="NAME|FILE",
     help="Pretrained weights, with their network: a name of `weights list`, a file or a run.",
 )
-@click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen by the images' size].")
+@click.option(
+    "--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [default: chosen by the images' size]."
+)
 @epochs_option
 @batch_option
 @set_option

@@ -24,25 +24,25 @@ from convscale.version import __version__
 # Command -> what it does, in the order of the road from a budget to a trained network. Each lives in
 # cli/NAME.py as `command` (`list` and `eval` in list_networks.py and evaluate.py).
 COMMANDS = {
-    "list": "The networks that have a name, with parameters and MACs.",
-    "show": "A network's stages, as table 1 of the paper; of a run, its whole story.",
+    "list": "List the named networks, with parameters and MACs.",
+    "show": "Show a network's stages, as table 1 of the paper, or a run's whole story.",
     "cost": "A network's parameters, MACs, activations and memory.",
     "scale": "Scale a network in depth, width and resolution.",
-    "plan": "Scale a network so that it spends a budget exactly.",
+    "plan": "Scale a network so that it spends a budget.",
     "family": "Scale a network at several phi: true costs, and accuracies where asked.",
     "data": "Check images before a network is trained on them.",
     "recipes": "How networks are trained: which recipes there are, and what they say.",
     "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
     "train": "Train a network on images.",
-    "resume": "Go on with a training that was interrupted.",
-    "runs": "The runs below a folder: what they are, how they stand, how good they are.",
+    "resume": "Resume an interrupted training.",
+    "runs": "List the runs below a folder: what they are, their state, their accuracy.",
     "eval": "Accuracy of a trained network on images.",
     "predict": "Classes of single images.",
     "convert": "Weights of other libraries to a Convscale file, and back.",
-    "weights": "Published weights: which there are, and getting them.",
+    "weights": "List and fetch published weights.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",
-    "study": "Run, watch and go on with studies: many trainings, one question.",
-    "doctor": "This machine and this installation: what would go wrong.",
+    "study": "Run, watch and resume studies: many trainings, one question.",
+    "doctor": "Check this machine and this installation.",
 }
 _FILES = {"list": "list_networks", "eval": "evaluate"}
 

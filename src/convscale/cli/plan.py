@@ -32,7 +32,8 @@ from convscale.report.networks import plan_table
 @law_options
 @resolution_options
 @click.option(
-    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are.",
+    "--coefficients", metavar="DIR|FILE|A,B,G",
+    help="alpha, beta and gamma: a search's folder, a file, or three numbers.",
 )  # fmt: skip
 @classes_option
 @output_option

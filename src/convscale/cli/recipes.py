@@ -16,7 +16,7 @@ def command() -> None:
 @command.command("list")
 @json_option
 def list_recipes(as_json: bool) -> None:
-    """The recipes that come along."""
+    """The recipes that ship with Convscale."""
     found = {name: LIBRARY.read(name) for name in LIBRARY.names()}
     if as_json:
         print_json({"recipes": [{"name": name, "note": recipe.note} for name, recipe in found.items()]})

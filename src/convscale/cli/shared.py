@@ -62,7 +62,7 @@ label_column_option = click.option(
 )
 layout_option = click.option(
     "--layout", type=click.Choice(["classes", "splits"]),
-    help="What the subfolders of a folder are [by their names and contents].",
+    help="Whether subfolders are classes or splits [default: decided by names and contents].",
 )  # fmt: skip
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Makes the run repeatable."
@@ -70,8 +70,10 @@ seed_option = click.option(
 workers_option = click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images."
 )
-epochs_option = click.option("--epochs", type=click.IntRange(1), help="Passes over the images [recipe's].")
-batch_option = click.option("--batch", type=click.IntRange(2), help="Images a step [recipe's].")
+epochs_option = click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the images [default: from the recipe]."
+)
+batch_option = click.option("--batch", type=click.IntRange(2), help="Images per step [default: from the recipe].")
 
 
 def _batch(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["auto"] | None:
@@ -84,7 +86,7 @@ def _batch(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 batch_or_auto_option = click.option(
     "--batch", callback=_batch, metavar="N|auto",
-    help="Images a step [recipe's]; auto: the recipe's, in as many parts as memory asks for.",
+    help="Images per step [default: from the recipe]; auto: the recipe's, in as many parts as memory asks for.",
 )  # fmt: skip
 
 
@@ -99,7 +101,8 @@ def _grid(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 search_option = click.option(
     "--search", callback=_grid, metavar="RxD|off",
-    help="Choose of R learning rates and D weight decays by trainings on a part of the training images [recipe's].",
+    help="Choose among R learning rates and D weight decays by training on a part of the training images "
+    "[default: from the recipe].",
 )  # fmt: skip
 
 
@@ -117,7 +120,7 @@ def _stored_range(ctx: click.Context, parameter: click.Parameter, value: str | N
 
 range_option = click.option(
     "--range", "stored_range", callback=_stored_range, metavar="LOW,HIGH",
-    help="Values in image files that become 0 and 255, for files of 16 bits of which few are used [all].",
+    help="Values in image files that become 0 and 255, for files of 16 bits of which few are used [default: all].",
 )  # fmt: skip
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, as optimizer.eps=1e-3."
@@ -134,13 +137,13 @@ _LIMITS = {
     "training_memory_bytes_per_image": ("--training-memory-per-image", "--training-memory-bytes-per-image"),
 }
 _LIMIT_HELP = {
-    "macs": ("600M", "Multiply-adds for one image."),
+    "macs": ("600M", "Multiply-adds per image."),
     "params": ("8M", "Parameters."),
-    "activations": ("10M", "Values that convolutions put out for one image."),
+    "activations": ("10M", "Outputs of all convolutions per image."),
     "file_bytes": ("20MB", "Size of the weights file."),
     "inference_memory_bytes": ("64MB", "Memory at batch 1: fp32 weights and the peak of live tensors."),
-    "training_memory_bytes_fixed": ("200MB", "Training memory whatever the batch."),
-    "training_memory_bytes_per_image": ("100MB", "Training memory for each image of a batch."),
+    "training_memory_bytes_fixed": ("200MB", "Training memory that does not depend on the batch."),
+    "training_memory_bytes_per_image": ("100MB", "Training memory per image of a batch."),
 }
 
 
@@ -290,7 +293,7 @@ def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
 
 
 def print_cost(cost: Cost) -> None:
-    """A network's costs, one a line."""
+    """A network's costs, one per line."""
     from convscale.report.networks import cost_table
 
     print_table(cost_table(cost))

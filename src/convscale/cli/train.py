@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @label_column_option
 @layout_option
 @click.option("--weights", metavar="NAME|FILE", help="Weights to start from: of `weights list`, a file or a run.")
-@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [default: the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
 @running_options

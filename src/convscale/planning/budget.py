@@ -41,19 +41,19 @@ class Budget:
     """
 
     macs: float | str | None = None
-    """Multiply-adds for one image."""
+    """Multiply-adds per image."""
     params: float | str | None = None
     """Parameters."""
     activations: float | str | None = None
-    """Values that convolutions put out for one image."""
+    """Outputs of all convolutions per image."""
     file_bytes: float | str | None = None
     """Size of the weights file."""
     inference_memory_bytes: float | str | None = None
     """Memory at batch 1: fp32 weights and the peak of live tensors."""
     training_memory_bytes_fixed: float | str | None = None
-    """Training memory whatever the batch."""
+    """Training memory that does not depend on the batch."""
     training_memory_bytes_per_image: float | str | None = None
-    """Training memory for each image of a batch."""
+    """Training memory per image of a batch."""
     latency_seconds: float | str | None = None
     """Of one image, where a latency can be predicted."""
 

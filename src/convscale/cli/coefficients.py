@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -64,7 +65,7 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
     default="2,6,18",
     show_default=True,
     metavar="E,E,...",
-    help="Training lengths in epochs, two at least.",
+    help="Training lengths in epochs, at least two.",
 )
 @search_option("method", "shares: equal true cost; grid: the paper's step 1 as written.")
 @search_option("share_step", "Step between shares of the extra cost.", shown="1/6")
@@ -76,7 +77,7 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
 @search_option("keep", "Candidates kept per rung, at least.")
 @search_option("probe", "Candidates trained at every length to choose the first.")
 @search_option("trust", "Minimum rank correlation for a short length to be trusted.")
-@search_option("budget", "Share of the full grid's training.")
+@search_option("budget", "Share of the full grid's training that the search may take.")
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")
@@ -133,11 +134,14 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
         )  # fmt: skip
         return
     print_text(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
-               f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
+               f"{candidates.merged} directions merged, {len(candidates.unreachable)} without a network")  # fmt: skip
     for shares, why in candidates.unreachable:
         print_text(f"  depth {shares[0]:.2f}, width {shares[1]:.2f}, resolution {shares[2]:.2f}: {why}")
     print_text("the full grid would take:", *(f"  {line}" for line in size.lines()))
-    print_text(f"the search takes about {budget:.0%} of it")
+    print_text(
+        f"the search takes about {budget:.0%} of it if short trainings rank candidates like long ones, otherwise more "
+        "(75% in a small search)"
+    )
 
 
 def print_search(found: CoefficientSearch, output: Path) -> None:
@@ -152,7 +156,8 @@ def print_search(found: CoefficientSearch, output: Path) -> None:
     print_text(
         SHARES,
         f"order between {found.lengths[-2]:,} and {found.lengths[-1]:,} steps: {order.swapped} of {order.pairs} "
-        f"pairs turn round, the best {'changes' if order.best_changes else 'stays'}",
+        f"pairs swap, the winner {'changes' if order.best_changes else 'is the same'}",
         f"cost  {found.device_seconds:,.0f} device-seconds, {found.share_of_full_grid:.0%} of the full grid",
     )
-    print(f"next  convscale family {found.baseline} --coefficients {output}")
+    folder = shlex.quote(str(output))
+    print(f"next  convscale family {shlex.quote(str(output / 'baseline.toml'))} --coefficients {folder}")

@@ -77,7 +77,7 @@ def command(
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
-    With --weights their network stays as it is, at a resolution that keeps the budget.
+    With --weights, their network is kept, at a resolution that fits the budget.
 
     DATA is "digits", a folder with one subfolder per class, a folder with images and a CSV of labels, parquet, or a
     name of `convscale data sets`.

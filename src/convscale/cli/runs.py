@@ -17,7 +17,7 @@ FOLDER = "runs"
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=FOLDER, type=click.Path(path_type=Path))
-@click.option("--all", "attempts", is_flag=True, help="Also the trials of studies and the trainings of searches.")
+@click.option("--all", "attempts", is_flag=True, help="Include the trials of studies and the trainings of searches.")
 @json_option
 def command(folder: Path, attempts: bool, as_json: bool) -> None:
     """List the runs in DIR (default: runs) and below: what they are, their state, their accuracy."""

@@ -30,13 +30,13 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR"
 
 @click.group()
 def command() -> None:
-    """Many trainings that answer one question: compound against single dimensions, laws, families."""
+    """Run many trainings that answer one question: compound against single dimensions, laws, families."""
 
 
 @command.command("list")
 @json_option
 def list_studies(as_json: bool) -> None:
-    """The studies that ship with Convscale."""
+    """List the studies that ship with Convscale."""
     from convscale.studies.spec import LIBRARY
 
     found = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
@@ -60,8 +60,8 @@ def show(study: str) -> None:
 
 @command.command()
 @click.argument("study", metavar="NAME|FILE.toml")
-@click.option("--data", help=f"Instead of the study's: {DATA_HELP}")
-@click.option("--label-column", help="Column of labels in a CSV or parquet file [label].")
+@click.option("--data", help=f"Data in place of the study's: {DATA_HELP}")
+@click.option("--label-column", help="Column of labels in a CSV or parquet file [default: label].")
 @layout_option
 @range_option
 @click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
@@ -72,12 +72,12 @@ def show(study: str) -> None:
     "--baseline",
     "baselines",
     multiple=True,
-    help="Instead of the study's, several times: a name, a TOML file, a run or weights.",
+    help="In place of the study's, repeatable: a name, a TOML file, a run or weights.",
 )
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
 @click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="MACs, as multiples of the baseline's.")
 @click.option(
-    "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, two at least."
+    "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, at least two."
 )
 @click.option("--seeds", type=click.IntRange(2), help="Trainings per network.")
 @click.option("--recipe", help="A name or a TOML file.")
@@ -166,7 +166,7 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     ]
     print_table(Table(columns, rows))
     for other in designed.unreachable:
-        print_text(f"not to be had: {other.baseline}, {other.method}: {other.reason}")
+        print_text(f"no network: {other.baseline}, {other.method}: {other.reason}")
     print_text(*size.lines())
 
 
@@ -263,7 +263,7 @@ def export(folder: Path, output: Path) -> None:
     from convscale.trials.status import study_status
 
     if output.suffix not in (".csv", ".json"):
-        raise click.UsageError(f"-o {output}: a file that ends in .csv or .json")
+        raise click.UsageError(f"-o {output}: the name must end in .csv or .json")
     rows = [flat(one) for one in study_status(folder)]
     if output.suffix == ".json":
         write_json(output, rows)

@@ -48,7 +48,7 @@ def list_weights(network: str | None, as_json: bool) -> None:
 
 @command.command("get")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Copy the file there.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also copy it to FILE.")
 @click.option(
     "--hub-cache", type=click.Path(path_type=Path), metavar="DIR",
     help="Cache folder of huggingface_hub [default: its own].",

@@ -74,12 +74,12 @@ class Progress:
                 terminal.live.keep("  ".join(part for part in (text, self._percent(), pace, self._left()) if part))
 
     def note(self, text: str) -> None:
-        """Show a line that stays, about something that happened."""
+        """Print a line that stays, about an event."""
         if not self.quiet:
             print_note(text)
 
     def line(self, text: str) -> None:
-        """Show a line that stays, with the time left."""
+        """Print a line that stays, with the time left."""
         self.last_shown = time.monotonic()
         if not self.quiet:
             terminal.live.keep(terminal.fitted(f"{text}  {self._left()}", terminal.width(sys.stderr)))

@@ -139,7 +139,7 @@ def test_what_is_said_of_a_run_fits(trained: Path, columns: int, arguments: tupl
     assert seen.code == 0, seen.text
     assert_fits(seen, columns)
     assert "evaluating" not in seen.text, "the live line is taken away"
-    pace = re.compile(r"[\d,]+(?= images a second)|[\d,]+$", re.MULTILINE)  # another one each time
+    pace = re.compile(r"[\d,]+(?= images per second)|[\d,]+$", re.MULTILINE)  # another one each time
     assert not letters(pace.sub("", piped(*arguments, folder=trained).stdout)) - letters(seen.text)
 
 

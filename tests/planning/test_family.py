@@ -279,7 +279,7 @@ def test_a_search_leaves_a_table_a_picture_and_a_report(searched: tuple[Path, di
     report = (folder / "report.md").read_text()
     for name in ("alpha", "beta", "gamma"):
         assert f"{told[name]:.3f}" in report
-    assert "device-seconds" in report and "change their order" in report and "digits" in report
+    assert "device-seconds" in report and "candidates swap" in report and "digits" in report
 
 
 def test_plan_and_family_name_the_search_behind_their_law(searched: tuple[Path, dict[str, Any]]) -> None:

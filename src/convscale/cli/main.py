@@ -122,7 +122,7 @@ def run(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'stdout or a file'}:  {error.strerror or error}", "", 1)
+        return _fail(f"{error.filename or 'stdout or a file'}: {error.strerror or error}", "", 1)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
             return _fail("out of memory", "a smaller --batch, or a network with less training memory", 1)

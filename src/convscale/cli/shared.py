@@ -275,7 +275,7 @@ def print_notes(data: Dataset | DataCheck) -> None:
 
 
 def print_table(table: Table) -> None:
-    """A table on stdout, fitted to the terminal, or as wide as it needs where stdout is none."""
+    """Print a table on stdout, fitted to the terminal, or as wide as it needs where stdout is none."""
     from convscale.report.tables import terminal_lines
 
     bold = partial(terminal.styled, style="bold", stream=sys.stdout)

@@ -15,7 +15,7 @@ search.json           learning rates and weight decays that were tried, and what
 search/               the trainings of the search, without their weights
 features/             what a linear probe computed of the images, until it is done
 exclude.json          the images of it that were left out, by split and position
-metrics.jsonl         one line an epoch
+metrics.jsonl         one line per epoch
 events.jsonl          what else happened: resumed, skipped, fell back
 progress.json         how far it is, once a second while it is trained; how it was left, after that
 checkpoints/          the two newest states of training, until it is done

@@ -213,7 +213,7 @@ class Run:
             held = lock(self.path / "lock")
         except LockedError as error:
             message = f"{self.path}: process {error.owner} is training this run"
-            raise RunError(message, hint="wait for it") from None
+            raise RunError(message, hint="wait until it has ended") from None
         try:
             yield
         finally:

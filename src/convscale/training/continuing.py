@@ -108,13 +108,15 @@ def _finished(path: Path) -> tuple[Run, int]:
     if result is None:
         raise ConfigError(
             f"{path}: its training is not finished, so no more epochs can follow it yet",
-            hint=f"first: convscale resume {path}; with --set epochs=N it has N in all",
+            hint=f"first: convscale resume {path}; --set epochs=N there makes it N in all",
         )
     if not run.weights.exists():
-        raise ConfigError(f"{path}: its weights were not kept, so nothing can go on from them", hint="train anew")
+        raise ConfigError(
+            f"{path}: its weights were not kept, so no training can continue from them", hint="train again"
+        )
     if isinstance(run.recipe().optimizer, LBFGS):
         raise ConfigError(
-            f"{path}: a linear probe is fitted to its end: more epochs would change nothing",
+            f"{path}: a linear probe is already fitted to convergence: more epochs would change nothing",
             hint=f"to train all of it: convscale train {path} --weights {path} --data DATA --recipe finetune -o OUT",
         )
     return run, result.epochs

@@ -124,7 +124,7 @@ class Loop:
         position = self.state.position
         nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
         if nothing:
-            self.session.event("no image of a batch could be read: its step is left out", step=position.total_steps)
+            self.session.event("no image of a batch could be read: its step is skipped", step=position.total_steps)
         elif position.total_steps not in position.skipped_steps:
             self._step(batch)
         position.step += 1

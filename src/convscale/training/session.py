@@ -126,7 +126,7 @@ class Session:
         parts = ""
         if self.job.settings.step_times:
             each = 1000 / self.steps
-            parts = "  ms a step: " + ", ".join(
+            parts = "  ms per step: " + ", ".join(
                 f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
             )
         loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"

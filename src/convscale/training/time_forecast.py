@@ -77,10 +77,9 @@ class Forecast:
             self.evaluation_seconds = seconds / images / self.world + waited
         position.forecast_phases = self.phase
         position.predicted_seconds = position.run_seconds + self._seconds_left(save_seconds)
-        which = " of the classifier alone, and anew when all learns" if self._thaws else ""
-        return (
-            f"about {format_seconds(position.predicted_seconds)} in all, by the first {self._steps_wanted} steps{which}"
-        )
+        which = " of the classifier alone; estimated again when all layers train" if self._thaws else ""
+        total = format_seconds(position.predicted_seconds)
+        return f"estimated total {total} (from the first {self._steps_wanted} steps{which})"
 
     @property
     def _steps_left(self) -> int:

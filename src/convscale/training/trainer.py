@@ -164,7 +164,7 @@ def resume(
         ahead = continuation(Path(run), epochs, data=data, changes=settings, command=command or call)
         return _continue(ahead, None if output is None else Path(output), quiet=quiet)
     if output is not None:
-        raise ConfigError("output names the folder of more epochs", hint="give epochs too, or leave it out")
+        raise ConfigError("output names the folder of the new run", hint="give epochs too, or leave output out")
     with Processes() as processes:
         return _resume(Path(run), data, settings, processes, quiet=quiet)
 
@@ -185,14 +185,18 @@ def _resume(
     run = open_unfinished_run(path)
     if run.result() is not None and run.weights.exists():
         if changes:
-            raise ConfigError(f"{path}: its training is done, nothing can change", hint="train anew, into a new folder")
+            raise ConfigError(
+                f"{path}: its training is done, so nothing can be changed", hint="train again, into a new folder"
+            )
         if processes.first:
             run.remove_checkpoints()
             remove_leftovers(run.path)
         return run, run.evaluation()
     recipe = run.recipe()
     if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
-        raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
+        raise ConfigError(
+            f"{path}: its search is not done, and nothing can be changed before it is", hint="leave --set out"
+        )
     dataset = same_data(run, data)
     job = make_job(
         run.network(), dataset, recipe.with_settings(changes), run, run.settings(),
@@ -247,8 +251,8 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
             state.position.forecast_phases = 0
     if not processes.same(state.position.total_steps):
         raise RunError(
-            f"{job.run.path}: not the same checkpoints for all processes",
-            hint="all machines need the run folder on a disk that they share",
+            f"{job.run.path}: the processes do not see the same checkpoints",
+            hint="all machines need the run folder on a shared disk",
         )
     if processes.first:
         if found is not None:

@@ -1,4 +1,4 @@
-"""Progress on stderr with the time left: a live line on a terminal, a plain line now and then elsewhere."""
+"""Progress on stderr with the time left: a live line on a terminal, otherwise a plain line now and then."""
 
 from __future__ import annotations
 

@@ -68,5 +68,5 @@ def _print(planned: Plan) -> None:
     limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.budget.limits().items())
     print_text(f"{planned.network.name}: {planned.law.name} law, {limits}")
     print_table(plan_table(planned))
-    word = "binding" if planned.spent else "closest"
+    word = "binding" if planned.spent else "closest to its limit"
     print_text(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit", planned.evidence)

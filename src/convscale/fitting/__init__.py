@@ -1,4 +1,4 @@
-"""fit: the whole way in one call, from images and a budget to a trained and evaluated network."""
+"""fit: everything in one call, from images and a budget to a trained and evaluated network."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Fit(AsDict, Displayed):
         return record
 
     def summary(self) -> list[str]:
-        """What was chosen and why, how good it is, and what to do next, in ten lines."""
+        """What was chosen and why, how accurate it is, and what to do next, in ten lines."""
         return summary_lines(self.record)
 
 

@@ -24,10 +24,10 @@ def read_progress(run: Run | Path | str) -> ProgressRecord | None:
 
 
 class ProgressFile:
-    """Writes the progress of a run, at most once a second.
+    """Writes the progress of a run, at most once per second.
 
     The file is replaced in one step but not flushed to the disk: a crash may lose it, and nobody needs it then. Where
-    it cannot be written, `on_failure` is called, once, with the reason, and training goes on without it.
+    it cannot be written, `on_failure` is called, once, with the reason, and training continues without it.
     """
 
     def __init__(self, run: Path, on_failure: Callable[[str], None]) -> None:

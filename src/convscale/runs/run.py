@@ -65,7 +65,7 @@ class Settings:
     pictures: bool = True
     """Draw the first batch, the curves and the confusion matrix."""
     fresh_statistics_steps: int = 100
-    """Up to so many steps the statistics of batch norm are taken anew, on training images, before an evaluation, and
+    """Up to so many steps the statistics of batch norm are recomputed, on training images, before an evaluation, and
     patience does not count."""
     weights: str | None = None
     """A file to start from."""
@@ -254,7 +254,7 @@ class Run:
             (self.path / name).unlink(missing_ok=True)
 
     def remove_checkpoints(self) -> None:
-        """Remove the checkpoints, and what else was kept to go on with, of a run that is done."""
+        """Remove the checkpoints, and whatever else was kept for resuming, of a run that is done."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.features, ignore_errors=True)
 

@@ -1,7 +1,7 @@
 """More epochs after a finished run: what the new training is, by the folder of the run that it continues.
 
 The new run starts from the finished one's weights (their moving average, where the recipe has one) with a fresh
-optimizer, since a finished run keeps none. Its learning rate takes the recipe's whole course anew over the new epochs:
+optimizer, since a finished run keeps none. Its learning rate follows the recipe's whole schedule over the new epochs:
 warm-up, full rate, decay. Images come in an order of their own, and the same ones are held out.
 """
 
@@ -108,7 +108,7 @@ def _finished(path: Path) -> tuple[Run, int]:
     if result is None:
         raise ConfigError(
             f"{path}: its training is not finished, so no more epochs can follow it yet",
-            hint=f"first: convscale resume {path}; --set epochs=N there makes it N in all",
+            hint=f"first: convscale resume {path}, with --set epochs=N for N in total",
         )
     if not run.weights.exists():
         raise ConfigError(

@@ -33,7 +33,7 @@ SKIPPED_IN_A_ROW = 10
 
 
 class _RolledBack(Exception):
-    """The state is that of an earlier step: the epoch's batches are begun anew."""
+    """The state is that of an earlier step: the epoch's batches start over."""
 
 
 class Loop:
@@ -164,7 +164,7 @@ class Loop:
             self._count(outcome)
 
     def _settle(self) -> None:
-        """Wait for the step that goes on, if there is one."""
+        """Wait for the step in flight, if there is one."""
         outcome = self.stepper.settle()
         if outcome is not None:
             self._count(outcome)
@@ -229,7 +229,7 @@ class Loop:
         raise _RolledBack
 
     def _renew_statistics(self) -> None:
-        """Take those of batch norm anew while steps are few."""
+        """Recompute those of batch norm while steps are few."""
         images, position = self.job.train, self.state.position
         few = position.total_steps <= self.fresh_steps and position.epoch >= self.job.recipe.head_epochs
         if few and not isinstance(images, Stream):

@@ -1,4 +1,4 @@
-"""resuming: whether what a run goes on with is what it began with, and what is said of what is not."""
+"""resuming: checks that a run continues with what it began with, and reports what differs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A session: one sitting at a job, from where its checkpoints stand to its end or to a signal.
 
-Between any two steps it can be left: the state is saved, its records are written, and `resume` goes on from there.
+Between any two steps it can be left: the state is saved, its records are written, and `resume` continues from there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
 
 
 class Session:
-    """What is kept and shown of a job while it is carried out, in one process of `processes`. It goes on from the
+    """What is kept and shown of a job while it is carried out, in one process of `processes`. It continues from the
     checkpoint `found`, where there is one."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Session:
 
     def pause(self, settle: Callable[[], None] = lambda: None, where: str = "") -> None:
         """Between two steps, or `where` it says: save when it is time, leave when a signal came; `settle` waits for a
-        step that goes on, before that."""
+        step in flight before that."""
         self._count_seconds()
         self.show_progress()
         due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds

@@ -1,4 +1,4 @@
-"""Everything that decides how training goes on: tensors, and where it stands.
+"""Everything that decides how training continues: tensors and position.
 
 Random numbers are functions of the seed and the step, so the position is the random state too.
 """

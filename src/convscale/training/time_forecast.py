@@ -37,7 +37,7 @@ class Forecast:
         return self.state.position.forecast_phases >= self.phase
 
     def begin_epoch(self) -> bool:
-        """Measure anew where a phase begins; whether one does."""
+        """Start measuring again where a phase begins; whether one does."""
         position = self.state.position
         phase = 1 if is_classifier_alone(self.job.recipe, position.epoch) else 2
         if phase == self.phase:

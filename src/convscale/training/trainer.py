@@ -81,7 +81,7 @@ def train(
     of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
     comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
     and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
-    TrainingError where it fails, TrainingStopped where a signal ends it: `resume` goes on then.
+    TrainingError where it fails, TrainingStopped where a signal ends it; `resume` then continues.
     """
     story = story or story_of_call(network, data, recipe, output, **settings)
     chosen, path = Settings(**settings), Path(output)
@@ -123,7 +123,7 @@ def _create(job: Job, processes: Processes) -> None:
         dataset, record = job.dataset, job.dataset.record()
         claim(job.run.path)
         try:
-            processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
+            processes.remember(_began(job.run.path))  # what torchrun starts after a kill continues it
             create_run(
                 job.run.path, job.network, job.recipe, record, job.settings, facts, excluded=dataset.excluded,
                 preprocessing=job.preprocessing, story=job.story, plan=job.plan,
@@ -150,9 +150,8 @@ def resume(
     changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).
 
     The new run goes to `output`, or to the next free number beside the finished one, which stays as it is. It starts
-    from that one's weights with a fresh optimizer, takes the recipe's whole course of the learning rate, from warm-up
-    to its end, over its own epochs, and records the run that it continues, and this call or the `command` that stands
-    for it.
+    from that one's weights with a fresh optimizer, runs the recipe's whole learning rate schedule, warm-up included,
+    over its own epochs, and records the run that it continues, and this call or the `command` that stands for it.
 
     Raises RunError for a folder that is no run or whose files do not belong together, ConfigError for a change that
     cannot be made, or for epochs after a run that is not finished, DataError where the data is no longer what it was,

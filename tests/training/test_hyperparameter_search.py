@@ -88,7 +88,7 @@ def test_an_interrupted_search_goes_on(
     with pytest.raises(TrainingStopped, match=f"convscale resume {tmp_path / 'run'}"):
         tuned(weights, tmp_path / "run", searching())
     if steps < 45:
-        with pytest.raises(ConfigError, match="its search goes on"):
+        with pytest.raises(ConfigError, match="its search is not done"):
             cs.resume(tmp_path / "run", data=few(), changes=["learning_rate=0.1"], quiet=True)
     cs.resume(tmp_path / "run", data=few(), quiet=True)
     rows = [Run(path).searched() for path in (tmp_path / "run", searched)]
@@ -112,7 +112,7 @@ def test_a_search_goes_on_from_the_same_weights_only(
         tuned(mine, tmp_path / "run", searching())
     monkeypatch.undo()
     mine.unlink()
-    with pytest.raises(RunError, match="no such run folder or weights file.*put back those"):
+    with pytest.raises(RunError, match="no such run folder or weights file.*restore the original"):
         cs.resume(tmp_path / "run", data=few(), quiet=True)
     model, header = cs.load_weights(weights)
     with torch.no_grad():

@@ -116,7 +116,7 @@ def _finished(path: Path) -> tuple[Run, int]:
         )
     if isinstance(run.recipe().optimizer, LBFGS):
         raise ConfigError(
-            f"{path}: a linear probe is already fitted to convergence: more epochs would change nothing",
+            f"{path}: a linear probe is already fully fitted: more epochs would change nothing",
             hint=f"to train all of it: convscale train {path} --weights {path} --data DATA --recipe finetune -o OUT",
         )
     return run, result.epochs

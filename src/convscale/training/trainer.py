@@ -72,15 +72,15 @@ def train(
     plan: Plan | None = None,
     **settings: Any,
 ) -> tuple[Run, Evaluation]:
-    """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
+    """Train `network` on `data` by `recipe` into a new run folder, `output`, which must be empty or absent.
 
     network: whatever `convscale.network` opens. set: changes of the recipe, each KEY=VALUE. label_column, layout: as
     `open_dataset` takes them.
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
-    of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
-    comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
-    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
+    of classes. `story` records how the run came about, if not by this call alone, and `plan` where the network comes
+    from; the run keeps both. The last epoch's weights, or their moving average where the recipe has one, are kept and
+    evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
     TrainingError where it fails, TrainingStopped where a signal ends it; `resume` then continues.
     """
     story = story or story_of_call(network, data, recipe, output, **settings)
@@ -146,16 +146,16 @@ def resume(
     """Resume an interrupted run from its newest whole checkpoint; the result is bit-identical to an uninterrupted one.
     Or, with `epochs`, train a finished run for that many more, as a new run.
 
-    `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `set` are
-    changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).
+    `data` is where the data is now, if it was moved, or the Dataset that `train` was given. `set` are changes to the
+    recipe, each KEY=VALUE, that apply from here on; they are recorded (`changes` is its older name).
 
     The new run goes to `output`, or to the next free number beside the finished one, which stays as it is. It starts
     from that one's weights with a fresh optimizer, runs the recipe's whole learning rate schedule, warm-up included,
     over its own epochs, and records the run that it continues, and this call or the `command` that stands for it.
 
-    Raises RunError for a folder that is no run or whose files do not belong together, ConfigError for a change that
-    cannot be made, or for epochs after a run that is not finished, DataError where the data is no longer what it was,
-    and as `train`.
+    Raises RunError for a folder that is not a run or whose files do not belong together, ConfigError for a change that
+    cannot be made, or for epochs after a run that is not finished, DataError where the data has changed, and the
+    errors of `train`.
     """
     settings = [*set, *(changes or ())]
     if epochs is not None:

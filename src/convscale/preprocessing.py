@@ -26,7 +26,7 @@ class Preprocessing:
     """
 
     size: int
-    """Input side in pixels of the central square that is cut out."""
+    """Pixels a side of the central square that is cut out."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     """One value a channel: one channel is grey, three are RGB, others are what the image files hold."""
     std: tuple[float, ...] = IMAGENET_STD

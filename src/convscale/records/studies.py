@@ -123,7 +123,7 @@ class StudySpec(Displayed):
     baselines: tuple[str | ConvNet, ...]
     """Names, TOML files, runs, weights files or networks."""
     resolution: int | None = None
-    """Input side in pixels that the baselines are taken at; their own without it."""
+    """Pixels a side that the baselines are taken at; their own without it."""
     methods: tuple[Method, ...] = ()
     """Ways to spend a cost; each is taken at each cost."""
     costs: tuple[float, ...] = ()

@@ -40,7 +40,7 @@ class SearchSettings:
     reduction: int = 3
     """The best 1/reduction of a rung go on."""
     keep: int = 3
-    """Candidates kept per rung, at least."""
+    """At least so many go on."""
     probe: int = 5
     """Candidates on which the first rung is checked, down to four where more would take too much of the budget."""
     trust: float = 0.7

@@ -39,7 +39,7 @@ class Diagnosis:
 
 
 def diagnose(look_at_torch: Callable[[Diagnosis], None]) -> Diagnosis:
-    """Look at the machine. `look_at_torch` adds what PyTorch knows, last, so that it cannot hide the rest; it is not
+    """Examine the machine. `look_at_torch` adds what PyTorch knows, last, so that it cannot hide the rest; it is not
     called where PyTorch is not installed."""
     extras, packages = _extras()
     report = Diagnosis(

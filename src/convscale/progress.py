@@ -85,7 +85,7 @@ class Progress:
             terminal.live.keep(terminal.fitted(f"{text}  {self._left()}", terminal.width(sys.stderr)))
 
     def state(self, text: str) -> ProgressState:
-        """How far it is, as data."""
+        """The progress as data."""
         return ProgressState(
             text=text, step=self.done_steps, total_steps=self.total_steps, seconds_left=self.seconds_left
         )

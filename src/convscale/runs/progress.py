@@ -1,4 +1,4 @@
-"""progress.json: how far a run is, for whoever looks at its folder while it is trained."""
+"""progress.json: the progress of a run, for whoever looks at its folder during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS_BETWEEN_WRITES = 1.0
 
 
 def read_progress(run: Run | Path | str) -> ProgressRecord | None:
-    """What a run's progress.json says, None where there is none or it is damaged: it is rewritten every second."""
+    """The contents of a run's progress.json, None where it is missing or damaged: it is rewritten every second."""
     file = (run.path if isinstance(run, Run) else Path(run)) / PROGRESS
     try:
         return read_as(ProgressRecord, file)

@@ -168,7 +168,7 @@ class Run:
         return table if isinstance(table, dict) else {}
 
     def result(self) -> TrainRecord | None:
-        """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
+        """How training ended, None before that. Raises ConfigError where the file is damaged."""
         path = self.path / "result.json"
         return read_as(TrainRecord, path) if path.exists() else None
 

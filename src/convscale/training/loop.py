@@ -170,7 +170,7 @@ class Loop:
             self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
-        """Note what a step came to: this one, or, where steps are captured, the one before."""
+        """Record the outcome of a step: this one or, where steps are captured, the one before."""
         position = self.state.position
         self._add_seconds(outcome.seconds)
         if not outcome.applied:
@@ -248,7 +248,7 @@ class Loop:
         return measured
 
     def _finish_epoch(self, measured: Measured) -> None:
-        """What the epoch came to."""
+        """The outcome of the epoch."""
         position = self.state.position
         seconds = {part: position.epoch_seconds.get(part, 0.0) for part in PARTS}
         training_seconds = sum(seconds.values())

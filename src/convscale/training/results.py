@@ -1,4 +1,4 @@
-"""results: what a training leaves in its run folder when it is done."""
+"""results: what a training leaves in its run folder when it has finished."""
 
 from __future__ import annotations
 

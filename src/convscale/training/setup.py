@@ -1,4 +1,4 @@
-"""Before the first step: a job whose parts fit each other, the state it begins in, and room for what it writes."""
+"""Before the first step: a job whose parts fit together, its initial state, and disk space for what it writes."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _seed_of_order(settings: Settings) -> int:
 
 
 def weights_sha256(path: str) -> str:
-    """Of a weights file, or a run's. Raises RunError where there is none."""
+    """The sha256 of a weights file, or of a run's. Raises RunError where there is none."""
     with weights_file(Path(path)).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -213,7 +213,7 @@ def draw_first_batch(job: Job) -> None:
 
 
 def warn_of_memory(job: Job, processes: Processes) -> None:
-    """Say beforehand that a batch will not fit, by the cost model."""
+    """Warn beforehand that a batch will not fit, by the cost model."""
     images = job.recipe.batch // processes.world // job.recipe.accumulation
     needed, free = training_bytes(job.network, images), available_bytes(pick_device())
     if free is not None and needed > free and processes.first and not job.quiet:
@@ -221,7 +221,7 @@ def warn_of_memory(job: Job, processes: Processes) -> None:
 
 
 def warn_of_no_weights(job: Job, processes: Processes) -> None:
-    """Say that a recipe which keeps what trained weights know was given none."""
+    """Warn that a recipe which freezes trained weights was given none."""
     recipe = job.recipe
     keeps = recipe.trainable == "head" or recipe.norm_statistics == "frozen"
     if keeps and job.settings.weights is None and processes.first and not job.quiet:
@@ -230,14 +230,14 @@ def warn_of_no_weights(job: Job, processes: Processes) -> None:
 
 
 def warn_of_pixels(job: Job, processes: Processes) -> None:
-    """Say what of the pixels the network is not shown, as far as some of the images tell."""
+    """Report which part of the pixels the network does not see, judged by some of the images."""
     if processes.first and not job.quiet:
         for note in notes_on_pixels(job.train, job.preprocessing.stored_range, job.network.input_channels):
             print_note(note)
 
 
 def disk_bytes(job: Job) -> int:
-    """The most that a run writes to the disk at one time."""
+    """The most disk space that a run needs at one time."""
     costs = cost(job.network)
     features = 0
     if isinstance(job.recipe.optimizer, LBFGS):

@@ -1,4 +1,4 @@
-"""How long a training will take in all, by the first steps of each of its phases and by what an evaluation takes."""
+"""The total time of a training, estimated from the first steps of each of its phases and from an evaluation."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class Forecast:
         return True
 
     def add_step(self, seconds: float) -> None:
-        """A step took so long."""
+        """Count the time of a step."""
         if not self.is_made:
             self.steps.append(seconds)
 
     def add_wait(self, seconds: float) -> None:
-        """A batch was waited for so long."""
+        """Count the time spent waiting for a batch."""
         if not self.is_made:
             self.waits.append(seconds)
 
     def add_evaluation(self, images: int, seconds: float) -> None:
-        """An evaluation of so many images took so long."""
+        """Count the time of an evaluation of `images` images."""
         self.evaluation_seconds = seconds / max(images, 1)
 
     @property

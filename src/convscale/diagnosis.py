@@ -1,4 +1,4 @@
-"""What would go wrong on this machine and with this installation, found before it does.
+"""What would go wrong on this machine or with this installation, found before it does.
 
 What only PyTorch knows, its threads and GPUs, is passed in by whoever has imported it.
 """
@@ -39,7 +39,7 @@ class Diagnosis:
 
 
 def diagnose(look_at_torch: Callable[[Diagnosis], None]) -> Diagnosis:
-    """Look at the machine. `look_at_torch` adds what PyTorch knows, last, so that it cannot hide the rest; it is not
+    """Examine the machine. `look_at_torch` adds what PyTorch knows, last, so that it cannot hide the rest; it is not
     called where PyTorch is not installed."""
     extras, packages = _extras()
     report = Diagnosis(
@@ -59,7 +59,7 @@ def diagnose(look_at_torch: Callable[[Diagnosis], None]) -> Diagnosis:
 
 
 def _threads() -> int:
-    """Threads that PyTorch would start with: OMP_NUM_THREADS, else one a core."""
+    """Threads that PyTorch would start with: OMP_NUM_THREADS, else one per core."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else machine.cores()
 
@@ -114,10 +114,10 @@ def _find_problems(report: Diagnosis) -> None:
     if not report.disk["writable"]:
         problems.append(f"{report.disk['folder']} cannot be written: runs need -o with another folder")
     if report.disk["free_bytes"] < MIN_FREE_BYTES:
-        problems.append(f"little disk: {format_bytes(report.disk['free_bytes'])} free in {report.disk['folder']}")
+        problems.append(f"little disk space: {format_bytes(report.disk['free_bytes'])} free in {report.disk['folder']}")
     available = report.memory["available_bytes"]
     if available is not None and available < MIN_FREE_BYTES:
-        problems.append(f"little memory: {format_bytes(available)} available; use a small --batch and no workers")
+        problems.append(f"little memory: {format_bytes(available)} available; use a small --batch and --workers 0")
     quota, usable = machine.core_quota(), machine.usable_cores()
     if quota is not None and usable < min(report.cores, report.threads):
         problems.append(f"this container grants {quota:g} cores, but {report.threads} threads: set OMP_NUM_THREADS")
@@ -125,9 +125,9 @@ def _find_problems(report: Diagnosis) -> None:
         problems.append(f"OMP_NUM_THREADS is {report.threads}, but there are {report.cores} cores")
     if report.load["busy"]:
         advice = f": {report.spin['advice']}" if report.spin["spins"] else ""
-        problems.append(f"the machine is busy (load {report.load['minutes_1']:.2f}), timings mean little{advice}")
+        problems.append(f"the machine is busy (load {report.load['minutes_1']:.2f}), so timings mean little{advice}")
     if report.versions["convscale"] == "not installed":
-        problems.append("convscale is not installed as a package: its extras are unknown (pip install it)")
+        problems.append("convscale is not installed as a package, so its extras are unknown (pip install it)")
     missing = [name for name in PACKAGES[1:] if report.versions[name] == "not installed"]
     if missing:
         problems.append(f"not installed: {', '.join(missing)} (pip install {' '.join(missing)})")

@@ -1,4 +1,4 @@
-"""What an object looks like where it is printed: a heading and a small table, as text and as HTML."""
+"""How an object is displayed: a heading and a small table, as text and as HTML."""
 
 from __future__ import annotations
 

@@ -36,6 +36,6 @@ class Interrupts:
         self.received = number
 
     def stopped(self, where: str, saved: str) -> TrainingStopped:
-        """The error that ends the training, after the state was saved."""
+        """The error that ends the training once the state is saved."""
         name = signal.Signals(self.received or signal.SIGTERM).name
         return TrainingStopped(f"{name} {where}: the state is saved", self.received or signal.SIGTERM, hint=saved)

@@ -1,4 +1,4 @@
-"""Progress on stderr with the time left: a live line on a terminal, a plain line now and then elsewhere."""
+"""Progress on stderr with the time left: a live line on a terminal, otherwise a plain line now and then."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ class Progress:
                 terminal.live.keep("  ".join(part for part in (text, self._percent(), pace, self._left()) if part))
 
     def note(self, text: str) -> None:
-        """Show a line that stays, about something that happened."""
+        """Print a line that stays, about an event."""
         if not self.quiet:
             print_note(text)
 
     def line(self, text: str) -> None:
-        """Show a line that stays, with the time left."""
+        """Print a line that stays, with the time left."""
         self.last_shown = time.monotonic()
         if not self.quiet:
             terminal.live.keep(terminal.fitted(f"{text}  {self._left()}", terminal.width(sys.stderr)))
 
     def state(self, text: str) -> ProgressState:
-        """How far it is, as data."""
+        """The progress as data."""
         return ProgressState(
             text=text, step=self.done_steps, total_steps=self.total_steps, seconds_left=self.seconds_left
         )

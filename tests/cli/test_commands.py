@@ -99,7 +99,7 @@ def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert code == 0 and "calibration error" in out and f"{swept['rows'][0]['top1']:.4f}" in out
     assert evaluation["n"] == 359 and evaluation["top1"] == pytest.approx(trained["evaluation"]["top1"], abs=0.01)
     code, out, _ = run(capsys, "eval", tmp_path / "run" / "weights.safetensors", "--data", "digits")
-    assert code == 0 and "on 1,797 images" in out and "mean per class" in out and "images a second" in out
+    assert code == 0 and "on 1,797 images" in out and "mean per class" in out and "images per second" in out
     assert "most confused" in out and [set(pair) for pair in evaluation["confused"]] == [
         {"true", "predicted", "count"}
     ] * len(evaluation["confused"])
@@ -138,7 +138,7 @@ def test_train_says_what_it_changed_and_how_it_ended(capsys: pytest.CaptureFixtu
     assert record["steps"] == 22 and len(record["state_sha256"]) == 64 and 0 <= record["top1"] <= 1
     for said in (
         "epochs 16 -> 1", "batch 32 -> 64", "learning_rate 0.05 -> 0.001", "optimizer.type sgd -> rmsprop",
-        "times what the first steps predicted", "ms a step: data ", "images/s",
+        "times what the first steps predicted", "ms per step: data ", "images/s",
     ):  # fmt: skip
         assert said in err
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())

@@ -48,7 +48,7 @@ from tests.forking import Forked
         (["plan", "resnet-50", "--macs", "1G", "--law", "compond"], "unknown scaling law", "'compound'"),
         (["plan", "resnet-50", "--macs", "1G", "--law", "depth", "--alpha", "2"], "takes no alpha", "--law compound"),
         (["plan", "resnet-50", "--macs", "1G", "--coefficients", "no.toml"], "no.toml: cannot be read", ""),
-        (["plan", "resnet-50", "--macs", "1G", "--coefficients", "x.toml", "--law", "depth"], "already says", "--help"),
+        (["plan", "resnet-50", "--macs", "1G", "--coefficients", "x.toml", "--law", "depth"], "already sets", "--help"),
         (["scale", "resnet-50"], "give one of --phi", "--help"),
         (["scale", "resnet-50", "--depth", "2", "--law", "width"], "go with --phi", "--help"),
         (["scale", "resnet-50", "--phi", "1", "-o", "no/such/net.toml"], "no file can be written there", "--help"),
@@ -66,7 +66,11 @@ from tests.forking import Forked
         (["eval", "x", "--data", "y", "--resolution", "0"], "'0' is not a whole number from 1 to 16384", "--help"),
         (["eval", "x", "--data", "y", "--crop", "0.9,nan"], "'--crop': 'nan' is not a number from 0.1 to 1", "--help"),
         (["eval", "x", "--data", "y", "--crop", "1,"], "'' is not a number from 0.1 to 1", "--help"),
-        (["eval", "x", "--data", "y", "--crop", "1,.5", "--predictions", "p"], "are of one --resolution", "--help"),
+        (
+            ["eval", "x", "--data", "y", "--crop", "1,.5", "--predictions", "p"],
+            "require a single --resolution",
+            "--help",
+        ),
         (["predict", "nowhere", "x.png"], "nowhere: no such run folder", ""),
     ],
 )

@@ -139,7 +139,7 @@ def test_what_is_said_of_a_run_fits(trained: Path, columns: int, arguments: tupl
     assert seen.code == 0, seen.text
     assert_fits(seen, columns)
     assert "evaluating" not in seen.text, "the live line is taken away"
-    pace = re.compile(r"[\d,]+(?= images a second)|[\d,]+$", re.MULTILINE)  # another one each time
+    pace = re.compile(r"[\d,]+(?= images per second)|[\d,]+$", re.MULTILINE)  # another one each time
     assert not letters(pace.sub("", piped(*arguments, folder=trained).stdout)) - letters(seen.text)
 
 
@@ -242,8 +242,8 @@ BOUND = Numbers(int, "224,256", between=(1, 512))
         (NUMBERS, "2,6,18", (2, 6, 18)), (NUMBERS, " 2, 6", (2, 6)), (SIDES, "0.5", (0.5,)),
         (SIDES, "1,2,3e-1", (1, 2, 0.3)), (BOUND, "512", (512,)),
         (NUMBERS, "", "'' is not a whole number"), (NUMBERS, "2,", "'' is not"),
-        (NUMBERS, "2.5", "'2.5' is not a whole number; several as 2,6,18"), (NUMBERS, "0..3", "'0..3' is not"),
-        (SIDES, "1,2", "'1,2' is 2 numbers, which is not allowed: as 0.5, or"), (BOUND, "513", "from 1 to 512"),
+        (NUMBERS, "2.5", "'2.5' is not a whole number; write several like 2,6,18"), (NUMBERS, "0..3", "'0..3' is not"),
+        (SIDES, "1,2", "'1,2' has 2 numbers, which is not allowed; write 0.5, or"), (BOUND, "513", "from 1 to 512"),
         (BOUND, "nan", "'nan' is not a whole number from 1"),
     ],
 )  # fmt: skip

@@ -305,7 +305,7 @@ def test_the_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         "held_out": ["test", "validation"],
     }  # fmt: skip
     code, out, _ = run(capsys, "data", "sets")
-    assert code == 0 and "1,281,167" in out and "mean per class" in out and "a local copy alone" in out
+    assert code == 0 and "1,281,167" in out and "mean per class" in out and "local copies only" in out
 
 
 def test_the_real_cifar10(real_data: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_typo_gives_suggestions(command: str, tmp_path: Path, capsys: pytest.C
 def test_few_photos_from_random_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = photos(tmp_path / "photos", 64)
     (note,) = plan_fit(data, cs.Budget(macs="3M"), baseline="small-resnet").notes
-    assert note.startswith("6 photos are few to train a network on from random weights")
+    assert note.startswith("6 photos are few for training from random weights")
     assert "3,068 photos of clothes: 40 %" in note and "83 %" in note
     assert f"add --weights {NAME}, and --recipe linear-probe" in note
     code, _, err = run(capsys, "fit", data, "--macs", "3M", "--baseline", "small-resnet", "--dry-run")

@@ -89,7 +89,7 @@ def test_what_would_fail_is_told(
 
     monkeypatch.setattr(metadata, "version", version)
     found = report(capsys)
-    expected = ["cannot be written", "little disk: 5MB", "little memory: 100MB", "grants 0.5 cores",
+    expected = ["cannot be written", "little disk space: 5MB", "little memory: 100MB", "grants 0.5 cores",
                 "load 9.50", "not installed: torch, click (pip install torch click)"]  # fmt: skip
     assert len(found["problems"]) == len(expected)
     for text, problem in zip(expected, found["problems"], strict=True):

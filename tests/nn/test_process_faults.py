@@ -69,7 +69,7 @@ def test_a_killed_process_is_started_again(photos: Path, whole: Path, tmp_path: 
     code, said = torchrun(tmp_path, 1, 10, "self", words, "--max-restarts=2")
     assert code == 0, said
     assert (tmp_path / "again").stat().st_mtime - (tmp_path / "harmed").stat().st_mtime < 30
-    assert "going on in epoch 3 after step 0" in said
+    assert "resuming in epoch 3 after step 0" in said
     assert state_of(run) == state_of(whole)
 
 
@@ -109,7 +109,7 @@ def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_
             assert side_by_side(lambda: command_line(words), store=other) == [2, 2]
         assert side_by_side(lambda: command_line(words), store=store) == [0, 0]
     assert state_of(run) == state_of(whole)
-    assert '"going on in epoch 2 after step 2"' in (run / "events.jsonl").read_text()
+    assert '"resuming in epoch 2 after step 2"' in (run / "events.jsonl").read_text()
 
 
 @pytest.mark.skipif(not FULL, reason="`make faults`")

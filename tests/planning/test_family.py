@@ -279,7 +279,7 @@ def test_a_search_leaves_a_table_a_picture_and_a_report(searched: tuple[Path, di
     report = (folder / "report.md").read_text()
     for name in ("alpha", "beta", "gamma"):
         assert f"{told[name]:.3f}" in report
-    assert "device-seconds" in report and "change their order" in report and "digits" in report
+    assert "device-seconds" in report and "candidates swap" in report and "digits" in report
 
 
 def test_plan_and_family_name_the_search_behind_their_law(searched: tuple[Path, dict[str, Any]]) -> None:
@@ -293,7 +293,7 @@ def test_plan_and_family_name_the_search_behind_their_law(searched: tuple[Path, 
         assert "ImageNet" not in evidence
     assert made["members"][1]["scaling"] == {"depth": law.depth, "width": law.width, "resolution": law.resolution}
     refused = invoke(plan_command, "small-mbconv", "--macs", "30M", "--coefficients", folder, "--alpha", "1.2")
-    assert refused.exit_code == 2 and "already says the law" in refused.output
+    assert refused.exit_code == 2 and "already sets the law" in refused.output
 
 
 def test_the_same_command_and_resume_train_nothing_again(searched: tuple[Path, dict[str, Any]], baseline: Path) -> None:

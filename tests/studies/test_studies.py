@@ -48,7 +48,7 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     ran(tmp_path, spec(costs=(4.0, 8.0)))
     text = (tmp_path / "report.md").read_text()
     assert "compound beats depth by 20.0 points" in text
-    assert CANNOT_TELL in text and "the best changes" in text and "seeds that would tell" in text
+    assert CANNOT_TELL in text and "the winner changes" in text and "seeds needed to tell" in text
     assert "convscale study run study.toml" in text and "device-hours" in text
     assert "| small-mbconv | compound | 3.9" in text and "| 20 |" in text
     with (tmp_path / "rows.csv").open() as file:

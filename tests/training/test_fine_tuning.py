@@ -164,7 +164,7 @@ def test_a_recipe_that_needs_weights_says_so(weights: Path, tmp_path: Path, capf
     for name, recipe in (("head", PROBE), ("frozen", replace(TUNE, epochs=1, head_epochs=0))):
         for start in (None, str(weights)):
             cs.train(NETWORK, few(20, 10, 2), recipe, tmp_path / f"{name}-{start is None}", weights=start)
-            assert ("starts from random ones: --weights FILE" in capfd.readouterr().err) == (start is None)
+            assert ("starts from random weights: add --weights FILE" in capfd.readouterr().err) == (start is None)
 
 
 # Early stopping.

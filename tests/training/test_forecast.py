@@ -48,7 +48,7 @@ def test_each_phase_is_forecast_by_its_own_first_steps(monkeypatch: pytest.Monke
     assert not forecast.is_due
     take(forecast, 1, 1.0)
     assert forecast.is_due
-    assert "by the first 12 steps of the classifier alone" in forecast.make(pixels, save_seconds=2.0)
+    assert "from the first 12 steps of the classifier alone" in forecast.make(pixels, save_seconds=2.0)
     evaluation = 60 * (0.5 / 5 + 0.1 / 6)
     assert position.predicted_seconds == pytest.approx(12 * 1.1 + 8 * 1.1 + 60 * 3.1 + 4 * (evaluation + 2))
     assert not forecast.is_due
@@ -59,7 +59,7 @@ def test_each_phase_is_forecast_by_its_own_first_steps(monkeypatch: pytest.Monke
     assert forecast.begin_epoch()
     take(forecast, 12, 7.0)
     assert forecast.is_due
-    assert forecast.make(pixels, save_seconds=2.0).endswith("in all, by the first 12 steps")
+    assert forecast.make(pixels, save_seconds=2.0).endswith("(from the first 12 steps)")
     assert position.predicted_seconds == pytest.approx(52 + 60 * 7.7 + 3 * (30 + 2))
     position.epoch = 2
     assert not forecast.begin_epoch() and not forecast.is_due
@@ -106,8 +106,8 @@ def test_an_evaluation_is_measured_without_a_trace() -> None:
 
 def test_a_training_says_it_once_a_phase(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, _ = cs.train(NETWORK, few(96, 20), replace(PHASES, epochs=2, patience=0), tmp_path / "run", pictures=False)
-    said = [line for line in capsys.readouterr().err.splitlines() if " in all, by the first 12 steps" in line]
-    assert len(said) == 2 and "of the classifier alone, and anew when all learns" in said[0]
+    said = [line for line in capsys.readouterr().err.splitlines() if " (from the first 12 steps" in line]
+    assert len(said) == 2 and "of the classifier alone; estimated again when all layers train" in said[0]
     result = run.result()
     assert result is not None and result.predicted_seconds is not None and result.predicted_seconds > 0
 

@@ -88,7 +88,7 @@ def test_an_interrupted_search_goes_on(
     with pytest.raises(TrainingStopped, match=f"convscale resume {tmp_path / 'run'}"):
         tuned(weights, tmp_path / "run", searching())
     if steps < 45:
-        with pytest.raises(ConfigError, match="its search goes on"):
+        with pytest.raises(ConfigError, match="its search is not done"):
             cs.resume(tmp_path / "run", data=few(), changes=["learning_rate=0.1"], quiet=True)
     cs.resume(tmp_path / "run", data=few(), quiet=True)
     rows = [Run(path).searched() for path in (tmp_path / "run", searched)]
@@ -112,13 +112,13 @@ def test_a_search_goes_on_from_the_same_weights_only(
         tuned(mine, tmp_path / "run", searching())
     monkeypatch.undo()
     mine.unlink()
-    with pytest.raises(RunError, match="no such run folder or weights file.*put back those"):
+    with pytest.raises(RunError, match="no such run folder or weights file.*restore the original"):
         cs.resume(tmp_path / "run", data=few(), quiet=True)
     model, header = cs.load_weights(weights)
     with torch.no_grad():
         next(model.parameters()).mul_(1.1)
     cs.save_weights(mine, model, header)
-    with pytest.raises(RunError, match="other weights than the run began with"):
+    with pytest.raises(RunError, match="not the weights that the run began with"):
         cs.resume(tmp_path / "run", data=few(), quiet=True)
     assert (tmp_path / "run" / "search" / "001").is_dir()
     mine.write_bytes(weights.read_bytes())
@@ -179,5 +179,5 @@ def test_a_stream_cannot_be_searched(weights: Path, tmp_path: Path) -> None:
 
     data = replace(few(classes=2), train=Flow())
     for recipe in (replace(TUNE, patience=1), searching()):
-        with pytest.raises(DataError, match="which a stream does not let one draw"):
+        with pytest.raises(DataError, match="which a stream does not allow"):
             tuned(weights, tmp_path / "run", recipe, data)

@@ -138,7 +138,7 @@ def test_what_cannot_be_continued(before: Path, weights: Path, photos: Path, tmp
     with pytest.raises(ConfigError, match="its weights were not kept"):
         cs.resume(tmp_path / "light", epochs=1)
     tuned(weights, tmp_path / "probe", PROBE)
-    with pytest.raises(ConfigError, match=r"linear probe is fitted to its end.*--recipe finetune"):
+    with pytest.raises(ConfigError, match=r"linear probe is already fully fitted.*--recipe finetune"):
         cs.resume(tmp_path / "probe", epochs=1)
     assert not (tmp_path / "probe-1").exists(), "nothing is left of what was refused"
 

@@ -224,6 +224,6 @@ def test_a_run_without_its_checkpoints_is_not_begun_anew(photos: Path, tmp_path:
     run = tmp_path / "run"
     assert forked(killing_itself("after", 9, lambda: trained(photos, run))) == -signal.SIGKILL
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(RunError, match="no checkpoint, though epochs were trained"):
+    with pytest.raises(RunError, match="no checkpoint, although epochs were trained"):
         cs.resume(run, quiet=True)
     assert len(Run(run).metrics()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -50,10 +51,12 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
 @label_column_option
 @layout_option
 @range_option
-@search_option("cost", "Of the candidates, times the baseline's.")
+@search_option("cost", "MACs of the candidates, as a multiple of the baseline's.")
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baseline.")
-@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
-@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
+@click.option(
+    "--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn at random [default: all]."
+)
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @set_option
 @click.option(
@@ -62,19 +65,19 @@ def search_option(name: str, text: str, *, shown: str | bool = True) -> Callable
     default="2,6,18",
     show_default=True,
     metavar="E,E,...",
-    help="Training lengths in epochs, two at least.",
+    help="Training lengths in epochs, at least two.",
 )
 @search_option("method", "shares: equal true cost; grid: the paper's step 1 as written.")
-@search_option("share_step", "Between shares of extra cost.", shown="1/6")
-@search_option("step", "Of the grid.")
-@search_option("tolerance", "Of the grid: how far alpha beta^2 gamma^2 may be from the cost.")
-@search_option("seeds", "Paired seeds of a rung.")
+@search_option("share_step", "Step between shares of the extra cost.", shown="1/6")
+@search_option("step", "Step of the grid in alpha, beta and gamma.")
+@search_option("tolerance", "How far alpha * beta^2 * gamma^2 of a grid point may be from the cost.")
+@search_option("seeds", "Paired seeds per rung.")
 @search_option("final_seeds", "Seeds of the finalists.")
-@search_option("reduction", "The best 1/N of a rung go on.")
-@search_option("keep", "At least so many go on.")
-@search_option("probe", "Candidates that check the first length.")
-@search_option("trust", "Rank correlation that it needs.")
-@search_option("budget", "Share of the full grid's training.")
+@search_option("reduction", "The best 1/N of a rung are promoted.")
+@search_option("keep", "Candidates kept per rung, at least.")
+@search_option("probe", "Candidates trained at every length to choose the first.")
+@search_option("trust", "Minimum rank correlation for a short length to be trusted.")
+@search_option("budget", "Share of the full grid's training that the search may take.")
 @seed_option
 @click.option("--dry-run", is_flag=True, help="Show the candidates and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")
@@ -91,7 +94,7 @@ def command(
     """Find alpha, beta and gamma for BASELINE on images: the paper's step 1, at equal true cost.
 
     BASELINE is a name, a TOML file, a run or a weights file.
-    Interrupted, the same command or `convscale study resume DIR` goes on.
+    After an interruption the same command or `convscale study resume DIR` continues.
     """
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -131,11 +134,14 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
         )  # fmt: skip
         return
     print_text(f"candidates {len(candidates.found)} networks of {search.options['cost']:g} times the baseline's MACs; "
-               f"{candidates.merged} directions merged, {len(candidates.unreachable)} not to be had")  # fmt: skip
+               f"{candidates.merged} directions merged, {len(candidates.unreachable)} without a network")  # fmt: skip
     for shares, why in candidates.unreachable:
         print_text(f"  depth {shares[0]:.2f}, width {shares[1]:.2f}, resolution {shares[2]:.2f}: {why}")
     print_text("the full grid would take:", *(f"  {line}" for line in size.lines()))
-    print_text(f"the search takes about {budget:.0%} of it")
+    print_text(
+        f"the search takes about {budget:.0%} of it if short trainings rank candidates like long ones, otherwise more "
+        "(75% in a small search)"
+    )
 
 
 def print_search(found: CoefficientSearch, output: Path) -> None:
@@ -150,7 +156,8 @@ def print_search(found: CoefficientSearch, output: Path) -> None:
     print_text(
         SHARES,
         f"order between {found.lengths[-2]:,} and {found.lengths[-1]:,} steps: {order.swapped} of {order.pairs} "
-        f"pairs turn round, the best {'changes' if order.best_changes else 'stays'}",
+        f"pairs swap, the winner {'changes' if order.best_changes else 'is the same'}",
         f"cost  {found.device_seconds:,.0f} device-seconds, {found.share_of_full_grid:.0%} of the full grid",
     )
-    print(f"next  convscale family {found.baseline} --coefficients {output}")
+    folder = shlex.quote(str(output))
+    print(f"next  convscale family {shlex.quote(str(output / 'baseline.toml'))} --coefficients {folder}")

@@ -23,18 +23,20 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406")  # one for all, or one pe
 
 @click.command()
 @click.argument("source", metavar="IN")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="What is written.")
-@click.option("--from", "dialect", type=click.Choice(FROM), help="The library that IN is of [by its names].")
-@click.option("--network", metavar="NAME|FILE", help="Of the catalog, TOML, or published: tf_efficientnet_b0.in1k.")
-@click.option("--padding", type=click.Choice(("same", "symmetric")), help="SAME as TensorFlow pads, or k // 2.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Output file.")
+@click.option("--from", "dialect", type=click.Choice(FROM), help="Library of IN [default: detected from tensor names].")
+@click.option("--network", metavar="NAME|FILE", help="A name, a TOML file, or published: tf_efficientnet_b0.in1k.")
+@click.option("--padding", type=click.Choice(("same", "symmetric")), help="TensorFlow's SAME, or k // 2 on every side.")
 @click.option("--bn-eps", type=click.FloatRange(0, 1, min_open=True), help="Epsilon of every batch norm.")
-@click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Of pixel values from 0 to 1, one or one per channel.")
-@click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Of pixel values from 0 to 1, likewise.")
-@click.option("--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that is looked at.")
+@click.option("--mean", type=CHANNELS, metavar="M[,M,M]", help="Mean of pixel values from 0 to 1, or one per channel.")
+@click.option("--std", type=CHANNELS, metavar="S[,S,S]", help="Their standard deviation, likewise.")
+@click.option(
+    "--crop", type=click.FloatRange(0.1, 1), help="Share of the resized image that the central crop keeps, as crop_pct."
+)
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
-@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
-@click.option("--trunk", is_flag=True, help="Take the trunk alone and leave the head out, whatever it is.")
-@click.option("--to", type=click.Choice(TO), help="Write another library's file; IN is then Convscale's or any.")
+@click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one per line.")
+@click.option("--trunk", is_flag=True, help="Convert the trunk only, whatever head the file has.")
+@click.option("--to", type=click.Choice(TO), help="Write another library's file, from a Convscale file or any other.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",
               help="Compare logits with the library's own network on these images.")  # fmt: skip
 @json_option
@@ -43,12 +45,12 @@ def command(
     mean: tuple[float, ...] | None, std: tuple[float, ...] | None, crop: float | None, resolution: int | None,
     classes: Path | None, trunk: bool, to: str | None, verify: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Weights of another library as a Convscale file, or a Convscale file as another library's.
+    """Convert weights of another library to a Convscale file, or a Convscale file to another library's.
 
-    IN is a file, or a folder with one: a run, timm's or transformers' with config.json, or any with one weights file.
+    IN is a file or a folder: a run, a timm or transformers folder with config.json, or any with one weights file.
 
-    What tensors do not say, padding, BN eps, preprocessing and class names, is taken from the options, then from what
-    the file and its folder say, then from what its library publishes; the source of each is printed.
+    What tensors do not say (padding, BN eps, preprocessing, class names) is taken from the options, then from the file
+    and its folder, then from what its library publishes; the source of each is printed.
     """
     if output.is_dir() or not output.parent.is_dir():
         raise click.UsageError(f"-o {output}: no file can be written there")

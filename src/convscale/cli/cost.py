@@ -15,7 +15,7 @@ from convscale.costs import cost
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_json: bool) -> None:
-    """Parameters, MACs, activations, file size and memory of NETWORK (a name, a TOML file, a run or a weights file)."""
+    """Show parameters, MACs, activations, file size and memory of NETWORK (name, TOML file, run or weights file)."""
     item = cost(load_network(network, classes, resolution))
     if as_json:
         print_json(item)

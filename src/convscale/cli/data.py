@@ -30,7 +30,7 @@ SHOWN = 5  # of each kind
 
 @click.group("data")
 def command() -> None:
-    """What there is to know about images before a network is trained on them."""
+    """Inspect a data set before training."""
 
 
 @command.command()
@@ -46,11 +46,11 @@ def check(
     data: str, label_column: str, layout: Layout | None, stored_range: tuple[float, float] | None,
     output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Read every image of DATA in full: what is damaged, odd, double, or on both sides of a split.
+    """Read every image of DATA in full and report damaged, unusual, duplicated and leaked ones.
 
     DATA is digits, a folder of images, parquet, or a name of `convscale data sets`. No file of it is changed. FILE
-    lists the unreadable images, the copies of others, training's copies of images that are held out, and copies with
-    labels that contradict.
+    lists unreadable images, duplicates, training images that are also held out, and duplicates with contradicting
+    labels.
     """
     if output is not None and (not output.parent.is_dir() or output.is_dir()):
         raise click.UsageError(f"-o {output}: no file can be written there")
@@ -73,7 +73,7 @@ def check(
 @command.command("sets")
 @json_option
 def list_sets(as_json: bool) -> None:
-    """The published data sets that have a name: NAME reads one from the Hugging Face hub, NAME@FOLDER a copy."""
+    """List the published data sets by name: NAME reads one from the Hugging Face hub, NAME@FOLDER a local copy."""
     from convscale.data.named import NAMED_SETS
 
     if as_json:
@@ -93,7 +93,7 @@ def list_sets(as_json: bool) -> None:
             row.train_images,
             row.test_images,
             words[row.metric],
-            row.hub or "no: a local copy alone",
+            row.hub or "no: local copies only",
         )
         for row in NAMED_SETS.values()
     ]
@@ -117,14 +117,14 @@ def _print_summary(found: DataCheck) -> None:
     contradicting = sum(group.contradicts for group in found.duplicates)
     largest = f"largest {imbalance.largest} ({imbalance.largest_images:,})"
     smallest = f"smallest {imbalance.smallest} ({imbalance.smallest_images:,}){ratio}"
-    groups = f"groups: {kinds.count('exact'):,} exact, {kinds.count('near'):,} near; in {contradicting:,} labels differ"
+    groups = f"groups: {kinds.count('exact'):,} exact, {kinds.count('near'):,} near; labels differ in {contradicting:,}"
     rows = (
         ("images", sum(found.images.values()), ", ".join(f"{split} {n:,}" for split, n in found.images.items())),
         ("classes", len(found.classes), f"{largest}, {smallest}"),
-        ("unreadable", len(found.unreadable), "no use for training"),
-        ("unusual", len(found.unusual), "read right, but look at them"),
+        ("unreadable", len(found.unreadable), "cannot be used for training"),
+        ("unusual", len(found.unusual), "readable, but worth a look"),
         ("duplicates", len(kinds), groups),
-        ("leaks", len(found.leaks), "duplicates in the training split and in one that is held out"),
+        ("leaks", len(found.leaks), "duplicates across the training split and a held-out one"),
     )
     print_table(Table((text_column(""), Column("", "{:,}".format), text_column("", wrap=True)), rows))
 

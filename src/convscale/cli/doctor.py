@@ -15,7 +15,7 @@ from convscale.units import format_bytes
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """One look at this machine and this installation: cores, memory, disk, versions, GPU, and what would fail."""
+    """Check this machine and installation: cores, memory, disk, versions, GPU, and what would fail."""
     report = diagnose(_look_at_torch)
     if as_json:
         print_json(report)

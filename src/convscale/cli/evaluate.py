@@ -30,41 +30,43 @@ if TYPE_CHECKING:
 resolution_option = click.option(
     "--resolution", "resolutions", type=Numbers(int, "224,256", between=(1, MAX_SIZE), sides=True), default=(),
     metavar="R[,R...]",
-    help="Pixels a side [the network's]; several make a sweep.",
+    help="Input side in pixels [default: the network's]; several make a sweep.",
 )  # fmt: skip
 crop_option = click.option(
     "--crop", "crops", type=Numbers(float, "0.875,1", between=(MIN_CROP, 1)), default=(), metavar="F[,F...]",
-    help="Share of the shorter side that the central crop keeps [the network's]; several make a sweep.",
+    help="Share of the shorter side that the central crop keeps [default: the network's]; several make a sweep.",
 )  # fmt: skip
 
 
 @click.command("eval")
 @click.argument("run")
 @click.option("--data", required=True, help=DATA_HELP)
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images per batch.")
 @workers_option
-@click.option("--label-column", help="Column of labels in a CSV or parquet file [the run's, or label].")
-@click.option("--split", type=click.Choice(("train", "validation", "test")), help="Split to evaluate on [test].")
+@click.option("--label-column", help="Column of labels in a CSV or parquet file [default: the run's, or label].")
+@click.option(
+    "--split", type=click.Choice(("train", "validation", "test")), help="Split to evaluate on [default: test]."
+)
 @layout_option
 @resolution_option
 @crop_option
-@click.option("--predictions", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
-@click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes there, .png and .csv.")
+@click.option("--predictions", metavar="FILE", help="Write one row per image: .csv, .parquet or .jsonl.")
+@click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes to DIR, as .png and .csv.")
 @json_option
 def command(
     run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,
     pictures: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Accuracy of RUN (a run folder or a weights file) on images: the test split where there is one.
+    """Evaluate RUN (a run folder or a weights file) on images: the test split where there is one.
 
-    On the data that a run was trained on, only images that it held out count.
+    On the data that a run was trained on, only the images that it held out are counted.
     """
     sweeps = len(resolutions) > 1 or len(crops) > 1
     if sweeps and (predictions or pictures):
-        raise click.UsageError("--predictions and --pictures are of one --resolution and one --crop; give one of each")
+        raise click.UsageError("--predictions and --pictures require a single --resolution and a single --crop")
     weights = weights_file(Path(run))
     if weights == Path(run):
-        print_note("a weights file does not know its training images; all that are found count")
+        print_note("a weights file does not record its training images: all images found are counted")
     else:
         _note_other_data(Run(Path(run)), data)
     from convscale.evaluation import evaluate, sweep
@@ -94,7 +96,7 @@ def _print_evaluation(result: Evaluation, data: str) -> None:
         f"top-5 {result.top5:.4f}{_interval(result.top5_interval95)}",
         other,
         f"calibration error {calibration(result.ece)} (15 bins)",
-        f"{result.images_per_second:,.0f} images a second, loading included",
+        f"{result.images_per_second:,.0f} images per second, loading included",
     )
     print_table(class_table(result))
     if result.confused:
@@ -119,8 +121,8 @@ def _note_other_data(run: Run, data: str) -> None:
     trained_on = run.data()
     if trained_on is not None and trained_on.held_out == "stratified" and trained_on.source != source_of(data):
         print_note(
-            f"trained on {trained_on.source}, from which images were held out by a draw; if {data} holds the same "
-            "images, those of the training count too"
+            f"trained on {trained_on.source}, part of which was held out at random; if {data} holds the same images, "
+            "training images are counted too"
         )
 
 

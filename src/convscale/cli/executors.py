@@ -22,14 +22,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 def executor_options(command: F) -> F:
     """Add the options that say where trials run."""
     options = (
-        click.option("--workers", type=click.IntRange(1), metavar="N", help="Trials at once [cores / threads]."),
-        click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of a trial."),
-        click.option("--cluster", metavar="ADDRESS", help="Run them on a Ray cluster, as auto or HOST:PORT."),
+        click.option(
+            "--workers", type=click.IntRange(1), metavar="N", help="Trials at once [default: cores / threads]."
+        ),
+        click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads per trial."),
+        click.option("--cluster", metavar="ADDRESS", help="Run trials on a Ray cluster: auto or HOST:PORT."),
         click.option("--cpus", type=click.FloatRange(0), default=1, show_default=True,
-                     help="CPUs of a trial on the cluster."),
+                     help="CPUs per trial on the cluster."),
         click.option("--gpus", type=click.FloatRange(0), default=0, show_default=True,
-                     help="GPUs of a trial on the cluster; 0.25 puts four on one."),
-        click.option("--storage", metavar="URL", help="Optuna's store [DIR/study.sqlite]."),
+                     help="GPUs per trial on the cluster; 0.25 puts four trials on one."),
+        click.option("--storage", metavar="URL", help="Optuna storage [default: DIR/study.sqlite]."),
         click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
     )  # fmt: skip
     for option in reversed(options):

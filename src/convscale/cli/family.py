@@ -39,7 +39,9 @@ PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ra
 @click.argument("baseline")
 @law_options
 @click.option(
-    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are."
+    "--coefficients",
+    metavar="DIR|FILE|A,B,G",
+    help="alpha, beta and gamma: a search's folder, a file, or three numbers.",
 )
 @click.option(
     "--phi",
@@ -48,20 +50,22 @@ PHIS = Numbers(float, "0..7, or 0,0.5,1,2", counts=range(1, MAX_MEMBERS + 1), ra
     metavar="PHI",
     default="0..7",
     show_default=True,
-    help="A range, or a list as 0,0.5,1,2.",
+    help="A range or a list, such as 0,0.5,1,2.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the networks here.")
-@click.option("--train", is_flag=True, help="Train every network, in DIR too.")
-@click.option("--data", help=f"To train on: {DATA_HELP}")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write the networks to DIR.")
+@click.option("--train", is_flag=True, help="Train every network, also into DIR.")
+@click.option("--data", help=f"Training data: {DATA_HELP}")
 @label_column_option
 @layout_option
 @range_option
-@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
-@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
+@click.option(
+    "--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn at random [default: all]."
+)
 @click.option("--recipe", "recipe_name", default="small-images", show_default=True, help="A name or a TOML file.")
 @set_option
 @epochs_option
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each network.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings per network.")
 @click.option("--dry-run", is_flag=True, help="With --train: measure a few steps and predict; train nothing.")
 @executor_options
 @json_option
@@ -69,7 +73,7 @@ def command(
     baseline: str, phis: tuple[float, ...], output: Path | None, train: bool, as_json: bool, law_name: str | None,
     alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None, **training: Any,
 ) -> None:  # fmt: skip
-    """Scale BASELINE at several phi: true costs beside 2^phi, and trained where asked.
+    """Scale BASELINE at several phi: true costs beside 2^phi, and accuracies with --train.
 
     BASELINE is a name, a TOML file, a run or a weights file.
     """
@@ -84,7 +88,7 @@ def command(
         return
     if output is not None:
         if (output / "settings.json").exists():
-            raise click.UsageError(f"-o {output}: holds trainings; choose another folder, or go on there with --train")
+            raise click.UsageError(f"-o {output}: holds trainings; choose another folder, or add --train to continue")
         write_family(made, output)
     print_json(made) if as_json else print_family(made)
 

@@ -41,14 +41,16 @@ if TYPE_CHECKING:
 @budget_options
 @resolution_options
 @click.option(
-    "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [chosen by the images' size]."
+    "--baseline", metavar="NETWORK", help="A name, a TOML file, a run or weights [default: chosen by the images' size]."
 )
 @click.option(
     "--weights",
     metavar="NAME|FILE",
     help="Pretrained weights, with their network: a name of `weights list`, a file or a run.",
 )
-@click.option("--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [chosen by the images' size].")
+@click.option(
+    "--recipe", "recipe_name", metavar="NAME", help="A recipe or a TOML file [default: chosen by the images' size]."
+)
 @epochs_option
 @batch_option
 @set_option
@@ -75,7 +77,7 @@ def command(
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
-    With --weights their network stays as it is, at a resolution that keeps the budget.
+    With --weights, their network is kept, at a resolution that fits the budget.
 
     DATA is "digits", a folder with one subfolder per class, a folder with images and a CSV of labels, parquet, or a
     name of `convscale data sets`.

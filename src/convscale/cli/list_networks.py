@@ -13,7 +13,7 @@ from convscale.report.networks import network_table
 @click.command("list")
 @json_option
 def command(as_json: bool) -> None:
-    """The networks that have a name, with parameters and MACs."""
+    """List the named networks, with parameters and MACs."""
     costs = {name: cost(network(name)) for name in CATALOG}
     if as_json:
         rows = [

@@ -21,28 +21,28 @@ from convscale.errors import ConvscaleError, RunError, UnknownNameError
 from convscale.units import printable
 from convscale.version import __version__
 
-# Command -> what it does, in the order of the road from a budget to a trained network. Each lives in
+# Command -> what it does, in the order of the steps from a budget to a trained network. Each lives in
 # cli/NAME.py as `command` (`list` and `eval` in list_networks.py and evaluate.py).
 COMMANDS = {
-    "list": "The networks that have a name, with parameters and MACs.",
-    "show": "A network's stages, as table 1 of the paper; of a run, its whole story.",
-    "cost": "A network's parameters, MACs, activations and memory.",
+    "list": "List the named networks, with parameters and MACs.",
+    "show": "Show a network's stages, as table 1 of the paper, or a run's whole story.",
+    "cost": "Show a network's parameters, MACs, activations and memory.",
     "scale": "Scale a network in depth, width and resolution.",
-    "plan": "Scale a network so that it spends a budget exactly.",
-    "family": "Scale a network at several phi: true costs, and accuracies where asked.",
+    "plan": "Scale a network so that it spends a budget.",
+    "family": "Scale a network at several phi: true costs, and accuracies with --train.",
     "data": "Check images before a network is trained on them.",
-    "recipes": "How networks are trained: which recipes there are, and what they say.",
+    "recipes": "List and show recipes, which say how networks are trained.",
     "fit": "Plan, train and evaluate in one go: images and a budget in, a network out.",
     "train": "Train a network on images.",
-    "resume": "Go on with a training that was interrupted.",
-    "runs": "The runs below a folder: what they are, how they stand, how good they are.",
-    "eval": "Accuracy of a trained network on images.",
-    "predict": "Classes of single images.",
-    "convert": "Weights of other libraries to a Convscale file, and back.",
-    "weights": "Published weights: which there are, and getting them.",
+    "resume": "Resume an interrupted training.",
+    "runs": "List the runs below a folder: what they are, their state, their accuracy.",
+    "eval": "Measure the accuracy of a trained network on images.",
+    "predict": "Predict the classes of images.",
+    "convert": "Convert weights of other libraries to a Convscale file, and back.",
+    "weights": "List and fetch published weights.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",
-    "study": "Run, watch and go on with studies: many trainings, one question.",
-    "doctor": "This machine and this installation: what would go wrong.",
+    "study": "Run, watch and resume studies: many trainings, one question.",
+    "doctor": "Check this machine and this installation.",
 }
 _FILES = {"list": "list_networks", "eval": "evaluate"}
 
@@ -79,7 +79,7 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="convscale")
 def cli() -> None:
-    """A compute budget and a set of images to a trained, deployable ConvNet, by compound scaling."""
+    """Turn a compute budget and a set of images into a trained, deployable ConvNet, by compound scaling."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -122,7 +122,7 @@ def run(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", "", 1)
+        return _fail(f"{error.filename or 'stdout or a file'}: {error.strerror or error}", "", 1)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
             return _fail("out of memory", "a smaller --batch, or a network with less training memory", 1)

@@ -43,10 +43,10 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         parts = [square_side(part) for part in parts] if self.sides else parts
         for part in parts:
             if self._number(part) is None:
-                self.fail(f"{part!r} is not {self._wanted()}; several as {self.example}", param, ctx)
+                self.fail(f"{part!r} is not {self._wanted()}; write several like {self.example}", param, ctx)
         count = len(parts) if ends is None else max(ends[1] - ends[0] + 1, 0)
         if self.counts is not None and count not in self.counts:
-            self.fail(f"{value!r} is {count:,} numbers, which is not allowed: as {self.example}", param, ctx)
+            self.fail(f"{value!r} has {count:,} numbers, which is not allowed; write {self.example}", param, ctx)
         return tuple(map(self.kind, parts if ends is None else range(ends[0], ends[1] + 1)))
 
     def _ends(self, text: str) -> tuple[int, int] | None:

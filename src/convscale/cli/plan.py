@@ -32,7 +32,8 @@ from convscale.report.networks import plan_table
 @law_options
 @resolution_options
 @click.option(
-    "--coefficients", metavar="DIR|FILE|A,B,G", help="alpha, beta and gamma: of a search, of a file, or as they are.",
+    "--coefficients", metavar="DIR|FILE|A,B,G",
+    help="alpha, beta and gamma: a search's folder, a file, or three numbers.",
 )  # fmt: skip
 @classes_option
 @output_option
@@ -67,5 +68,5 @@ def _print(planned: Plan) -> None:
     limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.budget.limits().items())
     print_text(f"{planned.network.name}: {planned.law.name} law, {limits}")
     print_table(plan_table(planned))
-    word = "binding" if planned.spent else "closest"
+    word = "binding" if planned.spent else "closest to its limit"
     print_text(f"{word}: {', '.join(planned.binding)}; a share marked ! is over its limit", planned.evidence)

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images at once.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Images per batch.")
 @workers_option
-@click.option("-o", "--output", metavar="FILE", help="Write a row for each image: .csv, .parquet or .jsonl.")
+@click.option("-o", "--output", metavar="FILE", help="Write one row per image: .csv, .parquet or .jsonl.")
 @json_option
 def command(
     run: str, images: tuple[str, ...], top: int, batch: int, workers: int, output: str | None, as_json: bool
 ) -> None:
-    """Classes of IMAGES with their probabilities, by RUN (a run folder or a weights file).
+    """Predict the classes of IMAGES and their probabilities with RUN (a run folder or a weights file).
 
     IMAGES are files, folders (every image below them), patterns in quotes ('photos/*.jpg'), or - for a list of these
-    on stdin, one a line. What cannot be read is named, the others are answered, and the exit code is 1.
+    on stdin, one per line. Images that cannot be read are reported, the others classified, and the exit code is 1.
     """
     weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
     from convscale.evaluation import predict

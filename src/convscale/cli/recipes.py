@@ -10,13 +10,13 @@ from convscale.recipes import LIBRARY
 
 @click.group()
 def command() -> None:
-    """Recipes: which there are, and what they say."""
+    """List and show recipes, which say how networks are trained."""
 
 
 @command.command("list")
 @json_option
 def list_recipes(as_json: bool) -> None:
-    """The recipes that come along."""
+    """List the recipes that ship with Convscale."""
     found = {name: LIBRARY.read(name) for name in LIBRARY.names()}
     if as_json:
         print_json({"recipes": [{"name": name, "note": recipe.note} for name, recipe in found.items()]})

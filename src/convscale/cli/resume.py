@@ -28,7 +28,7 @@ from convscale.runs import open_unfinished_run
     "--output",
     type=click.Path(path_type=Path),
     metavar="NEW",
-    help="Folder of the new run [the next number].",
+    help="Folder of the new run [default: the next number].",
 )
 @json_option
 def command(
@@ -39,10 +39,10 @@ def command(
     --set changes the recipe from here on, which is recorded.
 
     With --epochs, RUN is a finished training and a new run continues it: from its weights, with a fresh optimizer, and
-    with the recipe's whole learning rate schedule, warm-up included, over the new epochs. RUN stays as it is.
+    with the recipe's whole learning rate schedule, warm-up included, over the new epochs. RUN is not changed.
     """
     if output is not None and epochs is None:
-        raise click.UsageError("-o is the folder of more epochs: --epochs N goes with it")
+        raise click.UsageError("-o names the folder of the new run and requires --epochs N")
     unfinished = open_unfinished_run(run)
     unfinished.recipe().with_settings(list(settings))  # a mistyped one is refused before PyTorch is loaded
     from convscale.training import resume

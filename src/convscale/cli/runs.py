@@ -17,10 +17,10 @@ FOLDER = "runs"
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=FOLDER, type=click.Path(path_type=Path))
-@click.option("--all", "attempts", is_flag=True, help="Also the trials of studies and the trainings of searches.")
+@click.option("--all", "attempts", is_flag=True, help="Include the trials of studies and the trainings of searches.")
 @json_option
 def command(folder: Path, attempts: bool, as_json: bool) -> None:
-    """The runs in DIR (runs) and below: what they are, how they stand, how good they came out."""
+    """List the runs in DIR (default: runs) and below: what they are, their state, their accuracy."""
     rows = [] if str(folder) == FOLDER and not folder.exists() else list_runs(folder, attempts=attempts)
     if as_json:
         print_json(runs=rows)

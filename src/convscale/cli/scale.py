@@ -83,5 +83,5 @@ def _require_multiplier(base: ConvNet, times: float) -> None:
     raise ConfigError(
         f"--resolution {times:g} is a multiplier here: {times:g} times {base.resolution} pixels are "
         f"{times * base.resolution:,.0f}",
-        hint=f"{side} pixels are --resolution {side / base.resolution:.4g}; PX of other commands are pixels",
+        hint=f"{side} pixels are --resolution {side / base.resolution:.4g}; in other commands it is in pixels",
     )

@@ -41,7 +41,7 @@ def resolution_options(command: F) -> F:
         click.option("--resolution", type=PIXELS, metavar="PX", help="Input side that the network must have."),
         click.option("--max-resolution", type=PIXELS, metavar="PX", help="Largest input side."),
         click.option("--resolution-step", type=PIXELS, default=1, metavar="N",
-                     help="Input side in multiples of N pixels [1]."),
+                     help="Input side in multiples of N pixels [default: 1]."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -49,10 +49,10 @@ def resolution_options(command: F) -> F:
 
 
 DATA_HELP = (
-    "digits; a folder of images, with a CSV or not; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "
+    "digits; a folder of images, with or without a CSV; parquet; hf:NAME or hf-stream:NAME; NAME or NAME@FOLDER of "
     "`convscale data sets`."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 classes_option = click.option("--classes", type=int, metavar="N", help="Number of classes.")
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the network as TOML."
@@ -62,16 +62,22 @@ label_column_option = click.option(
 )
 layout_option = click.option(
     "--layout", type=click.Choice(["classes", "splits"]),
-    help="What the subfolders of a folder are [by their names and contents].",
+    help="Whether subfolders are classes or splits [default: decided by names and contents].",
 )  # fmt: skip
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Makes the run repeatable."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed that makes the run repeatable.",
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images."
 )
-epochs_option = click.option("--epochs", type=click.IntRange(1), help="Passes over the images [recipe's].")
-batch_option = click.option("--batch", type=click.IntRange(2), help="Images a step [recipe's].")
+epochs_option = click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the images [default: from the recipe]."
+)
+batch_option = click.option("--batch", type=click.IntRange(2), help="Images per step [default: from the recipe].")
 
 
 def _batch(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["auto"] | None:
@@ -84,7 +90,7 @@ def _batch(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 batch_or_auto_option = click.option(
     "--batch", callback=_batch, metavar="N|auto",
-    help="Images a step [recipe's]; auto: the recipe's, in as many parts as memory asks for.",
+    help="Images per step [default: from the recipe]; auto: the recipe's, in as many parts as memory requires.",
 )  # fmt: skip
 
 
@@ -99,7 +105,8 @@ def _grid(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 search_option = click.option(
     "--search", callback=_grid, metavar="RxD|off",
-    help="Choose of R learning rates and D weight decays by trainings on a part of the training images [recipe's].",
+    help="Choose among R learning rates and D weight decays by training on a part of the training images "
+    "[default: from the recipe].",
 )  # fmt: skip
 
 
@@ -117,10 +124,14 @@ def _stored_range(ctx: click.Context, parameter: click.Parameter, value: str | N
 
 range_option = click.option(
     "--range", "stored_range", callback=_stored_range, metavar="LOW,HIGH",
-    help="Values in image files that become 0 and 255, for files of 16 bits of which few are used [all].",
+    help="Pixel values that become 0 and 255, for 16-bit files that use part of the range [default: all of it].",
 )  # fmt: skip
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value of the recipe, as optimizer.eps=1e-3."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe, such as optimizer.eps=1e-3.",
 )
 
 # Budget field -> option names; every limit also goes by its cost key.
@@ -134,13 +145,13 @@ _LIMITS = {
     "training_memory_bytes_per_image": ("--training-memory-per-image", "--training-memory-bytes-per-image"),
 }
 _LIMIT_HELP = {
-    "macs": ("600M", "Multiply-adds for one image."),
-    "params": ("8M", "Parameters."),
-    "activations": ("10M", "Values that convolutions put out for one image."),
-    "file_bytes": ("20MB", "Size of the weights file."),
-    "inference_memory_bytes": ("64MB", "Memory at batch 1: fp32 weights and the peak of live tensors."),
-    "training_memory_bytes_fixed": ("200MB", "Training memory whatever the batch."),
-    "training_memory_bytes_per_image": ("100MB", "Training memory for each image of a batch."),
+    "macs": ("600M", "multiply-adds per image."),
+    "params": ("8M", "parameters."),
+    "activations": ("10M", "outputs of all convolutions per image."),
+    "file_bytes": ("20MB", "size of the weights file."),
+    "inference_memory_bytes": ("64MB", "memory at batch 1: fp32 weights and the peak of live tensors."),
+    "training_memory_bytes_fixed": ("200MB", "training memory that does not depend on the batch."),
+    "training_memory_bytes_per_image": ("100MB", "training memory per image of a batch."),
 }
 
 
@@ -149,10 +160,11 @@ def running_options(command: F) -> F:
     options = (
         click.option("--checkpoint-seconds", type=click.FloatRange(0), default=300.0, show_default=True,
                      help="Time between checkpoints; every epoch ends with one too."),
-        click.option("--compile", is_flag=True, help="Through torch.compile: slow to start, faster on GPUs."),
+        click.option("--compile", is_flag=True, help="Use torch.compile: slow to start, faster on GPUs."),
         click.option("--step-times", is_flag=True, help="Show the time of each part of a step."),
-        click.option("--tensorboard", is_flag=True, help="Write RUN/tensorboard too."),
-        click.option("--pictures/--no-pictures", default=True, help="Draw the first batch, curves, confusion [on]."),
+        click.option("--tensorboard", is_flag=True, help="Also write RUN/tensorboard."),
+        click.option("--pictures/--no-pictures", default=True,
+                     help="Draw the first batch, the curves and the confusion matrix [default: on]."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -186,10 +198,10 @@ def law_options(command: F) -> F:
     """Add the options that name a scaling law."""
     options = (
         click.option("--law", "law_name", metavar="NAME",
-                     help="compound, depth, width, resolution, uniform, fast [compound]."),
-        click.option("--alpha", type=float, help="Depth at phi 1, for the compound law [1.2]."),
-        click.option("--beta", type=float, help="Width at phi 1 [1.1]."),
-        click.option("--gamma", type=float, help="Resolution at phi 1 [1.15]."),
+                     help="compound, depth, width, resolution, uniform, fast [default: compound]."),
+        click.option("--alpha", type=float, help="Depth at phi 1, for the compound law [default: 1.2]."),
+        click.option("--beta", type=float, help="Width at phi 1 [default: 1.1]."),
+        click.option("--gamma", type=float, help="Resolution at phi 1 [default: 1.15]."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -212,7 +224,7 @@ def pick_law_with_evidence(
 
     if coefficients is not None:
         if (name, alpha, beta, gamma) != (None, None, None, None):
-            raise click.UsageError("--coefficients already says the law; leave --law, --alpha, --beta, --gamma out")
+            raise click.UsageError("--coefficients already sets the law; leave out --law, --alpha, --beta, --gamma")
         found = read_coefficients(coefficients)
         law = found.law()
         return law, f"alpha {found.alpha:.4g}, beta {found.beta:.4g}, gamma {found.gamma:.4g}: {found.note}"
@@ -263,7 +275,7 @@ def print_notes(data: Dataset | DataCheck) -> None:
 
 
 def print_table(table: Table) -> None:
-    """A table on stdout, fitted to the terminal, or as wide as it needs where stdout is none."""
+    """Print a table on stdout, fitted to the terminal, or as wide as it needs where stdout is none."""
     from convscale.report.tables import terminal_lines
 
     bold = partial(terminal.styled, style="bold", stream=sys.stdout)
@@ -290,7 +302,7 @@ def print_training(run: Run, evaluation: Evaluation, as_json: bool) -> None:
 
 
 def print_cost(cost: Cost) -> None:
-    """A network's costs, one a line."""
+    """A network's costs, one per line."""
     from convscale.report.networks import cost_table
 
     print_table(cost_table(cost))

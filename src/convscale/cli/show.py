@@ -45,10 +45,10 @@ class ShownNetwork:
 @click.argument("network")
 @classes_option
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side.")
-@click.option("--toml", "as_toml", is_flag=True, help="The network's table, as a file to copy and change.")
+@click.option("--toml", "as_toml", is_flag=True, help="Print the network as TOML, to copy and change.")
 @json_option
 def command(network: str, classes: int | None, resolution: int | None, as_toml: bool, as_json: bool) -> None:
-    """The stages of NETWORK, as table 1 of the paper; of a weights file, what else it carries; of a run, its story.
+    """Show the stages of NETWORK, as table 1 of the paper; of a weights file, what else it holds; of a run, its story.
 
     NETWORK is a name, a TOML file, a run or a weights file.
 

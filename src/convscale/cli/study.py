@@ -30,13 +30,13 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR"
 
 @click.group()
 def command() -> None:
-    """Many trainings that answer one question: compound against single dimensions, laws, families."""
+    """Run many trainings that answer one question: compound against single dimensions, laws, families."""
 
 
 @command.command("list")
 @json_option
 def list_studies(as_json: bool) -> None:
-    """The studies that come along."""
+    """List the studies that ship with Convscale."""
     from convscale.studies.spec import LIBRARY
 
     found = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
@@ -60,24 +60,26 @@ def show(study: str) -> None:
 
 @command.command()
 @click.argument("study", metavar="NAME|FILE.toml")
-@click.option("--data", help=f"Instead of the study's: {DATA_HELP}")
-@click.option("--label-column", help="Column of labels in a CSV or parquet file [label].")
+@click.option("--data", help=f"Data in place of the study's: {DATA_HELP}")
+@click.option("--label-column", help="Column of labels in a CSV or parquet file [default: label].")
 @layout_option
 @range_option
-@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn [all].")
-@click.option("--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn [all].")
+@click.option("--images", type=click.IntRange(2), metavar="N", help="Training images, drawn at random [default: all].")
+@click.option(
+    "--test-images", type=click.IntRange(2), metavar="N", help="Held-out images, drawn at random [default: all]."
+)
 @click.option(
     "--baseline",
     "baselines",
     multiple=True,
-    help="Instead of the study's, several times: a name, a TOML file, a run or weights.",
+    help="In place of the study's, repeatable: a name, a TOML file, a run or weights.",
 )
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
-@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="Times the baseline's MACs.")
+@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="MACs, as multiples of the baseline's.")
 @click.option(
-    "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, two at least."
+    "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, at least two."
 )
-@click.option("--seeds", type=click.IntRange(2), help="Trainings of each network.")
+@click.option("--seeds", type=click.IntRange(2), help="Trainings per network.")
 @click.option("--recipe", help="A name or a TOML file.")
 @set_option
 @click.option("--coefficients", metavar="DIR|FILE|A,B,G", help="Add a method: the compound law with these.")
@@ -91,7 +93,7 @@ def run(
 ) -> None:  # fmt: skip
     """Run a study by name or from a TOML file, as it is or changed by options.
 
-    Interrupted, the same command or `convscale study resume DIR` goes on.
+    After an interruption the same command or `convscale study resume DIR` continues.
     """
     from convscale.studies.spec import read_study, settled
 
@@ -164,7 +166,7 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     ]
     print_table(Table(columns, rows))
     for other in designed.unreachable:
-        print_text(f"not to be had: {other.baseline}, {other.method}: {other.reason}")
+        print_text(f"no network: {other.baseline}, {other.method}: {other.reason}")
     print_text(*size.lines())
 
 
@@ -184,7 +186,7 @@ def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
 @FOLDER
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """How far each trial of a study is; safe while it runs."""
+    """Show the progress of each trial of a study; safe while it runs."""
     from convscale.trials.status import study_status
     from convscale.units import format_seconds
 
@@ -225,7 +227,7 @@ def resume(
     folder: Path, as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
     storage: str | None, quiet: bool,
 ) -> None:  # fmt: skip
-    """Go on with a study, a search for coefficients or the training of a family."""
+    """Resume a study, a search for coefficients or the training of a family."""
     from convscale.studies.running import kind_of, resume_study
 
     kind = kind_of(folder)
@@ -252,16 +254,16 @@ def resume(
 @command.command()
 @FOLDER
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.csv|FILE.json",
-              help="A row a trial.")  # fmt: skip
+              help="One row per trial.")  # fmt: skip
 def export(folder: Path, output: Path) -> None:
-    """Write how every trial is, a row each."""
+    """Export the trials, one row per trial."""
     from convscale.files import write_json, write_text
     from convscale.flattening import flat
     from convscale.report.tables import Column, Table, as_csv
     from convscale.trials.status import study_status
 
     if output.suffix not in (".csv", ".json"):
-        raise click.UsageError(f"-o {output}: a file that ends in .csv or .json")
+        raise click.UsageError(f"-o {output}: the name must end in .csv or .json")
     rows = [flat(one) for one in study_status(folder)]
     if output.suffix == ".json":
         write_json(output, rows)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @label_column_option
 @layout_option
 @click.option("--weights", metavar="NAME|FILE", help="Weights to start from: of `weights list`, a file or a run.")
-@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [the network's].")
+@click.option("--resolution", type=PIXELS, metavar="PX", help="Input side [default: the network's].")
 @click.option("--exclude", type=click.Path(path_type=Path), metavar="FILE", help="List of images to leave out.")
 @range_option
 @running_options
@@ -66,12 +66,12 @@ def command(
 ) -> None:  # fmt: skip
     """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
 
-    Interrupted, it saves its state, and `convscale resume RUN` resumes it.
+    An interrupted training saves its state; `convscale resume RUN` continues it.
     """
     net = load_network(network, resolution=resolution)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
-        print_note(f"{network}: its architecture only, with random weights; --weights {network} starts from its own")
+        print_note(f"{network}: architecture only, random weights; add --weights {network} to use its weights")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if output is not None and launched_processes() == 1:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @click.group("weights")
 def command() -> None:
-    """Published weights: which there are, and getting them."""
+    """List and fetch published weights."""
 
 
 @command.command("list")
 @click.argument("network", required=False)
 @json_option
 def list_weights(network: str | None, as_json: bool) -> None:
-    """What is published on the Hugging Face hub, all or of NETWORK."""
+    """List the weights published on the Hugging Face hub, all or those of NETWORK."""
     from convscale.catalog import network as find
     from convscale.dialects.hub_weights import hub_rows
 
@@ -48,11 +48,14 @@ def list_weights(network: str | None, as_json: bool) -> None:
 
 @command.command("get")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Copy the file there.")
-@click.option("--hub-cache", type=click.Path(path_type=Path), metavar="DIR", help="Of huggingface_hub [its own].")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also copy it to FILE.")
+@click.option(
+    "--hub-cache", type=click.Path(path_type=Path), metavar="DIR",
+    help="Cache folder of huggingface_hub [default: its own].",
+)  # fmt: skip
 @json_option
 def get_weights(name: str, output: Path | None, hub_cache: Path | None, as_json: bool) -> None:
-    """Fetch, convert and keep the weights NAME: of `weights list`, or a network's usual ones."""
+    """Fetch, convert and cache the weights NAME, a name of `weights list` or of a network."""
     from convscale.dialects import get_weights as get
     from convscale.headers import read_header
 

@@ -1,4 +1,4 @@
-"""Lists of images to leave out of training: a text file of image names, one a line, with comments after '#'."""
+"""Lists of images to leave out of training: a text file of image names, one per line, with comments after '#'."""
 
 from __future__ import annotations
 

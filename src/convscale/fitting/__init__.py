@@ -1,4 +1,4 @@
-"""fit: the whole way in one call, from images and a budget to a trained and evaluated network."""
+"""fit: everything in one call, from images and a budget to a trained and evaluated network."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Fit(AsDict, Displayed):
         return record
 
     def summary(self) -> list[str]:
-        """What was chosen and why, how good it is, and what to do next, in ten lines."""
+        """What was chosen and why, how accurate it is, and what to do next, in ten lines."""
         return summary_lines(self.record)
 
 
@@ -74,18 +74,18 @@ def fit(
 ) -> Fit:  # fmt: skip
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
-    The run goes to `output`, or to the first free runs/NAME-N; interrupted, it can be resumed. It keeps the plan, what
-    was chosen and why, and the call, or the `command` that stands for it. `baseline` is whatever `convscale.network`
-    opens, `recipe` a recipe, its name or its file, and `set` are changes of it, each KEY=VALUE (`recipe_name` and
-    `changes` are their older names). `search` says how many learning rates and weight decays to try
-    (`Recipe.searching`), `exclude` lists images to leave out, `layout` says what folders are (`open_dataset`), and
-    `stored_range` are the values in image files that become 0 and 255. With `weights`, a run, a weights file or a name
-    of `list_weights`, its network is trained on from there, by recipe finetune unless another is named, at the largest
-    resolution up to its own that keeps the budget. `resolution`, `max_resolution` and `resolution_step` limit the input
-    side, in pixels, as in `plan`.
+    The run goes to `output`, or to the first free runs/NAME-N; `resume` continues it after an interruption. It keeps
+    the plan, what was chosen and why, and the call, or the `command` that stands for it. `baseline` is whatever
+    `convscale.network` opens, `recipe` a recipe, its name or its file, and `set` are changes to it, each KEY=VALUE
+    (`recipe_name` and `changes` are their older names). `search` is how many learning rates and weight decays to try
+    (`Recipe.searching`), `exclude` a list of images to leave out, `layout` whether folders are classes or splits
+    (`open_dataset`), and `stored_range` the pixel values that become 0 and 255. With `weights` (a run, a weights file
+    or a name of `list_weights`) their network is trained further, by recipe finetune unless another is named, at the
+    largest resolution up to its own that fits the budget. `resolution`, `max_resolution` and `resolution_step` limit
+    the input side, in pixels, as in `plan`.
 
-    What is known beforehand is printed before training starts; `plan_fit` gives it without training. Raises the errors
-    of `open_dataset`, `plan`, `get_weights` and `train`.
+    The plan is printed before training starts; `plan_fit` returns it without training. Raises the errors of
+    `open_dataset`, `plan`, `get_weights` and `train`.
     """
     planned = plan_fit(
         data, budget, baseline=baseline, weights=weights, law=law, recipe=recipe_name if recipe is None else recipe,
@@ -97,7 +97,7 @@ def fit(
 
 
 def carry_out(planned: PlannedFit, *, quiet: bool = False) -> Fit:
-    """Print what was planned, train it and evaluate it. Raises as `fit` does."""
+    """Print what was planned, train it and evaluate it. Raises what `fit` raises."""
     with planned.claimed() as path:
         if not quiet and speaks():  # before hours of training
             for note in planned.notes:

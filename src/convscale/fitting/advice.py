@@ -32,7 +32,7 @@ def _on_weights(dataset: Dataset, planned: Plan, recipe: Recipe) -> list[str]:
         return []
     name = suitable_weights(planned.budget, planned.network.num_classes)
     return [
-        f"{images:,} photos are few to train a network on from random weights; published weights would likely do far "
+        f"{images:,} photos are few for training from random weights; published weights would likely do far "
         f"better ({MEASURED}): add --weights {name}, and --recipe linear-probe for a quick answer"
     ]
 
@@ -50,7 +50,7 @@ def _on_pixels(planned: Plan) -> list[str]:
     smaller = _figures(name, chosen.num_classes)["macs"] < figures["macs"]
     return [
         f"the budget leaves {chosen.resolution} of the {base.resolution} px that these weights were trained for: "
-        f"accuracy will drop, the more the fewer pixels are left ({MEASURED_PIXELS}); {larger} keeps them all"
+        f"accuracy will drop, and more with fewer pixels ({MEASURED_PIXELS}); {larger} keeps them all"
         + (f", and a smaller network loses fewer: --weights {name}" if smaller else "")
     ]
 

@@ -67,7 +67,9 @@ def chosen_by_weights(dataset: Dataset, weights: Path) -> Choice:
 def require_free_network(baseline: object, law: object) -> None:
     """Raise ConfigError where a baseline or a law is given beside weights."""
     if baseline is not None or law is not None:
-        raise ConfigError("weights decide the network: no baseline and no law goes with them", hint="leave one out")
+        raise ConfigError(
+            "weights decide the network, so neither a baseline nor a law can be given", hint="leave out one of them"
+        )
 
 
 def decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision, ...]:

@@ -1,4 +1,4 @@
-"""A fit before it is trained: what it is for, by which plan and recipe, where it goes and what it will take."""
+"""A fit before it is trained: its data, plan, recipe, run folder, and the time and memory it will take."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RUNS = Path("runs")
 class PlannedFit(AsDict, Displayed):
     """What `fit` would train: `plan_fit` makes it, and nothing is trained or written yet.
 
-    notes: what there is to say of the data and the plan. changed: what differs from the recipe that was named.
+    notes: remarks on the data and the plan. changed: differences from the named recipe.
     settings: the fields of `convscale.runs.Settings` that were given. output: the run folder, None for the next free
     one.
     """
@@ -80,8 +80,8 @@ class PlannedFit(AsDict, Displayed):
         return Display(f"PlannedFit of {self.dataset.source}", rows=rows, notes=self.notes)
 
     def estimate(self) -> Estimate:
-        """What it would take, from a few measured steps; nothing is kept. Raises RunError where the run folder could
-        not be made, and the errors of `train` that show in a few steps."""
+        """The time and memory that it would take, from a few measured steps; nothing is kept. Raises RunError where
+        the run folder could not be made, and the errors of `train` that show in a few steps."""
         from convscale.training import estimate  # PyTorch
 
         require_writable(Path(self.run))
@@ -104,9 +104,9 @@ def plan_fit(
     resolution_step: int = 1, command: str | None = None,
 ) -> PlannedFit:  # fmt: skip
     """What `fit` with the same arguments would train, without training it or writing anything: `estimate()` of it
-    measures a few steps. Weights that are named as `convscale weights list` has them are fetched.
+    measures a few steps. Weights that are given by a name of `convscale weights list` are fetched.
 
-    Raises as `fit` does, as far as it can be known beforehand.
+    Raises what `fit` raises, as far as that can be known beforehand.
     """
     call = format_call(
         "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,

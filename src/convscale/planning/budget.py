@@ -41,11 +41,11 @@ class Budget:
     """
 
     macs: float | str | None = None
-    """Multiply-adds for one image."""
+    """Multiply-adds per image."""
     params: float | str | None = None
     """Parameters."""
     activations: float | str | None = None
-    """Values that convolutions put out for one image."""
+    """Outputs of all convolutions per image."""
     file_bytes: float | str | None = None
     """Size of the weights file."""
     inference_memory_bytes: float | str | None = None

@@ -101,7 +101,7 @@ class Plan(AsDict, Displayed):
         limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in self.budget.limits().items())
         naive = [_row("naive", self.naive)] if self.naive else []
         rows = [_row("plan", self.chosen), *naive, *(_row("or", one) for one in self.alternatives)]
-        word = "binding" if self.spent else "closest"
+        word = "binding" if self.spent else "closest to its limit"
         return Display(
             f"Plan {self.network.name}: {self.law.name} law, {limits}", _COLUMNS, tuple(rows),
             notes=(f"{word}: {', '.join(self.binding)}",),

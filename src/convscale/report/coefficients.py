@@ -12,13 +12,14 @@ from convscale.scaling import Scaling
 from convscale.units import format_seconds
 
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
-SHARES = "Shares of the extra cost, by the network's own MACs; = cannot be told from the best"
+SHARES = "Shares of the extra cost, by the network's own MACs; = is indistinguishable from the best"
 
 
 def evidence_of(found: CoefficientSearch) -> str:
-    """One sentence that says what stands behind the coefficients."""
+    """One sentence about the evidence for the coefficients."""
     others = len(found.equivalent) - 1
-    equal = f"{others} more cannot be told from it" if others else "no other finalist can be taken for it"
+    one = "1 other candidate is" if others == 1 else f"{others} other candidates are"
+    equal = f"{one} statistically indistinguishable" if others else "no other finalist is as good"
     intervals = ", ".join(
         f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in zip(NAMES, found.interval95, strict=True)
     )
@@ -39,22 +40,22 @@ def _trained_on(found: CoefficientSearch) -> str:
 
 
 def report(found: CoefficientSearch) -> list[str]:
-    """The result, a line each."""
+    """The lines of the report."""
     lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{found.note[:1].upper()}{found.note[1:]}.", ""]
     lines += ["```", found.training.command, "```", ""] if found.training else []
     lines += markdown(coefficient_table(found))
     lines += [
         "",
-        "The intervals hold every finalist that cannot be told from the best; what halving left out takes no part.",
+        "The intervals include every finalist that is indistinguishable from the best; halving dropped the others.",
     ]
     lines += ["", "## Candidates", "", f"{SHARES}.", "", *markdown(candidate_table(found.candidates, found))]
     lines += ["", "![shares](pictures/ternary.png)", "", "## What the training lengths say", "", *_lengths(found)]
     if found.unreachable:
-        lines += ["", "## Directions that cannot be had", ""]
+        lines += ["", "## Directions without a network of this cost", ""]
         lines += [f"- {' / '.join(f'{share:.2f}' for share in shares)}: {why}" for shares, why in found.unreachable]
     lines += ["", "## Cost", "", f"{found.trainings} trainings, {found.device_seconds:,.0f} device-seconds "
               f"({format_seconds(found.device_seconds)}): {found.share_of_full_grid:.0%} of the training that every "
-              "candidate at the last length from every seed would take."]  # fmt: skip
+              "candidate would take at the last length with every seed."]  # fmt: skip
     return lines
 
 
@@ -93,7 +94,7 @@ def _factors(scaling: Scaling) -> str:
 
 
 def candidates_as_csv(found: CoefficientSearch) -> str:
-    """A line a candidate."""
+    """One line per candidate."""
     headings = ("depth", "width", "resolution", "macs", "steps", "accuracy", "low", "high", "seeds", "state")
     rows = [
         (
@@ -115,7 +116,7 @@ def _lengths(found: CoefficientSearch) -> list[str]:
     lines.append(f"- halving began at {found.first_length:,} steps")
     lines.append(
         f"- between {found.lengths[-2]:,} and {last:,} steps, {order.swapped} of {order.pairs} pairs of "
-        f"{order.candidates} candidates change their order, {order.certain_swaps} of them beyond the noise of seeds; "
-        "the best " + ("changes" if order.best_changes else "stays")
+        f"{order.candidates} candidates swap, {order.certain_swaps} of them beyond the noise of the seeds; "
+        "the winner " + ("changes" if order.best_changes else "is the same")
     )
     return lines

@@ -24,7 +24,7 @@ def confused_table(found: Evaluation) -> Table:
 
 
 def sweep_table(rows: Sequence[SweepRow]) -> Table:
-    """An evaluation a row, of each resolution and crop."""
+    """One row per resolution and crop."""
     columns = (
         Column("px"), Column("crop", "{:g}".format), Column("top-1", _accuracy), Column("95% interval", interval),
         Column("top-5", _accuracy), Column("mean per class", _accuracy), Column("cali\u00adbra\u00adtion error"),

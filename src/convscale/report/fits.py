@@ -1,4 +1,4 @@
-"""What a fit came to, from its run folder alone: the record, and the summary that ends it."""
+"""The outcome of a fit, from its run folder alone: the record, and the final summary."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def plan_lines(data: DataRecord, plan: Plan, reason: str) -> list[str]:
 
 
 def summary_lines(fit: FitRecord) -> list[str]:
-    """What was chosen and why, how good it is, and what to do next, in ten lines."""
+    """What was chosen and why, how accurate it is, and what to do next, in ten lines."""
     evaluation, path = fit.evaluation, shlex.quote(fit.run)
     epochs = "1 epoch" if fit.epochs == 1 else f"{fit.epochs} epochs"
     after = f", after {fit.epochs_before} of {fit.continues}" if fit.continues else ""

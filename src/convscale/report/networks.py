@@ -20,14 +20,14 @@ LIMIT_HEADINGS = {
     "file_bytes": "file",
     "inference_memory_bytes": "mem\u00adory",
     "training_memory_bytes_fixed": "train\u00ading mem\u00adory, fixed",
-    "training_memory_bytes_per_image": "train\u00ading mem\u00adory, an image",
+    "training_memory_bytes_per_image": "train\u00ading mem\u00adory per image",
 }
 _factor: Callable[[float], str] = "x{:.3f}".format
 _ratio: Callable[[float], str] = "{:.2f}x".format
 
 
 def network_table(costs: Mapping[str, Cost]) -> Table:
-    """The networks that have a name."""
+    """The named networks."""
     columns = (
         text_column("name"), Column("px"), Column("params", format_count), Column("MACs", format_count),
         text_column("source", wrap=True),
@@ -61,7 +61,7 @@ def stage_table(network: ConvNet) -> Table:
 
 
 def cost_table(cost: Cost) -> Table:
-    """What a network costs, an item a line."""
+    """What a network costs, one item per line."""
     rows = [
         (f"  {key}", value, (format_bytes if "bytes" in key else format_count)(value))
         for key, value in cost.as_dict().items()

@@ -1,4 +1,4 @@
-"""A plan in words: what was made of the baseline, how large that is, and what it uses of the budget."""
+"""A plan in words: how the baseline was scaled, how large the result is, and its share of the budget."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def budget_in_words(plan: Plan) -> str:
     shares = ", ".join(
         f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in plan.chosen.used.items()
     )
-    return f"{shares}; {'binding' if plan.spent else 'closest'}: {', '.join(plan.binding)}"
+    return f"{shares}; {'binding' if plan.spent else 'closest to its limit'}: {', '.join(plan.binding)}"
 
 
 def _times(ratio: float) -> str:

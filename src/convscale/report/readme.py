@@ -1,4 +1,4 @@
-"""README.md of a run folder: for whoever is handed the folder, from its records alone."""
+"""README.md of a run folder, for whoever is handed the folder, made from its records alone."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ on other images: `convscale train . --weights . --data DATA --recipe finetune -o
 _SHIP = f"""\
 ## Ship it
 
-`{WEIGHTS}` is the file to ship. The accuracy above is its own, and it carries network, preprocessing and
-class names: `convscale predict {WEIGHTS} IMAGE...` and `cs.load("{WEIGHTS}")` need nothing else.
+`{WEIGHTS}` is the file to ship. The accuracy above was measured with it, and it carries network,
+preprocessing and class names: `convscale predict {WEIGHTS} IMAGE...` and
+`cs.load("{WEIGHTS}")` need nothing else.
 """
 
 

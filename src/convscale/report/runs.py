@@ -1,4 +1,4 @@
-"""A run folder in a screenful: what network, from what, on what, how, how good, and what to do next."""
+"""A run folder on one screen: the network, its origin, data, recipe and accuracy, and what to do next."""
 
 from __future__ import annotations
 
@@ -160,5 +160,5 @@ def _next(run: Run, state: RunState, data: DataRecord | None) -> list[str]:
         case "finished":
             return ["nothing: its weights were not kept"]
         case "running":
-            return [f"wait; {path}/progress.json says how far it is"]
+            return [f"wait; {path}/progress.json shows its progress"]
     return [f"convscale resume {path}"]

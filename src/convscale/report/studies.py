@@ -18,7 +18,7 @@ CSV_COLUMNS = (
 
 
 def rows_as_csv(result: StudyResult) -> str:
-    """A line a row."""
+    """One line per row."""
     rows = []
     for row in result.rows:
         low, high = row.interval95 or (None, None)
@@ -29,7 +29,7 @@ def rows_as_csv(result: StudyResult) -> str:
 
 
 def report(result: StudyResult) -> list[str]:
-    """The result, a line each."""
+    """The lines of the report."""
     spec = result.spec
     data = spec.choice()
     images = "all" if data.train_images is None else f"{data.train_images:,}"
@@ -40,8 +40,8 @@ def report(result: StudyResult) -> list[str]:
         f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours. "
         "Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."
     )
-    lines += ["", "`convscale study run study.toml -o DIR` gives it again."]
-    lines += ["", "## What can be told", "", *conclusions(result)]
+    lines += ["", "`convscale study run study.toml -o DIR` reproduces it."]
+    lines += ["", "## Findings", "", *conclusions(result)]
     for epochs in reversed(spec.lengths):
         table = row_table(result, epochs)
         lines += ["", f"## {table.title}", "", *markdown(table)]
@@ -50,7 +50,7 @@ def report(result: StudyResult) -> list[str]:
     if result.reuses:
         lines += ["", "## Reusing what is best at a smaller cost", "", *markdown(reuse_table(result))]
     if result.unreachable:
-        lines += ["", "## What cannot be had", ""]
+        lines += ["", "## Methods without a network of this cost", ""]
         lines += [
             f"- {one.baseline}, {one.method}" + (f", {one.asked:g} times" if one.asked else "") + f": {one.reason}"
             for one in result.unreachable
@@ -63,7 +63,7 @@ def report(result: StudyResult) -> list[str]:
 
 
 def conclusions(result: StudyResult) -> list[str]:
-    """A line for each cost and baseline: who wins after the longest training, and whether the lengths agree."""
+    """One line per cost and baseline: which method wins after the longest training, and whether the lengths agree."""
     last = result.spec.lengths[-1]
     lines = []
     for change in result.length_changes:
@@ -76,12 +76,12 @@ def conclusions(result: StudyResult) -> list[str]:
         sure = [_sentence(one) for one in compared if one.interval95 and one.verdict != CANNOT_TELL]
         order = change.change
         line = f"- {change.baseline} at {change.asked:g} times its MACs: "
-        line += "; ".join(sure) if sure else "no difference can be told from the noise of the seeds"
-        line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons: {CANNOT_TELL}). "
-        line += f"From {change.epochs[0]} to {last} epochs {order.swapped} of {order.pairs} pairs change their order, "
+        line += "; ".join(sure) if sure else "no difference exceeds the noise of the seeds"
+        line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons are inconclusive). "
+        line += f"Between {change.epochs[0]} and {last} epochs {order.swapped} of {order.pairs} pairs swap, "
         line += f"{order.certain_swaps} of them beyond the noise; "
-        lines.append(line + f"the best {'changes' if order.best_changes else 'stays'}.")
-    return lines or ["- No two networks of one baseline have one cost: read the pictures and the rows."]
+        lines.append(line + f"the winner {'changes' if order.best_changes else 'is the same'}.")
+    return lines or ["- No two methods reached the same cost, so none can be compared: see the pictures and the rows."]
 
 
 def _sentence(one: PairedDifference) -> str:
@@ -91,7 +91,7 @@ def _sentence(one: PairedDifference) -> str:
 
 
 def row_table(result: StudyResult, epochs: int) -> Table:
-    """What every network came to after `epochs`."""
+    """The results of all networks after `epochs`."""
     rows = [row for row in result.rows if row.epochs == epochs]
     failed = any(row.failures for row in rows)
     columns = [
@@ -116,7 +116,7 @@ def difference_table(differences: Sequence[PairedDifference]) -> Table:
     columns = (
         text_column("baseline"), Column("cost", "{:g}x".format), text_column("a - b", wrap=True),
         Column("points", "{:+.2f}".format), Column("95 %", _signed), text_column(""),
-        Column("seeds that would tell"),
+        Column("seeds needed to tell"),
     )  # fmt: skip
     rows = [
         (

@@ -1,6 +1,6 @@
 """A table as plain data, and what it looks like: lines for a terminal, Markdown, CSV.
 
-Nothing is ever cut. Where a terminal is too narrow for one line a row, headings and texts are broken between words;
+Nothing is ever cut. Where a terminal is too narrow for one line per row, headings and texts are broken between words;
 where that is too wide still, a row takes two lines; where even those do not fit, every cell has a line of its own.
 """
 
@@ -75,7 +75,7 @@ def markdown(table: Table) -> list[str]:
 
 
 def as_csv(table: Table) -> str:
-    """Values as they are, a line a row."""
+    """The unformatted values, one line per row."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
@@ -84,7 +84,7 @@ def as_csv(table: Table) -> str:
 
 
 def terminal_lines(table: Table, width: int | None = None, bold: Callable[[str], str] = str) -> list[str]:
-    """Lines of at most `width` columns; of one line a row, as wide as needed, where there is none."""
+    """Lines of at most `width` columns; of one line per row, as wide as needed, where there is no width."""
     cells = table.cells()
     shown: list[list[str]]
     if lines := next(_layouts(table, cells, width), None):
@@ -107,7 +107,7 @@ class _Line:
 
 
 def _layouts(table: Table, cells: list[list[str]], width: int | None) -> Iterator[list[_Line]]:
-    """Those that fit, from the best: one line a row, one with broken headings and texts, two."""
+    """Those that fit, from the best: one line per row, one with broken headings and texts, two."""
     every = tuple(range(len(table.columns)))
     for fold in (False, True):
         if line := _line(table, cells, every, width, fold=fold):
@@ -236,7 +236,7 @@ def _joined(table: Table, line: _Line, blocks: list[list[str]]) -> list[str]:
 
 
 def _records(table: Table, cells: list[list[str]], width: int, bold: Callable[[str], str]) -> list[list[str]]:
-    """A line a cell, with its heading; an empty line between rows."""
+    """One line per cell, with its heading; an empty line between rows."""
     names = [column.name for column in table.columns]
     label = max(map(columns_of, names))
     label = label if label <= width // 2 else 0

@@ -15,9 +15,9 @@ search.json           learning rates and weight decays that were tried, and what
 search/               the trainings of the search, without their weights
 features/             what a linear probe computed of the images, until it is done
 exclude.json          the images of it that were left out, by split and position
-metrics.jsonl         one line an epoch
+metrics.jsonl         one line per epoch
 events.jsonl          what else happened: resumed, skipped, fell back
-progress.json         how far it is, once a second while it is trained; how it was left, after that
+progress.json         its progress, updated once per second during training; afterwards, how it was left
 checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
 result.json           how training ended

@@ -1,4 +1,4 @@
-"""The runs below a folder, a row each: what they are, how they stand, how good they came out."""
+"""The runs below a folder, one row each: what they are, their state, their accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""progress.json: how far a run is, for whoever looks at its folder while it is trained."""
+"""progress.json: the progress of a run, for whoever looks at its folder during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS_BETWEEN_WRITES = 1.0
 
 
 def read_progress(run: Run | Path | str) -> ProgressRecord | None:
-    """What a run's progress.json says, None where there is none or it is damaged: it is rewritten every second."""
+    """The contents of a run's progress.json, None where it is missing or damaged: it is rewritten every second."""
     file = (run.path if isinstance(run, Run) else Path(run)) / PROGRESS
     try:
         return read_as(ProgressRecord, file)
@@ -24,10 +24,10 @@ def read_progress(run: Run | Path | str) -> ProgressRecord | None:
 
 
 class ProgressFile:
-    """Writes the progress of a run, at most once a second.
+    """Writes the progress of a run, at most once per second.
 
     The file is replaced in one step but not flushed to the disk: a crash may lose it, and nobody needs it then. Where
-    it cannot be written, `on_failure` is called, once, with the reason, and training goes on without it.
+    it cannot be written, `on_failure` is called, once, with the reason, and training continues without it.
     """
 
     def __init__(self, run: Path, on_failure: Callable[[str], None]) -> None:

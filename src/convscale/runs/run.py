@@ -47,17 +47,17 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out: what changes nothing about the result but `seed`, `weights`, `exclude`,
-    `stored_range`, `epochs_before` and, where steps are few, `fresh_statistics_steps`."""
+    """How a recipe is carried out. Only `seed`, `weights`, `exclude`, `stored_range`, `epochs_before` and, where steps
+    are few, `fresh_statistics_steps` change the result."""
 
     seed: int = 0
-    """Of weights, order of images and augmentation; from 0."""
+    """Seed of the weights, the order of images and augmentation; from 0."""
     workers: int = 0
-    """Processes that load images, 0 for the training itself."""
+    """Processes that load images; with 0 the training process loads them."""
     checkpoint_seconds: float = 300.0
-    """The time between checkpoints, which every epoch ends with too."""
+    """Seconds between checkpoints; every epoch ends with one too."""
     compile: bool = False
-    """Through torch.compile."""
+    """Use torch.compile."""
     step_times: bool = False
     """Show the time of each part of a step."""
     tensorboard: bool = False
@@ -65,18 +65,18 @@ class Settings:
     pictures: bool = True
     """Draw the first batch, the curves and the confusion matrix."""
     fresh_statistics_steps: int = 100
-    """Up to so many steps the statistics of batch norm are taken anew, on training images, before an evaluation, and
+    """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""
     weights: str | None = None
-    """A file to start from."""
+    """The weights file to start from."""
     weights_sha256: str = ""
-    """What that file was when the run began."""
+    """The sha256 of that file when the run began."""
     exclude: str | None = None
     """A list of images to leave out."""
     changed: tuple[str, ...] = ()
-    """What differs from the recipe that it was made from."""
+    """Differences from the recipe that it was made from."""
     stored_range: tuple[float, float] | None = None
-    """The values in image files that become 0 and 255, None for all that a file can hold, or as the weights say."""
+    """The pixel values that become 0 and 255; None for a file's full range, or for what the weights say."""
     continues: str | None = None
     """The run folder whose training this one continues; `weights` are its own."""
     epochs_before: int = 0
@@ -168,7 +168,7 @@ class Run:
         return table if isinstance(table, dict) else {}
 
     def result(self) -> TrainRecord | None:
-        """How training ended, None where it has not. Raises ConfigError where the file is damaged."""
+        """How training ended, None before that. Raises ConfigError where the file is damaged."""
         path = self.path / "result.json"
         return read_as(TrainRecord, path) if path.exists() else None
 
@@ -213,7 +213,7 @@ class Run:
             held = lock(self.path / "lock")
         except LockedError as error:
             message = f"{self.path}: process {error.owner} is training this run"
-            raise RunError(message, hint="wait for it") from None
+            raise RunError(message, hint="wait until it has ended") from None
         try:
             yield
         finally:
@@ -254,7 +254,7 @@ class Run:
             (self.path / name).unlink(missing_ok=True)
 
     def remove_checkpoints(self) -> None:
-        """Remove the checkpoints, and what else was kept to go on with, of a run that is done."""
+        """Remove the checkpoints, and whatever else was kept for resuming, of a run that is done."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.features, ignore_errors=True)
 

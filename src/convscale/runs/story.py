@@ -1,4 +1,4 @@
-"""What a story is written with: the time, and a call as it would be typed."""
+"""Helpers for stories: the time, and a call as it would be typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: a network, data and a recipe to a run folder; going on with one; what it would take."""
+"""Training: a network, data and a recipe to a run folder; resuming one; estimates of what it would take."""
 
 from convscale.records import Estimate
 from convscale.training.estimation import estimate

@@ -1,8 +1,8 @@
 """A step as one CUDA graph: a small network's hundreds of kernel launches cost more than its arithmetic.
 
 Nothing in a captured step waits for the device. Whether loss, gradients and statistics are finite is decided there: a
-step that is not changes nothing, and neither does any after it until `CapturedStep.clear`. The host reads what a step
-came to while the next one runs.
+step that is not finite changes nothing, and neither does any after it until `CapturedStep.clear`. The host reads the
+outcome of a step while the next one runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WARM_UP_RUNS = 3  # libraries choose their algorithms and workspaces, which must
 
 
 class Found(NamedTuple):
-    """What the host learns of a step, one step late. `finite` is false for every step from the first that was not."""
+    """What the host learns about a step, one step late. `finite` is false from the first step on that was not."""
 
     loss: float
     gradient_norm: float
@@ -65,7 +65,7 @@ class CapturedStep:
         self.clear()
 
     def clear(self) -> None:
-        """Let steps change things again, after one was not finite."""
+        """Let steps take effect again, after one was not finite."""
         self.failed.zero_()
 
     def launch(self, pixels: Tensor, targets: Tensor, rates: list[float], update: int) -> None:
@@ -86,7 +86,7 @@ class CapturedStep:
             self._events[self._turn].record()
 
     def read(self, steps_ago: int = 0) -> Found:
-        """What the last step, or the one before it, came to; waits for that one alone."""
+        """The outcome of the last step, or of the one before it; waits for that one alone."""
         turn = self._turn if steps_ago == 0 else 1 - self._turn
         if self._events:
             self._events[turn].synchronize()

@@ -1,7 +1,7 @@
 """More epochs after a finished run: what the new training is, by the folder of the run that it continues.
 
 The new run starts from the finished one's weights (their moving average, where the recipe has one) with a fresh
-optimizer, since a finished run keeps none. Its learning rate takes the recipe's whole course anew over the new epochs:
+optimizer, since a finished run keeps none. Its learning rate follows the recipe's whole schedule over the new epochs:
 warm-up, full rate, decay. Images come in an order of their own, and the same ones are held out.
 """
 
@@ -108,13 +108,15 @@ def _finished(path: Path) -> tuple[Run, int]:
     if result is None:
         raise ConfigError(
             f"{path}: its training is not finished, so no more epochs can follow it yet",
-            hint=f"first: convscale resume {path}; with --set epochs=N it has N in all",
+            hint=f"first: convscale resume {path}, with --set epochs=N for N in total",
         )
     if not run.weights.exists():
-        raise ConfigError(f"{path}: its weights were not kept, so nothing can go on from them", hint="train anew")
+        raise ConfigError(
+            f"{path}: its weights were not kept, so no training can continue from them", hint="train again"
+        )
     if isinstance(run.recipe().optimizer, LBFGS):
         raise ConfigError(
-            f"{path}: a linear probe is fitted to its end: more epochs would change nothing",
+            f"{path}: a linear probe is already fully fitted: more epochs would change nothing",
             hint=f"to train all of it: convscale train {path} --weights {path} --data DATA --recipe finetune -o OUT",
         )
     return run, result.epochs

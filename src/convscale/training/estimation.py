@@ -1,4 +1,4 @@
-"""What a training will take, from a few measured steps, before anything is spent."""
+"""The time, memory and disk that a training will take, estimated from a few measured steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXTRACTED_BATCHES = 16
 
 
 def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | None = None, **settings: Any) -> Estimate:
-    """Take a few real steps, write nothing, and say what `train` with the same arguments would take."""
+    """Take a few real steps, write nothing, and estimate what `train` with the same arguments would take."""
     recipe = recipe.for_images(len(data.train))
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(network, data, recipe, Run(Path(folder)), Settings(**settings), quiet=True)

@@ -40,7 +40,7 @@ class Job:
 
     @property
     def resumed_by(self) -> str:
-        """The command that goes on with it: its own run, or the one whose search it is part of."""
+        """The command that resumes it: its own run, or the one whose search it is part of."""
         return f"convscale resume {(self.part_of or self.run).path}"
 
     @property

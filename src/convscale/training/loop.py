@@ -33,7 +33,7 @@ SKIPPED_IN_A_ROW = 10
 
 
 class _RolledBack(Exception):
-    """The state is that of an earlier step: the epoch's batches are begun anew."""
+    """The state is that of an earlier step: the epoch's batches start over."""
 
 
 class Loop:
@@ -124,7 +124,7 @@ class Loop:
         position = self.state.position
         nothing = self.processes.any(not len(batch.labels)) if batch.missing or self.processes.world > 1 else False
         if nothing:
-            self.session.event("no image of a batch could be read: its step is left out", step=position.total_steps)
+            self.session.event("no image of a batch could be read: its step is skipped", step=position.total_steps)
         elif position.total_steps not in position.skipped_steps:
             self._step(batch)
         position.step += 1
@@ -164,13 +164,13 @@ class Loop:
             self._count(outcome)
 
     def _settle(self) -> None:
-        """Wait for the step that goes on, if there is one."""
+        """Wait for the step in flight, if there is one."""
         outcome = self.stepper.settle()
         if outcome is not None:
             self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
-        """Note what a step came to: this one, or, where steps are captured, the one before."""
+        """Record the outcome of a step: this one or, where steps are captured, the one before."""
         position = self.state.position
         self._add_seconds(outcome.seconds)
         if not outcome.applied:
@@ -229,7 +229,7 @@ class Loop:
         raise _RolledBack
 
     def _renew_statistics(self) -> None:
-        """Take those of batch norm anew while steps are few."""
+        """Recompute those of batch norm while steps are few."""
         images, position = self.job.train, self.state.position
         few = position.total_steps <= self.fresh_steps and position.epoch >= self.job.recipe.head_epochs
         if few and not isinstance(images, Stream):
@@ -248,7 +248,7 @@ class Loop:
         return measured
 
     def _finish_epoch(self, measured: Measured) -> None:
-        """What the epoch came to."""
+        """The outcome of the epoch."""
         position = self.state.position
         seconds = {part: position.epoch_seconds.get(part, 0.0) for part in PARTS}
         training_seconds = sum(seconds.values())

@@ -86,7 +86,7 @@ def recover(message: str) -> None:
     release_memory()
     if _NO_PRIMITIVE in message and torch.backends.mkldnn.enabled:
         torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
-        print_note("convolutions go on without oneDNN, more slowly: it does not recover from having had no memory")
+        print_note("convolutions continue without oneDNN, more slowly: it does not recover from running out of memory")
 
 
 def smaller_parts(network: ConvNet, recipe: Recipe, accumulation: int, world: int) -> int:

@@ -1,4 +1,4 @@
-"""Statistics of batch norm, taken anew where few steps have moved them.
+"""Statistics of batch norm, recomputed where few steps have moved them.
 
 A running mean forgets what it began with, and follows the weights, only over some 1 / momentum steps. After fewer it is
 of another network than the one that is evaluated (keras#15813).
@@ -45,7 +45,7 @@ def renew_statistics(model: nn.Module, images: ImageCollection, preprocessing: P
             for module in norms:
                 module.train()
                 module.momentum = 1 / seen
-            model.forward(normalise(loaded.pixels))  # compiled, it would be anew for each momentum
+            model.forward(normalise(loaded.pixels))  # compiled, it would be recompiled for each momentum
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
         module.eval()

@@ -1,4 +1,4 @@
-"""What learns when: the classifier alone at first, where the recipe says so, then all."""
+"""What is trained when: the classifier alone at first, where the recipe says so, then everything."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from convscale.training.optimizer import is_norm
 
 
 def is_classifier_alone(recipe: Recipe, epoch: int) -> bool:
-    """Whether the classifier alone learns in an epoch, counted from 0."""
+    """Whether only the classifier is trained in an epoch, counted from 0."""
     return recipe.trainable == "head" or epoch < recipe.head_epochs
 
 
 def set_learning(model: Model, recipe: Recipe, epoch: int) -> None:
-    """Set what learns in an epoch, and how batch norm behaves, as the recipe says."""
+    """Set what is trained in an epoch and how batch norm behaves, as the recipe says."""
     alone = is_classifier_alone(recipe, epoch)
     if recipe.trainable == "all" and recipe.head_epochs:
         model.requires_grad_(True)

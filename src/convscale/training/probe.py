@@ -1,6 +1,6 @@
 """The linear probe: a logistic regression on what a network sees in the images, computed once for each.
 
-Features are kept in RUN/features, part by part, so that an interrupted probe goes on where it was. They are scaled
+Features are kept in RUN/features, part by part, so that an interrupted probe resumes where it was. They are scaled
 to mean 0 and deviation 1 for the fit, and the classifier is written so that it takes them as they are.
 """
 

@@ -1,4 +1,4 @@
-"""results: what a training leaves in its run folder when it is done."""
+"""results: what a training leaves in its run folder when it has finished."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         return
     loss, guessing = metrics[-1].train_loss, math.log(max(2, len(job.dataset.classes)))
     if loss is not None and loss > 2 * guessing:
-        print_note(f"the loss ended at {loss:.3g}; guessing has {guessing:.3g}: did the training diverge?")
+        print_note(f"the loss ended at {loss:.3g}; guessing gives {guessing:.3g}: did the training diverge?")
     if record.predicted_seconds:
         ratio = position.run_seconds / record.predicted_seconds
         print_note(

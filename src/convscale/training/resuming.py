@@ -1,4 +1,4 @@
-"""resuming: whether what a run goes on with is what it began with, and what is said of what is not."""
+"""resuming: checks that a run continues with what it began with, and reports what differs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def same_data(run: Run, data: Dataset | str | Path | None) -> Dataset:
         raise DataError(
             f"{found.source}: not the data that {run.path} was trained on: {found.train_images:,} and "
             f"{found.test_images:,} images, {record.train_images:,} and {record.test_images:,} when it began, or other "
-            "names, labels or classes: the run cannot go on as it was",
-            hint="restore the data, or train anew",
+            "names, labels or classes: the run cannot be resumed",
+            hint="restore the data, or train again",
         )
     return dataset
 
@@ -58,7 +58,7 @@ def changes_since(job: Job, found: Checkpoint | None) -> list[str]:
     """
     if found is None:
         if job.run.metrics():
-            raise RunError(f"{job.run.checkpoints}: no checkpoint, though epochs were trained", hint="train anew")
+            raise RunError(f"{job.run.checkpoints}: no checkpoint, although epochs were trained", hint="train again")
         return []
     before = read_kept(Recipe, found.state["recipe"], str(found.path))
     if read_kept(ConvNet, found.state["network"], str(found.path)) != job.network:
@@ -66,7 +66,7 @@ def changes_since(job: Job, found: Checkpoint | None) -> list[str]:
     kept = {
         "batch": (before.batch, job.recipe.batch),
         "optimizer.type": (before.optimizer.TYPE, job.recipe.optimizer.TYPE),
-        "ema_decay, from or to none": (before.ema_decay > 0, job.recipe.ema_decay > 0),
+        "ema_decay, to or from none": (before.ema_decay > 0, job.recipe.ema_decay > 0),
         "trainable": (before.trainable, job.recipe.trainable),
         "layer_decay, from or to 1": (before.layer_decay == 1, job.recipe.layer_decay == 1),
         "patience, from or to 0": (before.patience > 0, job.recipe.patience > 0),
@@ -75,9 +75,9 @@ def changes_since(job: Job, found: Checkpoint | None) -> list[str]:
     }
     for name, (then, now) in kept.items():
         if then != now:
-            raise ConfigError(f"{name} cannot change once a run has begun", hint="train anew, or leave it as it was")
+            raise ConfigError(f"{name} cannot change once a run has begun", hint="train again, or leave it as it was")
     if job.recipe.epochs < found.state["position"]["epoch"]:
-        raise ConfigError(f"epochs {job.recipe.epochs}: more are trained already", hint="at least as many")
+        raise ConfigError(f"epochs {job.recipe.epochs}: more have been trained already", hint="at least as many")
     return job.recipe.changes_from(before)
 
 
@@ -103,7 +103,7 @@ def tell_resumed(job: Job, state: TrainingState, found: Checkpoint, changes: lis
     for what, value in now.items():
         if before[what] != value:
             notes.append(f"{before[what]} {what} before, {value} now: the last bits will differ")
-    notes.append(f"going on in epoch {state.position.epoch + 1} after step {state.position.step}")
+    notes.append(f"resuming in epoch {state.position.epoch + 1} after step {state.position.step}")
     for note in notes:
         run.append_event(note, step=state.position.total_steps)
         if not job.quiet:

@@ -1,6 +1,6 @@
-"""A session: one sitting at a job, from where its checkpoints stand to its end or to a signal.
+"""A session: one sitting at a job, from its newest checkpoint to its end or to a signal.
 
-Between any two steps it can be left: the state is saved, its records are written, and `resume` goes on from there.
+Between any two steps it can be left: the state is saved, its records are written, and `resume` continues from there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = ("data", "forward", "backward", "optimizer")  # of a step's time
 
 
 class Session:
-    """What is kept and shown of a job while it is carried out, in one process of `processes`. It goes on from the
+    """What is kept and shown of a job while it is carried out, in one process of `processes`. It continues from the
     checkpoint `found`, where there is one."""
 
     def __init__(
@@ -57,8 +57,8 @@ class Session:
         self.saved_at = self.clock = time.monotonic()
 
     def pause(self, settle: Callable[[], None] = lambda: None, where: str = "") -> None:
-        """Between two steps, or `where` it says: save when it is time, leave when a signal came; `settle` waits for a
-        step that goes on, before that."""
+        """Between two steps, or at `where`: save when it is due, leave after a signal; `settle` first waits for a step
+        in flight."""
         self._count_seconds()
         self.show_progress()
         due = time.monotonic() - self.saved_at >= self.job.settings.checkpoint_seconds
@@ -95,7 +95,7 @@ class Session:
             save_checkpoint(job.run.checkpoints, name, self.state.tensors(), state)
 
     def go_to(self, found: Checkpoint) -> None:
-        """Put a checkpoint into the state, and away what is newer: damaged checkpoints, metrics of later epochs."""
+        """Load a checkpoint into the state, and remove what is newer: damaged checkpoints, metrics of later epochs."""
         run = self.job.run
         self.processes.fail_together(
             lambda: self.state.restore(found.tensors, found.state["position"], str(found.path))
@@ -106,7 +106,7 @@ class Session:
             remove_newer(found.path)
 
     def keep_record(self, record: EpochRecord) -> None:
-        """Write what an epoch came to; the best weights so far, a checkpoint, a line of progress."""
+        """Write the outcome of an epoch; the best weights so far, a checkpoint, a line of progress."""
         position = self.state.position
         accuracy = record.accuracy(self.job.dataset.metric)
         if accuracy > position.best_accuracy:
@@ -126,7 +126,7 @@ class Session:
         parts = ""
         if self.job.settings.step_times:
             each = 1000 / self.steps
-            parts = "  ms a step: " + ", ".join(
+            parts = "  ms per step: " + ", ".join(
                 f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
             )
         loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"
@@ -138,7 +138,7 @@ class Session:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """While entered, progress.json says how far it is; after that, how it was left."""
+        """While entered, progress.json shows the progress; afterwards, how it was left."""
         self.show_progress(now=True)
         try:
             yield
@@ -155,7 +155,7 @@ class Session:
         self.show_progress(reason, now=True)
 
     def show_progress(self, reason: str = "", *, now: bool = False) -> None:
-        """Write progress.json if it is time to, or `now`; a search's also in the folder of the run that it is for."""
+        """Write progress.json when it is due, or `now`; for a search also in the folder of the run that it is for."""
         for index, file in enumerate(self.files):
             if now or file.due:
                 file.write(self._record("searching" if index else self.doing, reason))
@@ -198,7 +198,7 @@ class Session:
                 )
 
     def event(self, text: str, **facts: object) -> None:
-        """Something that a person should know: in events.jsonl, and on stderr."""
+        """Report something a person should know, in events.jsonl and on stderr."""
         if self.processes.first:
             self.job.run.append_event(text, **facts)
             self.progress.note(text)

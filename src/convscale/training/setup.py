@@ -1,4 +1,4 @@
-"""Before the first step: a job whose parts fit each other, the state it begins in, and room for what it writes."""
+"""Before the first step: a job whose parts fit together, its initial state, and disk space for what it writes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _require_no_balance(recipe: Recipe, dataset: Dataset) -> None:
     for name, value in (("sampling", recipe.sampling), ("class_weights", recipe.class_weights)):
         if value == "balanced":
             raise DataError(
-                f"{dataset.source}: {name} 'balanced' needs the labels of all images, and a stream is read in order",
+                f"{dataset.source}: {name} 'balanced' needs the labels of all images, which a stream does not give "
+                "beforehand",
                 hint=f"read the data as hf:... or from a folder, or leave {name} out",
             )
 
@@ -110,14 +111,14 @@ def split_training(dataset: Dataset, share: float, seed: int, why: str) -> tuple
     """The training images but for `share` of each class, and those. Raises DataError where they cannot be drawn."""
     if isinstance(dataset.train, Stream):
         raise DataError(
-            f"{dataset.source}: {why} holds out training images, which a stream does not let one draw",
+            f"{dataset.source}: {why} holds out training images, which a stream does not allow",
             hint="read the data as hf:... or from a folder",
         )
     try:
         kept, held = stratified_split(dataset.train.labels, share, seed, dataset.classes)
     except DataError as error:
         message = f"{why} holds out {share:.0%} of the {len(dataset.train):,} training images: {error.message}"
-        raise DataError(message, hint="more images, or without it") from None
+        raise DataError(message, hint="add images, or turn it off") from None
     return Subset(dataset.train, kept), Subset(dataset.train, held)
 
 
@@ -166,7 +167,7 @@ def _seed_of_order(settings: Settings) -> int:
 
 
 def weights_sha256(path: str) -> str:
-    """Of a weights file, or a run's. Raises RunError where there is none."""
+    """The sha256 of a weights file, or of a run's. Raises RunError where there is none."""
     with weights_file(Path(path)).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -176,8 +177,8 @@ def _weights_of(settings: Settings) -> Path:
     trained from them until now would not belong to what follows."""
     path, wanted = Path(settings.weights or ""), settings.weights_sha256
     if not path.exists() or (wanted and weights_sha256(str(path)) != wanted):
-        what = "other weights than the run began with" if path.exists() else "no such run folder or weights file"
-        raise RunError(f"{path}: {what}", hint="put back those that it began with, or train anew")
+        what = "not the weights that the run began with" if path.exists() else "no such run folder or weights file"
+        raise RunError(f"{path}: {what}", hint="restore the original weights, or train again")
     return weights_file(path)
 
 
@@ -212,7 +213,7 @@ def draw_first_batch(job: Job) -> None:
 
 
 def warn_of_memory(job: Job, processes: Processes) -> None:
-    """Say beforehand that a batch will not fit, by the cost model."""
+    """Warn beforehand that a batch will not fit, by the cost model."""
     images = job.recipe.batch // processes.world // job.recipe.accumulation
     needed, free = training_bytes(job.network, images), available_bytes(pick_device())
     if free is not None and needed > free and processes.first and not job.quiet:
@@ -220,23 +221,23 @@ def warn_of_memory(job: Job, processes: Processes) -> None:
 
 
 def warn_of_no_weights(job: Job, processes: Processes) -> None:
-    """Say that a recipe which keeps what trained weights know was given none."""
+    """Warn that a recipe which freezes trained weights was given none."""
     recipe = job.recipe
     keeps = recipe.trainable == "head" or recipe.norm_statistics == "frozen"
     if keeps and job.settings.weights is None and processes.first and not job.quiet:
         what = "everything before the classifier" if recipe.trainable == "head" else "statistics of batch norm"
-        print_note(f"the recipe keeps {what} as the weights have it, and starts from random ones: --weights FILE")
+        print_note(f"the recipe freezes {what}, but training starts from random weights: add --weights FILE")
 
 
 def warn_of_pixels(job: Job, processes: Processes) -> None:
-    """Say what of the pixels the network is not shown, as far as some of the images tell."""
+    """Report which part of the pixels the network does not see, judged by some of the images."""
     if processes.first and not job.quiet:
         for note in notes_on_pixels(job.train, job.preprocessing.stored_range, job.network.input_channels):
             print_note(note)
 
 
 def disk_bytes(job: Job) -> int:
-    """The most that a run writes to the disk at one time."""
+    """The most disk space that a run needs at one time."""
     costs = cost(job.network)
     features = 0
     if isinstance(job.recipe.optimizer, LBFGS):

@@ -1,4 +1,4 @@
-"""Everything that decides how training goes on: tensors, and where it stands.
+"""Everything that determines how training continues: tensors and position.
 
 Random numbers are functions of the seed and the step, so the position is the random state too.
 """
@@ -82,7 +82,7 @@ _SLOTS = ("momentum_buffer", "mean_square", "momentum", "exp_avg", "exp_avg_sq")
 
 
 class TrainingState:
-    """Model, its average, optimizer and position, as one thing that can be stored and put back."""
+    """Model, its average, optimizer and position, as one object that can be stored and restored."""
 
     def __init__(self, model: Model, ema: EMA | None, optimizer: torch.optim.Optimizer, position: Position) -> None:
         self.model, self.ema, self.optimizer, self.position = model, ema, optimizer, position
@@ -111,7 +111,7 @@ class TrainingState:
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], table: dict[str, Any], where: str) -> None:
-        """Put back what `tensors` and `table` gave. Raises RunError where they are of another network or recipe."""
+        """Restore what `tensors` and `table` returned. Raises RunError where they are of another network or recipe."""
         left = dict(tensors)
         targets = [("model", self.model)] + ([("ema", self.ema.model)] if self.ema is not None else [])
         for prefix, module in targets:
@@ -129,7 +129,7 @@ class TrainingState:
         self.position = from_table(Position, known | dict(table), where)
 
     def sha256(self) -> str:
-        """Of every tensor and of the position, its times left out: equal for runs that ended in the same state."""
+        """A digest of all tensors and the position without its times: equal for runs that ended in the same state."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -140,7 +140,7 @@ class TrainingState:
 
 
 def seed_step(seed: int, step: int, rank: int, part: int) -> None:
-    """Set PyTorch's generators to what this part of this step draws from, whatever was drawn before."""
+    """Seed PyTorch's generators for this part of this step, whatever was drawn before."""
     torch.manual_seed(int(keyed(Purpose.STEP, seed, step, rank, part).integers(2**63)))
 
 

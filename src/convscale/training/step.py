@@ -117,7 +117,7 @@ class Stepper:
 
     def take(self, batch: Batch) -> Outcome | None:
         """The step at the state's position, on this process's part of its batch, and what it came to. A captured step
-        goes on beside the caller: what the one before it came to, None where that is known."""
+        runs beside the caller; the outcome of the one before it, None where that is known."""
         if not self.captures or self.state.position.accumulation > 1:
             return self._take(batch)
         pixels, targets = self._inputs(batch)
@@ -127,7 +127,7 @@ class Stepper:
         return self._launch(self.captured, pixels, targets)
 
     def settle(self) -> Outcome | None:
-        """Wait for the step that goes on, if there is one: what it came to."""
+        """Wait for the step in flight, if there is one; its outcome."""
         return self._read(0)
 
     def forget(self) -> None:
@@ -162,7 +162,7 @@ class Stepper:
         return before
 
     def _read(self, steps_ago: int) -> Outcome | None:
-        """What the step that goes on came to, the last launched or the one before it."""
+        """The outcome of the step in flight, the last launched or the one before it."""
         begun, self.begun = self.begun, None
         if begun is None or self.captured is None:
             return None

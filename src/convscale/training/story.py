@@ -1,4 +1,4 @@
-"""What a training adds to its run's story: the call that it is, and what was decided about it."""
+"""What a training adds to its run's story: the call, and the decisions about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a training will take in all, by the first steps of each of its phases and by what an evaluation takes."""
+"""The total time of a training, estimated from the first steps of each of its phases and from an evaluation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Forecast:
         return self.state.position.forecast_phases >= self.phase
 
     def begin_epoch(self) -> bool:
-        """Measure anew where a phase begins; whether one does."""
+        """Start measuring again where a phase begins; whether one does."""
         position = self.state.position
         phase = 1 if is_classifier_alone(self.job.recipe, position.epoch) else 2
         if phase == self.phase:
@@ -47,17 +47,17 @@ class Forecast:
         return True
 
     def add_step(self, seconds: float) -> None:
-        """A step took so long."""
+        """Count the time of a step."""
         if not self.is_made:
             self.steps.append(seconds)
 
     def add_wait(self, seconds: float) -> None:
-        """A batch was waited for so long."""
+        """Count the time spent waiting for a batch."""
         if not self.is_made:
             self.waits.append(seconds)
 
     def add_evaluation(self, images: int, seconds: float) -> None:
-        """An evaluation of so many images took so long."""
+        """Count the time of an evaluation of `images` images."""
         self.evaluation_seconds = seconds / max(images, 1)
 
     @property
@@ -77,10 +77,9 @@ class Forecast:
             self.evaluation_seconds = seconds / images / self.world + waited
         position.forecast_phases = self.phase
         position.predicted_seconds = position.run_seconds + self._seconds_left(save_seconds)
-        which = " of the classifier alone, and anew when all learns" if self._thaws else ""
-        return (
-            f"about {format_seconds(position.predicted_seconds)} in all, by the first {self._steps_wanted} steps{which}"
-        )
+        which = " of the classifier alone; estimated again when all layers train" if self._thaws else ""
+        total = format_seconds(position.predicted_seconds)
+        return f"estimated total {total} (from the first {self._steps_wanted} steps{which})"
 
     @property
     def _steps_left(self) -> int:

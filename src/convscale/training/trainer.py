@@ -72,16 +72,16 @@ def train(
     plan: Plan | None = None,
     **settings: Any,
 ) -> tuple[Run, Evaluation]:
-    """Train `network` on `data` by `recipe`; the run folder `output` is made and must be empty.
+    """Train `network` on `data` by `recipe` into a new run folder, `output`, which must be empty or absent.
 
     network: whatever `convscale.network` opens. set: changes of the recipe, each KEY=VALUE. label_column, layout: as
     `open_dataset` takes them.
 
     `settings` are the fields of `convscale.runs.Settings`: seed, workers, ... The classifier takes the data's number
-    of classes. `story` says how the run came about, where it was not this call alone, and `plan` where the network
-    comes from: the run keeps both. The last epoch's weights, their moving average where the recipe has one, are kept
-    and evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
-    TrainingError where it fails, TrainingStopped where a signal ends it: `resume` goes on then.
+    of classes. `story` records how the run came about, if not by this call alone, and `plan` where the network comes
+    from; the run keeps both. The last epoch's weights, or their moving average where the recipe has one, are kept and
+    evaluated on the held-out images. Raises ConfigError, DataError and RunError for what cannot be trained,
+    TrainingError where it fails, TrainingStopped where a signal ends it; `resume` then continues.
     """
     story = story or story_of_call(network, data, recipe, output, **settings)
     chosen, path = Settings(**settings), Path(output)
@@ -123,7 +123,7 @@ def _create(job: Job, processes: Processes) -> None:
         dataset, record = job.dataset, job.dataset.record()
         claim(job.run.path)
         try:
-            processes.remember(_began(job.run.path))  # what torchrun starts after a kill goes on with it
+            processes.remember(_began(job.run.path))  # what torchrun starts after a kill continues it
             create_run(
                 job.run.path, job.network, job.recipe, record, job.settings, facts, excluded=dataset.excluded,
                 preprocessing=job.preprocessing, story=job.story, plan=job.plan,
@@ -146,17 +146,16 @@ def resume(
     """Resume an interrupted run from its newest whole checkpoint; the result is bit-identical to an uninterrupted one.
     Or, with `epochs`, train a finished run for that many more, as a new run.
 
-    `data` says where the data is now, if not where it was, or is the Dataset that `train` was given. `set` are
-    changes of the recipe, each KEY=VALUE, that hold from now on; they are recorded (`changes` is its older name).
+    `data` is where the data is now, if it was moved, or the Dataset that `train` was given. `set` are changes to the
+    recipe, each KEY=VALUE, that apply from here on; they are recorded (`changes` is its older name).
 
     The new run goes to `output`, or to the next free number beside the finished one, which stays as it is. It starts
-    from that one's weights with a fresh optimizer, takes the recipe's whole course of the learning rate, from warm-up
-    to its end, over its own epochs, and records the run that it continues, and this call or the `command` that stands
-    for it.
+    from that one's weights with a fresh optimizer, runs the recipe's whole learning rate schedule, warm-up included,
+    over its own epochs, and records the run that it continues, and this call or the `command` that stands for it.
 
-    Raises RunError for a folder that is no run or whose files do not belong together, ConfigError for a change that
-    cannot be made, or for epochs after a run that is not finished, DataError where the data is no longer what it was,
-    and as `train`.
+    Raises RunError for a folder that is not a run or whose files do not belong together, ConfigError for a change that
+    cannot be made, or for epochs after a run that is not finished, DataError where the data has changed, and the
+    errors of `train`.
     """
     settings = [*set, *(changes or ())]
     if epochs is not None:
@@ -164,7 +163,7 @@ def resume(
         ahead = continuation(Path(run), epochs, data=data, changes=settings, command=command or call)
         return _continue(ahead, None if output is None else Path(output), quiet=quiet)
     if output is not None:
-        raise ConfigError("output names the folder of more epochs", hint="give epochs too, or leave it out")
+        raise ConfigError("output names the folder of the new run", hint="give epochs too, or leave output out")
     with Processes() as processes:
         return _resume(Path(run), data, settings, processes, quiet=quiet)
 
@@ -185,14 +184,18 @@ def _resume(
     run = open_unfinished_run(path)
     if run.result() is not None and run.weights.exists():
         if changes:
-            raise ConfigError(f"{path}: its training is done, nothing can change", hint="train anew, into a new folder")
+            raise ConfigError(
+                f"{path}: its training is done, so nothing can be changed", hint="train again, into a new folder"
+            )
         if processes.first:
             run.remove_checkpoints()
             remove_leftovers(run.path)
         return run, run.evaluation()
     recipe = run.recipe()
     if changes and recipe.search and not isinstance(recipe.optimizer, LBFGS):  # a probe's comes last of all
-        raise ConfigError(f"{path}: its search goes on, nothing can change before it is done", hint="leave --set out")
+        raise ConfigError(
+            f"{path}: its search is not done, and nothing can be changed before it is", hint="leave --set out"
+        )
     dataset = same_data(run, data)
     job = make_job(
         run.network(), dataset, recipe.with_settings(changes), run, run.settings(),
@@ -247,8 +250,8 @@ def _train(job: Job, processes: Processes, interrupts: Interrupts) -> tuple[Run,
             state.position.forecast_phases = 0
     if not processes.same(state.position.total_steps):
         raise RunError(
-            f"{job.run.path}: not the same checkpoints for all processes",
-            hint="all machines need the run folder on a disk that they share",
+            f"{job.run.path}: the processes do not see the same checkpoints",
+            hint="all machines need the run folder on a shared disk",
         )
     if processes.first:
         if found is not None:

@@ -2,7 +2,7 @@
 part of the training images that is held out for it.
 
 Trainings are run folders in RUN/search, carried out one after the other by what trains anything else; so a search that
-was interrupted goes on where it was. Their weights are not kept. The images held out of the data set play no part.
+was interrupted resumes where it was. Their weights are not kept. The held-out images of the data set are not used.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _judged(job: Job) -> str:
 def _tried(
     job: Job, choice: Recipe, index: int, processes: Processes, carry_out: Callable[[Job], Evaluation]
 ) -> SearchRow:
-    """Train by one choice, or go on with it, and say what it came to."""
+    """Train by one choice, or resume that, and report its outcome."""
     trial = _trial(job, choice, Run(job.run.path / "search" / f"{index + 1:03d}"), processes)
     failure, accuracy = "", None
     try:

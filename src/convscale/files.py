@@ -48,7 +48,7 @@ def parse_json(text: str, where: str) -> Any:
         return table
 
     def no_constant(name: str) -> Any:
-        raise ConfigError(f"{where}: {name} is not a number JSON knows")
+        raise ConfigError(f"{where}: {name} is not a valid JSON number")
 
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)

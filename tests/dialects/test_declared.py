@@ -127,7 +127,7 @@ def test_a_published_name_fills_what_the_folder_leaves_open(weights: Path, tmp_p
 
 def test_a_configuration_of_another_network_is_passed_over(weights: Path, tmp_path: Path) -> None:
     for config, told in (
-        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is of resnet18.mine, and the tensors of eff"),
+        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is for resnet18.mine, but the tensors are eff"),
         ({"model_type": "vit"}, "config.json is of a vit of transformers: not used"),
         ([1, 2], ""), ({}, ""),
     ):  # fmt: skip
@@ -142,7 +142,7 @@ def test_names_of_classes_that_do_not_fit(weights: Path, tmp_path: Path) -> None
     config = TIMM_CONFIG | {"label_names": ["a", "b"]}
     done, header = converted(folder_of(weights, tmp_path / "two", config=config), tmp_path)
     assert header.classes == ("0", "1", "2") and any(
-        "names 2 classes, and the classifier has 3" in n for n in done.notes
+        "names 2 classes, but the classifier has 3" in n for n in done.notes
     )
     config = TIMM_CONFIG | {"label_names": ["crane", "bee", "crane"]}
     done, header = converted(folder_of(weights, tmp_path / "cranes", config=config), tmp_path)
@@ -194,7 +194,9 @@ def test_a_processor_that_crops(weights: Path, tmp_path: Path) -> None:
     assert (header.preprocessing.size, header.preprocessing.resize) == (80, 100) and header.preprocessing.std[0] == 0.5
     assert any("resample 0" in note for note in done.notes)
     rectangle = table | {"crop_size": {"height": 80, "width": 96}}
-    with pytest.raises(ConfigError, match=r"preprocessor_config.json: its input is 80 x 96 pixels, and inputs are sq"):
+    with pytest.raises(
+        ConfigError, match=r"preprocessor_config.json: its input is 80 x 96 pixels, but Convscale's inputs are sq"
+    ):
         converted(folder_of(weights, tmp_path / "b", preprocessor_config=rectangle), tmp_path)
 
 

@@ -86,7 +86,7 @@ def test_offline_says_which_file_to_put_where(hub: Path) -> None:
 
 
 def test_names_that_nothing_is_published_under() -> None:
-    with pytest.raises(UnknownNameError, match="unknown weights 'small-resnet'.*nothing is published of it"):
+    with pytest.raises(UnknownNameError, match="unknown weights 'small-resnet'.*no weights are published for it"):
         get_weights("small-resnet")
     with pytest.raises(UnknownNameError, match="did you mean 'tf_efficientnet_b0.in1k'"):
         get_weights("tf_efficientnet_b0.in1")

@@ -27,9 +27,9 @@ def read_array(content: bytes, name: str) -> Stored:
     except Exception as error:  # what is no header raises anything
         raise DataError(f"{name}: damaged: {error}", hint="write it with numpy.save") from None
     if kind.kind not in _NUMBERS or kind.itemsize > 8:
-        raise DataError(f"{name}: an array of {kind}, no image", hint="whole or floating-point numbers are read")
+        raise DataError(f"{name}: an array of {kind}, not an image", hint="use whole or floating-point numbers")
     if len(shape) not in (2, 3) or 0 in shape:
-        raise DataError(f"{name}: an array of shape {shape}, no image", hint=f"{AXES}; one image per file")
+        raise DataError(f"{name}: an array of shape {shape}, not an image", hint=f"{AXES}; one image per file")
     if len(shape) == 3 and shape[0] < min(shape[1:]):
         raise DataError(
             f"{name}: an array of shape {shape}: its first axis looks like channels",

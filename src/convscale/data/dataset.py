@@ -183,7 +183,7 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
     held_out: Literal["test", "validation"] = "test" if "test" in streams else "validation"
     for name in ("train", held_out):
         if name not in streams:
-            raise DataError(f"{spec}: no {name} split, but {', '.join(streams)}", hint="a stream needs train and test")
+            raise DataError(f"{spec}: no {name} split, only {', '.join(streams)}", hint="a stream needs train and test")
     train, test = streams["train"], streams[held_out]
     validation = streams.get("validation") if held_out == "test" else None
     return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column, validation=validation)
@@ -191,7 +191,7 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
 
 def _refuse_layout(data: str | Path, layout: Layout | None) -> None:
     if layout is not None:
-        raise DataError(f"{data}: a stream, whose layout cannot be {layout}", hint="leave the layout out")
+        raise DataError(f"{data}: layout {layout} does not apply to a stream", hint="omit the layout")
 
 
 def open_images(
@@ -220,8 +220,8 @@ def open_images(
             for note in found.notes:
                 on_note(note)
     if split is not None and split not in splits:
-        there = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
-        raise DataError(f"{data}: {there}", hint="leave --split out, or name one that is there")
+        there = "no splits" if "all" in splits else f"no {split} split, only {', '.join(splits)}"
+        raise DataError(f"{data}: {there}", hint="omit --split, or name an existing split")
     chosen = splits[split or next(name for name in ("test", "validation", "all", "train") if name in splits)]
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")
@@ -247,7 +247,7 @@ def stratified_split(labels: Labels, share: float, seed: int, classes: tuple[str
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             name = classes[label] if classes else int(label)
-            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more a class")
+            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more per class")
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held += generator.permutation(members)[:count].tolist()
     test = np.array(sorted(held), dtype=np.int64)

@@ -55,7 +55,7 @@ class Stored(NamedTuple):
     def in_words(self) -> str:
         """16 bits a channel, values 985 to 1115 of 65535."""
         low, high = self.used
-        return f"{self.bits} bits a channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
+        return f"{self.bits} bits per channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
 
 
 def is_deep(image: Image.Image) -> bool:

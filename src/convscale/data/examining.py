@@ -97,7 +97,7 @@ def _what_instead(content: bytes) -> str:
     if b"<html" in start.lower() or b"<!doctype html" in start.lower():
         return "a web page, not an image"
     if start[4:8] == b"ftyp":
-        return f"{start[8:12].decode('latin-1').strip()} file (HEIC, AVIF or a film), which cannot be read"
+        return f"{start[8:12].decode('latin-1').strip()} file (HEIC, AVIF or video), which cannot be read"
     try:
         start[:-4].decode("utf-8")  # the last character may be cut
     except UnicodeDecodeError:
@@ -138,13 +138,13 @@ def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | 
     if stored is not None:
         found.append(f"{stored.in_words()}, read as 8")
     elif _bits(image, content) > 8:
-        found.append(f"{_bits(image, content)} bits a channel, read as 8")
+        found.append(f"{_bits(image, content)} bits per channel, read as 8")
     if unread_channels(image):
         found.append(f"{unread_channels(image)}")
     if getattr(image, "is_animated", False):
-        found.append("several frames, of which the first is read")
+        found.append("several frames, only the first is read")
     if (how_much := _transparent(image, stored)) is not None:
-        found.append(f"{how_much}, laid on white")
+        found.append(f"{how_much}, placed on a white background")
     return found + _oddities_of_size(*image.size)
 
 
@@ -181,4 +181,4 @@ def _transparent(image: Image.Image, stored: Stored | None) -> str | None:
         clear = opacity == 0
         if not clear.any():
             return "transparent"
-    return "transparent all over" if clear.all() else "transparent" if clear.any() else None
+    return "fully transparent" if clear.all() else "transparent" if clear.any() else None

@@ -75,8 +75,8 @@ def training_batches(
         except _WorkerDied as error:  # order and views are functions of the step: go on from there
             if attempt == RESTARTS:
                 raise TrainingError(
-                    f"workers that load images died {RESTARTS + 1} times, at last: {error}",
-                    hint="--workers 0, or more memory for each",
+                    f"workers that load images died {RESTARTS + 1} times, the last with: {error}",
+                    hint="use --workers 0, or give each worker more memory",
                 ) from None
 
 
@@ -233,8 +233,8 @@ def _hanging(views: Views) -> TrainingError:
     streamed = isinstance(views.source, Streamed)
     names = ", ".join(f"image {key} of the stream" if streamed else views.source.name(key) for key in at)
     return TrainingError(
-        f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are at {names or 'no image'}",
-        hint="can its disk or network be reached? leave it out with --exclude",
+        f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are reading {names or 'no image'}",
+        hint="check its disk or network, or leave it out with --exclude",
     )
 
 

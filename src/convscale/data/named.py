@@ -116,7 +116,7 @@ class Copy:
         if count != self.of.classes:
             raise DataError(
                 f"{self.source}: {count:,} classes, but {self.of.name} has {self.of.classes:,}",
-                hint=f"--label-column picks other labels; other classes are read without the name: {self.place}",
+                hint=f"--label-column selects other labels; to read other classes, omit the name: {self.place}",
             )
 
 
@@ -134,6 +134,6 @@ def find_copy(data: str | Path) -> Copy | None:
             )
         return Copy(named, f"{PREFIX}{named.hub}")
     if not place or place.startswith(STREAM_PREFIX):
-        problem = "a stream is not read by name" if place else "nothing behind the @"
-        raise DataError(f"{data}: {problem}", hint=f"a folder, a parquet file or hf:PATH, as {name}@FOLDER")
+        problem = "a named set cannot be streamed" if place else "nothing after the @"
+        raise DataError(f"{data}: {problem}", hint=f"give a folder, a parquet file or hf:PATH, as in {name}@FOLDER")
     return Copy(named, parse_spec(place).spec if is_hub(place) else str(Path(place).expanduser().resolve()))

@@ -85,7 +85,7 @@ def _open_bands(content: bytes, name: str, in_words: str) -> Stored:
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     if found is None:
-        hint = "channels of 8 or 16 bits, or of 32, can be read, not compressed as JPEG; or write .npy with numpy.save"
+        hint = "use 8, 16 or 32 bits per channel without JPEG compression; or write .npy with numpy.save"
         raise DataError(f"{name}: {in_words}, of a kind that cannot be read", hint=hint)
     return found
 
@@ -166,7 +166,7 @@ def decode_channels(
 def _require_range_of_floats(image: Opened, name: str, stored_range: Range | None) -> None:
     floats = image.values.dtype.kind == "f" if isinstance(image, Stored) else image.mode == "F"
     if floats and stored_range is None:
-        raise DataError(f"{name}: floating-point pixels", hint="say with --range LOW,HIGH what becomes 0 and 255")
+        raise DataError(f"{name}: floating-point pixels", hint="set --range LOW,HIGH, the values that become 0 and 255")
 
 
 def _needs_stored(image: Image.Image, stored_range: Range | None) -> bool:

@@ -43,7 +43,10 @@ def input_channels(images: ImageCollection | Stream, *, quiet: bool = True) -> i
         return counts[0]
     if any(one.as_stored and one.channels not in (1, 3) for one in seen):
         listed = " and ".join(map(str, counts))
-        raise DataError(f"images of {listed} channels: a network takes one number", hint="make all images alike")
+        raise DataError(
+            f"images of {listed} channels: a network takes one number",
+            hint="give all images the same number of channels",
+        )
     return 3
 
 
@@ -68,8 +71,8 @@ def _look_at(images: ImageCollection | Stream, quiet: bool) -> list[_Seen]:
         more = len(unreadable) - LISTED
         listed = "; ".join([*unreadable[:LISTED], *([f"and {more} more"] if more > 0 else [])])
         raise DataError(
-            f"none of the {len(unreadable)} images looked at can be read: {listed}",
-            hint="convscale data check lists all that cannot",
+            f"none of the {len(unreadable)} sampled images can be read: {listed}",
+            hint="convscale data check lists all unreadable images",
         )
     if not quiet:
         for reason in unreadable:
@@ -96,7 +99,7 @@ def require_channels(images: ImageCollection | Stream, channels: int) -> None:
     if isinstance(images, Stream):
         if channels not in (1, 3):
             raise DataError(
-                f"a stream's images are read as grey or RGB, the network has {channels} channels",
+                f"a stream's images are read as grey or RGB, but the network has {channels} channels",
                 hint="read the data as hf:... or from a folder",
             )
         return

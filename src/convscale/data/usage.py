@@ -61,21 +61,21 @@ class Usage:
 
     def _notes_on_range(self) -> list[str]:
         low, high = self.used
-        values = f"{self.bits} bits a channel, values {low:.10g} to {high:.10g}"
+        values = f"{self.bits} bits per channel, values {low:.10g} to {high:.10g}"
         if self.stored_range is not None:
             start, end = self.stored_range
             outside = f"{values}: those outside {start:.10g} to {end:.10g} become 0 or 255"
             return [outside] if low < start or high > end else []
         advice = f"--range {low:.10g},{high:.10g}"
         if self.deep < self.images:
-            advice += f", which changes the {self.images - self.deep:,} images of 8 bits too"
+            advice += f", which changes the {self.images - self.deep:,} images of 8 bits as well"
         top = max(self.tops)
         found = []
         if len(self.tops) > 1:
             tops = ", ".join(f"{one:.10g}" for one in sorted(self.tops))
-            found.append(f"{values}: white is {tops}, by image; {advice} reads all alike")
+            found.append(f"{values}: white is {tops}, depending on the image; {advice} reads all alike")
         elif low < high and high - low < LITTLE * top:
-            found.append(f"{values} of {top:.10g}: what tells classes apart may be rounded away; {advice}")
+            found.append(f"{values} of {top:.10g}: differences between classes may be rounded away; {advice}")
         if low < 0 and not found:
             found.append(f"{values}: those below 0 become 0; {advice}")
         return found

@@ -112,7 +112,9 @@ def is_ours(source: str | Path) -> bool:
 
 def _load_ours(source: str | Path, to: str | None) -> _Loaded:
     if to is None:
-        raise ConfigError(f"{source} is Convscale's already", hint=f"--to {' or '.join(WRITTEN)} writes another's")
+        raise ConfigError(
+            f"{source} is already in Convscale's format", hint=f"--to {' or '.join(WRITTEN)} writes another library's"
+        )
     model, header = load_weights(weights_file(Path(source)))
     return _Loaded(model, header, {}, Conversion("convscale", header.network.name, 0, (), (), ()))
 
@@ -157,16 +159,16 @@ def _classes(
         return ("untrained",), "there is no classifier", ()
     if given is not None:
         if len(given) != count:
-            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name a line, in their order")
+            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name per line, in class order")
         return given, "--classes", ()
     notes: tuple[str, ...] = ()
     if meaning.named is not None:
         names, source = meaning.named
         if len(names) == count:
             return _distinct(names, source)
-        notes = (f"{source} names {len(names):,} classes, and the classifier has {count:,}: not used",)
+        notes = (f"{source} names {len(names):,} classes, but the classifier has {count:,}: not used",)
     if count == 1000:
-        note = "1,000 classes: named as ImageNet's in their usual order"
+        note = "1,000 classes: named as ImageNet's, in the usual order"
         return imagenet_classes(), "ImageNet's usual order", (*notes, note)
     note = f"{count:,} classes without names: numbered"
     return tuple(map(str, range(count))), "numbered", (*notes, note)
@@ -185,7 +187,7 @@ def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str
 def require_written(to: str) -> None:
     """Raise ConfigError unless files of the dialect `to` can be written."""
     if to not in WRITTEN:
-        raise ConfigError(f"{to!r} is not written", hint=f"one of {', '.join(WRITTEN)}")
+        raise ConfigError(f"{to!r} cannot be written", hint=f"one of {', '.join(WRITTEN)}")
 
 
 def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]:
@@ -202,11 +204,11 @@ def _lost(header: WeightsHeader, to: str) -> tuple[str, ...]:
     if to == "torchvision" and network.padding == "same":
         padding = ["torchvision pads symmetrically, this network as TensorFlow does: logits will differ"]
     elif to == "timm":
-        padding = [f"timm: pad_type={'same' if network.padding == 'same' else ''!r}, as its tf_ names have it"]
+        padding = [f"create the timm model with pad_type={'same' if network.padding == 'same' else ''!r}"]
     else:
         padding = []
     return (
         *padding,
-        f"their BN eps must be {network.norm_eps:g}",
+        f"set the BN eps of their model to {network.norm_eps:g}",
         f"not in the file: preprocessing ({header.preprocessing.in_words()}) and class names",
     )

@@ -66,7 +66,7 @@ def find_weights(name: str) -> Published:
         if name == row.network:
             return row
     if name in CATALOG:
-        hint = "nothing is published of it; convscale weights list shows all"
+        hint = "no weights are published for it; convscale weights list shows all"
         raise UnknownNameError("weights", name, (), hint=hint)
     raise unknown_weights(name, rows)
 
@@ -91,7 +91,9 @@ def _fetch(row: Published, hub_cache: str | Path | None) -> Path:
         path = _download(hub, row, options)
     blob = Path(path).resolve()
     if len(blob.name) == 64 and (found := sha256_of(blob)) != blob.name:
-        raise RunError(f"{blob}: its sha256 is {found}, not its name: damaged", hint="delete it and fetch it again")
+        raise RunError(
+            f"{blob}: damaged: its sha256 is {found}, which differs from its name", hint="delete it and fetch it again"
+        )
     return Path(path)
 
 
@@ -107,8 +109,8 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
         place = cache / f"models--{row.repository.replace('/', '--')}" / "snapshots" / "main" / FILE
         raise RunError(
             f"{row.name} cannot be fetched: {str(error).splitlines()[0]}",
-            hint=f"with a network: {hub.hf_hub_url(row.repository, FILE)}; put it at {place}, "
-            f"or convert it: convscale convert {FILE} --network {row.name} -o FILE",
+            hint=f"on a machine with network access, download {hub.hf_hub_url(row.repository, FILE)} and put it "
+            f"at {place}, or convert it: convscale convert {FILE} --network {row.name} -o FILE",
         ) from None
 
 

@@ -154,6 +154,6 @@ def recognise(keys: Iterable[str], where: str, name: str | None = None) -> Diale
     if name is not None:
         return dialect(name)
     raise ConfigError(
-        f"{where}: {len(names)} tensors, of no dialect that is known; the first is {min(names, default='')!r}",
+        f"{where}: {len(names)} tensors, of no known dialect; the first is {min(names, default='')!r}",
         hint=f"--from one of {', '.join(DIALECTS)}",
     )

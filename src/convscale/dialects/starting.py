@@ -23,12 +23,15 @@ def find_weights_file(source: str | Path) -> Path:
         return path
     if os.sep in name or path.suffix in _FILES:
         raise RunError(
-            f"{name}: no such run folder or weights file", hint="convscale weights list shows published ones"
+            f"{name}: no such run folder or weights file", hint="convscale weights list shows published weights"
         )
     try:
         find_weights(name)
     except UnknownNameError as error:
         raise UnknownNameError(
-            "weights", name, (), hint=error.hint or "a run, a weights file, or a name of: convscale weights list"
+            "weights",
+            name,
+            (),
+            hint=error.hint or "name a run, a weights file, or weights from: convscale weights list",
         ) from None
     return get_weights(name)

@@ -176,15 +176,15 @@ def _images_of_run(
     if known.record().fingerprint != trained_on.fingerprint:
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {run.path} was trained, now "
-            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be known",
-            hint=f"put images it never saw into a folder of their own, or evaluate {run.weights} on all",
+            f"{len(dataset.train) + len(dataset.test)}, or other ones: which were held out can no longer be known",
+            hint=f"put images it never saw into a separate folder, or evaluate {run.weights} on all",
         )
     parts = {None: dataset.test, "train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     if trained_on.held_out == "validation":
         parts |= {"validation": dataset.test, "test": None}
     chosen = parts[split]
     if chosen is None:
-        raise DataError(f"{data}: no {split} split", hint="leave --split out, or name one that is there")
+        raise DataError(f"{data}: no {split} split", hint="omit --split, or name an existing split")
     return chosen, dataset.classes
 
 
@@ -212,4 +212,4 @@ def note_on_numbers(found: tuple[str, ...], known: tuple[str, ...]) -> str:
         return ""
     read = ", ".join(f"{name} as {known[int(name)]}" for name in found[:3])
     more = ", ..." * (len(found) > 3)
-    return f"classes are numbers and 0 is missing: read from 0 on, {read}{more}; where they count from 1, rename them"
+    return f"classes are numbers and 0 is missing: counted from 0, {read}{more}; if they count from 1, rename them"

@@ -51,7 +51,9 @@ def features(
     """
     model = model_or_path if isinstance(model_or_path, Model) else load(model_or_path)
     if model.preprocessing is None:
-        raise ConfigError("the model has no preprocessing", hint="cs.load(FILE) gives one, or set model.preprocessing")
+        raise ConfigError(
+            "the model has no preprocessing", hint="cs.load(FILE) returns one that has it, or set model.preprocessing"
+        )
     if isinstance(images, list | tuple) and not images:
         return torch.empty(0, 0)
     if isinstance(images, str | Path | bytes | Image.Image | np.ndarray | Sequence):

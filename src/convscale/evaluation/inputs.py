@@ -99,9 +99,9 @@ def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
         others |= {path: kind for kind, path in found.others if kind != UNOPENED}
     counted = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(others.values()).most_common())
     if not images:
-        raise DataError(none + (f", but {counted}" if others else ""), hint="name images, or a folder that holds some")
+        raise DataError(none + (f", only {counted}" if others else ""), hint="name images, or a folder that holds some")
     if others:
-        notes.append(f"not taken for images: {counted}")
+        notes.append(f"not recognised as images: {counted}")
     return list(images)
 
 
@@ -115,7 +115,7 @@ def _in_memory(image: object, name: str) -> Image.Image | bytes:
     if isinstance(image, Image.Image):
         return image
     kind = type(image).__name__
-    raise DataError(f"{name}: {kind} is no image", hint="a path, bytes, a PIL image or a NumPy array")
+    raise DataError(f"{name}: {kind} is not an image", hint="a path, bytes, a PIL image or a NumPy array")
 
 
 def _array(image: NDArray[Any], name: str) -> Image.Image | bytes:
@@ -124,8 +124,8 @@ def _array(image: NDArray[Any], name: str) -> Image.Image | bytes:
         return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     if image.ndim not in (2, 3) or image.dtype.hasobject:
         raise DataError(
-            f"{name}: an array of shape {image.shape}, {image.dtype}, is no image",
-            hint="(height, width) or (height, width, channels) of numbers; several as a list",
+            f"{name}: an array of shape {image.shape}, {image.dtype}, is not an image",
+            hint="(height, width) or (height, width, channels) of numbers; pass several as a list",
         )
     file = io.BytesIO()
     np.save(file, image, allow_pickle=False)

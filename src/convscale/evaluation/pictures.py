@@ -29,7 +29,8 @@ class Pictures:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"pictures {folder}: no folder can be made there: {error.strerror}", hint="name a folder, new or not"
+                f"pictures {folder}: cannot create a folder there: {error.strerror}",
+                hint="name a new or existing folder",
             ) from None
 
         self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
@@ -61,7 +62,7 @@ class Pictures:
             draw_mistakes(self.mistakes, self.folder / "mistakes.png")
         else:
             (self.folder / "mistakes.png").unlink(missing_ok=True)  # of an evaluation before
-            print_note("no mistakes.png: there is no mistake to show")
+            print_note("no mistakes.png: there are no mistakes to show")
 
 
 def format_confusion(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:

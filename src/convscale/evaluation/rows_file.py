@@ -27,10 +27,10 @@ class RowsFile:
         self.path, self._batches = Path(path), list[Any]()
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise ConfigError(
-                f"{option} {path}: no file can be written there", hint=f"name a {_ALLOWED} file in a folder that exists"
+                f"{option} {path}: no file can be written there", hint=f"name a {_ALLOWED} file in an existing folder"
             )
         if self.path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f"{option} {path}: not a kind of file that can be written", hint=f"name it {_ALLOWED}")
+            raise ConfigError(f"{option} {path}: this kind of file cannot be written", hint=f"name it {_ALLOWED}")
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """A batch of rows: arrays of one length, pyarrow's or NumPy's, by name; the same names and types each time."""

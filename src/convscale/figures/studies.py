@@ -143,7 +143,7 @@ def draw_ternary(
     for name, (px, py), (dx, dy) in zip(DIMENSIONS, CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True):
         axes.annotate(name, (px, py), xytext=(dx, dy), textcoords="offset points", ha="center", weight="bold")
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
-    axes.set_title("shares of the extra cost; the best is ringed", pad=24)
+    axes.set_title("shares of the extra cost; the best is circled", pad=24)
     save_figure(figure, path)
 
 

@@ -66,7 +66,7 @@ class Processes:
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(
                 f"process {self.rank} lost another of the {self.world} that train together",
-                hint="that one's own message says why; torchrun --max-restarts=2 starts them anew",
+                hint="see that process's own message; torchrun --max-restarts=2 restarts them",
             ) from error
 
     @property
@@ -157,7 +157,7 @@ def _name_attempt(store: Store, rank: int, world: int) -> str:
 
     def wait() -> None:
         if time.monotonic() > deadline:
-            raise TrainingError(f"not all {world} processes came within {TIMEOUT}", hint="did another one fail?")
+            raise TrainingError(f"not all {world} processes joined within {TIMEOUT}", hint="did another one fail?")
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
     mine = secrets.token_hex(8)

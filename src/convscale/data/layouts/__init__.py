@@ -32,7 +32,7 @@ def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, 
         return _read_copy(copy, label_column, layout)
     path = Path(data)
     if layout is not None and not (str(data) and path.is_dir()):
-        raise DataError(f"{data}: not a folder, whose layout could be {layout}", hint="leave the layout out")
+        raise DataError(f"{data}: not a folder, so layout {layout} does not apply", hint="omit the layout")
     if str(data) == "digits":
         return _read_digits()
     if str(data).startswith(PREFIX):
@@ -57,7 +57,7 @@ def _read_folder(path: Path, label_column: str, used: Used, layout: Layout | Non
     for folder in (place, place / "data"):
         if parquet := sorted(folder.glob("*.[pP][aA][rR][qQ][uU][eE][tT]")):
             if layout is not None:
-                raise DataError(f"{folder}: parquet, whose layout cannot be {layout}", hint="leave the layout out")
+                raise DataError(f"{folder}: layout {layout} does not apply to parquet", hint="omit the layout")
             return _read_from(place, path, read_parquet_folder(folder, parquet, label_column, used))
     notes: tuple[str, ...] = ()
     if layout is None and (tables := find_tables(place)):
@@ -82,7 +82,9 @@ def _read_copy(copy: Copy, label_column: str, layout: Layout | None) -> Found:
     except DataError as error:
         if not copy.fetched:
             raise
-        advice = f"download it and give {copy.of.name}@FOLDER, or {copy.of.name}@hf:FOLDER for files as on the hub"
+        advice = (
+            f"download it and give {copy.of.name}@FOLDER, or {copy.of.name}@hf:FOLDER for files laid out as on the hub"
+        )
         raise DataError(error.message, hint=f"{advice}; a gated set needs a login") from None
     splits = found.splits
     copy.require_classes(len(found.classes))

@@ -34,11 +34,11 @@ class Table:
         if self.columns.count(column) != 1:
             found = f"{self.columns.count(column)} columns" if column in self.columns else "no column"
             raise DataError(
-                f"{self.path}: {found} {column!r}, but {', '.join(self.columns):.200}",
+                f"{self.path}: {found} {column!r} among {', '.join(self.columns):.200}",
                 hint="the first line names the columns; pick one with --label-column; --layout reads folders instead",
             )
         if not self.rows:
-            raise DataError(f"{self.path}: no row", hint="a line an image, after the line of column names")
+            raise DataError(f"{self.path}: no row", hint="one line per image, after the line of column names")
 
 
 class ColumnSplits(NamedTuple):
@@ -84,7 +84,7 @@ def column_splits(table: Table, others: tuple[str, ...], otherwise: str) -> Colu
         if "train" in meant.values() or set(meant.values()) == {"test"}:
             return ColumnSplits([meant.get(row[name]) for _, row in table.rows], [*notes, *_said(table, name, meant)])
         values = ", ".join(sorted({row[name] for _, row in table.rows})[:5])
-        notes.append(f"{table.path.name}: column {name!r} not used: it names no train split, but {values:.100}")
+        notes.append(f"{table.path.name}: column {name!r} not used: it names no train split, only {values:.100}")
     if not flags:
         return ColumnSplits([otherwise] * len(table.rows), notes)
     splits = [next(_flagged(flags, row)) for _, row in table.rows]

@@ -128,7 +128,7 @@ def test_a_published_name_fills_what_the_folder_leaves_open(weights: Path, tmp_p
 def test_a_configuration_of_another_network_is_passed_over(weights: Path, tmp_path: Path) -> None:
     for config, told in (
         (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is for resnet18.mine, but the tensors are eff"),
-        ({"model_type": "vit"}, "config.json is of a vit of transformers: not used"),
+        ({"model_type": "vit"}, "config.json describes a vit model of transformers: not used"),
         ([1, 2], ""), ({}, ""),
     ):  # fmt: skip
         folder = tmp_path / "any"
@@ -244,7 +244,7 @@ def test_which_file_of_a_folder(weights: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(RunError, match=r"2 weights files: best.pth, last.pth .*name one of them"):
         converted(folder, tmp_path)
     (folder / "model.safetensors").symlink_to(weights)
-    assert converted(folder, tmp_path)[0].notes[0].startswith("model.safetensors taken, of 3 weights files")
+    assert converted(folder, tmp_path)[0].notes[0].startswith("model.safetensors used, out of 3 weights files")
     parts = tmp_path / "parts"
     parts.mkdir()
     (parts / "model-00001-of-00002.safetensors").write_bytes(b"x")

@@ -23,8 +23,8 @@ RESTORE = "restore the file, or copy it again"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where converted weights come from: the file's name or the hub's, its sha256, the dialect that it was in, the
-    licence where one is known, and what the conversion had to note."""
+    """Origin of converted weights: the file's name or the hub's, its sha256, its dialect,
+    the licence if known, and the notes of the conversion."""
 
     source: str
     sha256: str

@@ -108,8 +108,8 @@ def _content(image: Image.Image) -> bytes | None:
 
 
 def all_channels(image: Opened, channels: int) -> Stored:
-    """Every channel that an image is stored with, transparency as one; of a TIFF of one channel a page, the pages
-    where they are `channels`. Before its pixels are loaded. Raises whatever Pillow raises where they are damaged."""
+    """Every channel that an image is stored with, transparency as one; for a TIFF with one channel per page, the pages
+    if there are `channels` of them. Before its pixels are loaded. Raises whatever Pillow raises for damaged ones."""
     if isinstance(image, Stored):
         return image
     content = _content(image) if image.format == "TIFF" else None
@@ -130,7 +130,7 @@ def planes(stored: Stored, stored_range: Range | None) -> tuple[Image.Image, ...
 
 
 def wrong_channels(found: int, wanted: int, name: str) -> DataError:
-    """That an image has other channels than the network."""
+    """The error for an image whose channels differ from the network's."""
     return DataError(
         f"{name}: {found} channel{'s' * (found != 1)}, the network has {wanted}",
         hint=f"a network with input_channels = {found} (`convscale show NAME --toml`), or images of {wanted}; {AXES}",

@@ -28,11 +28,11 @@ HeldOut = Literal["test", "validation", "stratified"]
 class Dataset(Displayed):
     """Images to train on and images held out from it.
 
-    test: the images that are held out, which the final accuracy is of. held_out: "test" or "validation" where the data
-    has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split where
-    it has a test split too; epochs, early stopping and searches go by it. skipped: files and folders beside the data
+    test: the held-out images, on which the final accuracy is measured. held_out: "test" or "validation" where the data
+    has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split if
+    it has a test split too; epochs, early stopping and searches use it. skipped: files and folders next to the data
     that belong to no split. excluded: positions of the images that a list left out, by split. published: the name of a
-    published data set, metric: what is reported of it. layout: what the folders are, where that was said. not_used:
+    published data set, metric: what is reported of it. layout: what the folders are, if that was given. not_used:
     what in the data's folder is not read, by kind. notes: what was decided about the data, and where this copy differs
     from what was published.
     """
@@ -99,10 +99,10 @@ def open_dataset(
     """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME`, `hf-stream:NAME`, or a set
     of `convscale.data.named`, `cifar10` from the hub or `cifar10@FOLDER`.
 
-    A folder holds one subfolder a class, or images and a CSV with columns of file names and labels (and of splits), or
-    parquet files; subfolders, CSV or parquet files called train, validation and test, in any spelling, are splits.
+    A folder holds one subfolder per class, or images and a CSV with columns of file names and labels (and of splits),
+    or parquet files; subfolders, CSV or parquet files named train, validation and test, in any spelling, are splits.
     Subfolders that could be splits or classes are refused unless `layout` is "classes" or "splits". Of two splits the
-    second is held out; of three the test split is, and the validation split is what training goes by. Without splits a
+    second is held out; of three the test split is, and the validation split guides training. Without splits a
     stratified fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as
     `convscale data check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
     """
@@ -203,8 +203,8 @@ def open_images(
     on_note: Callable[[str], None] | None = None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the `split` asked for ("train", "validation" or "test"), else the test
-    split, else validation, else all of them; `layout` as in `open_dataset`. `on_note` is called with what a `Dataset`
-    has as notes. Raises DataError for data that cannot be used, and where there is no such split.
+    split, else validation, else all of them; `layout` as in `open_dataset`. `on_note` is called with the notes of
+    the data set. Raises DataError for data that cannot be used, and if there is no such split.
     """
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):

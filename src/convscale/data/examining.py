@@ -1,4 +1,4 @@
-"""One image of a data set read in full: what it shows, and what is damaged or odd about its file."""
+"""One image of a data set read in full: its pixels, and what is damaged or odd about its file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_fully(images: ImageCollection, index: int) -> tuple[Image.Image, list[s
 
 
 def examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
-    """All there is to say of an image; what its pixels use of their range is added to `usage`. Raises DataError saying
+    """Everything to report about an image; the range that its pixels use is added to `usage`. Raises DataError saying
     why it is unreadable."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -158,7 +158,7 @@ def _oddities_of_size(width: int, height: int) -> list[str]:
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
-    """Bits a channel, as the file says: Pillow shows 16-bit RGB as 8-bit."""
+    """Bits per channel, as the file says: Pillow shows 16-bit RGB as 8-bit."""
     if image.format == "PNG":
         return content[24]  # IHDR's bit depth (PNG specification, 11.2.1)
     declared = getattr(image, "tag_v2", {}).get(258, 8)  # TIFF's BitsPerSample

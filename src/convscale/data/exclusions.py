@@ -1,4 +1,4 @@
-"""Lists of images to leave out of training: a text file of image names, one a line, with comments after '#'."""
+"""Lists of images to leave out of training: a text file of image names, one per line, with comments after '#'."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exclusions(check: DataCheck) -> dict[str, str]:
     """Images to leave out, each with its reason.
 
     Unreadable images; all exact copies whose labels contradict; training's copies of images that are held out; and
-    of exact copies all but the first that is left.
+    of exact copies all but the first one remaining.
     """
     found = {finding.image: f"unreadable: {finding.reason}" for finding in check.unreadable}
     for group in check.duplicates:

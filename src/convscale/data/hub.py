@@ -56,7 +56,7 @@ class HubImages:
 
 
 def encoded(stored: Any, name: str) -> bytes:
-    """The bytes of a stored image {bytes, path}: `path` is read where there are no bytes. Raises DataError."""
+    """The bytes of a stored image {bytes, path}: `path` is read if there are no bytes. Raises DataError."""
     content, path = (stored or {}).get("bytes"), (stored or {}).get("path")
     if content:
         return bytes(content)

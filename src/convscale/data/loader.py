@@ -50,8 +50,8 @@ def training_batches(
 
     `sampling` "balanced" draws every class of a collection equally often (`balanced_draws`).
 
-    `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
-    image that cannot be read is taken by another of its batch; a batch of none that can be read is empty. `state` is
+    `batch` counts the images of all `world` processes, of which this one loads every `world`-th. An unreadable
+    image is replaced by another of its batch; a batch without a readable image is empty. `state` is
     a stream's at `start`.
     """
     steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))

@@ -1,4 +1,4 @@
-"""What of the pixels of a data set a network is not shown: values that are rounded away, channels that are not read."""
+"""Which parts of the pixels of a data set a network does not see: values that are rounded away, unread channels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SAMPLES_PER_PIXEL = 277  # tag of a TIFF
 
 
 class Usage:
-    """Gathers from images what their pixels use of the range that is read: `stored_range`, or all that a file holds;
-    and which of their channels a network of `channels` is not shown."""
+    """Gathers how much of the range that is read (`stored_range`, or all that a file holds) the pixels of images use,
+    and which of their channels a network of `channels` does not see."""
 
     def __init__(self, stored_range: Range | None = None, channels: int = 3) -> None:
         self.stored_range, self.channels = stored_range, channels
@@ -52,7 +52,7 @@ class Usage:
         return read_stored(image) if is_deep(image) else None
 
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before a network is trained."""
+        """What to know before a network is trained."""
         found = [
             f"{what}: in {count:,} of {self.images:,} images; a network of input_channels = {what.split()[0]} reads all"
             for what, count in self.unread.items()

@@ -17,7 +17,7 @@ _PIL: dict[Any, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
 def beside(weights: Path) -> list[Statement]:
-    """What the configurations in the folder of a weights file say; none where there are none.
+    """What the configurations in the folder of a weights file say; empty if there are none.
 
     Raises ConfigError for one that is not JSON and for an input that is not square.
     """
@@ -50,14 +50,14 @@ def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
 
 
 def numbers(value: Any) -> Values | None:
-    """A number or a list of numbers; None for what is neither."""
+    """A number or a list of numbers; None for anything else."""
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     good = values and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
     return tuple(float(one) for one in values) if good else None
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
-    """A list of names; None for what is none."""
+    """A list of names; None for anything else."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
         return None
     return tuple(value) or None

@@ -1,7 +1,7 @@
 """Where a training program left the weights: in nested checkpoints, below any prefix, averaged or not.
 
 A network is found by the signs of the dialects (layout.py): its tensors are those whose names begin as the sign's does.
-Averages (EMA, SWA) are recognised by the words of their keys (averages.py), and are taken before the raw weights.
+Averages (EMA, SWA) are recognised by the words of their keys (averages.py), and are preferred to the raw weights.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Opened:
 def open_container(found: Any, where: str) -> Opened:
     """The network in `found`, what a file of PyTorch or safetensors holds.
 
-    Raises RunError where several networks could be meant, and where there are no tensors by name.
+    Raises RunError if several networks could be meant, or if there are no named tensors.
     """
     if not isinstance(found, Mapping | list | tuple):
         raise RunError(f"{where}: holds {class_of(found)}, not named tensors", hint=SAVE_STATE)

@@ -64,15 +64,15 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to` as safetensors. A folder is that of a run, or holds a weights file: as timm and
-    transformers write them, with what they are in config.json, or one of any name.
+    names of the library `to` as safetensors. A folder is a run, or holds a weights file: as timm and
+    transformers write it, described by config.json, or one of any name.
 
-    dialect: the library that the file is of, where its names alone should not say it. verify: an image file or a
+    dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
-    Raises ConfigError for a dialect that is unknown or has no names for the network and for class names of another
-    number, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds code,
-    or whose tensors fit no network, and for a folder without one weights file; with `verify` as `compare` does too.
+    Raises ConfigError for a dialect that is unknown or has no names for the network and for a wrong number of
+    class names, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds
+    code, or whose tensors fit no network, and for a folder without one weights file; with `verify`, as `compare` does.
     """
     if to is not None:
         require_written(to)

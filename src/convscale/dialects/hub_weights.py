@@ -1,6 +1,6 @@
 """pretrained: weights that are published on the Hugging Face hub, fetched once, converted, checked and kept.
 
-What is fetched lies in the hub's own cache; what is made of it in ~/.cache/convscale/weights (XDG_CACHE_HOME moves it).
+Downloads are kept in the hub's own cache, converted files in ~/.cache/convscale/weights (XDG_CACHE_HOME moves it).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def get_weights(name: str, *, hub_cache: str | Path | None = None) -> Path:
     """The Convscale file of published weights: the one that is kept, or one made from what is in the hub's cache or
     is fetched.
 
-    Raises UnknownNameError for a name that nothing is published under, RunError where the file cannot be had or is
-    not what the hub says, MissingExtraError without huggingface_hub.
+    Raises UnknownNameError for a name without published weights, RunError if the file cannot be fetched or differs
+    from the hub's record, MissingExtraError without huggingface_hub.
     """
     row = find_weights(name)
     kept = cache_folder() / f"{row.name}.safetensors"

@@ -19,10 +19,10 @@ from convscale.preprocessing import Preprocessing, default_preprocessing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the caller says of a file, in the place of what is declared, known or usual; None: not said.
+    """What the caller says about a file, overriding what is declared, known or usual; None: not given.
 
     network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k. mean,
-    std: of values of 0 to 1, one for each channel, or one for all. trunk: take the trunk alone, whatever head the
+    std: for values of 0 to 1, one per channel or one for all. trunk: take the trunk alone, whatever head the
     file has.
     """
 
@@ -55,8 +55,8 @@ class Meaning:
 
 
 def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -> Meaning:
-    """What is given counts, then what the file and its folder declare, then what is published under its name, then
-    what is usual.
+    """Given values come first, then what the file and its folder declare, then what is published under its name,
+    then the usual.
 
     Raises ConfigError for values that make no sense and for an input that is not square, UnknownNameError for
     published weights that are unknown.

@@ -35,10 +35,10 @@ _NOT_WEIGHTS = ("num_batches_tracked",)
 
 
 class Foreign(NamedTuple):
-    """A file of another library: its tensors by their own names, its sha256, and what reading it had to choose.
+    """A file of another library: its tensors by their own names, its sha256, and the choices made in reading it.
 
     averages: the key that averages of weights were read from. prefix: what stood before each name. unused: the file's
-    other tensors. said: the words and arguments that a checkpoint holds beside them.
+    other tensors. said: the metadata and arguments in the checkpoint.
     """
 
     path: Path

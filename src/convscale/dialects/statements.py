@@ -76,7 +76,7 @@ class Taken:
     notes: tuple[str, ...]
 
     def by_source(self) -> list[str]:
-        """ "from config.json: size, crop", a line per source."""
+        """ "from config.json: size, crop", one line per source."""
         lines: dict[str, list[str]] = {}
         for setting, statement in self.sources.items():
             lines.setdefault(statement.source, []).append(SETTINGS[setting])

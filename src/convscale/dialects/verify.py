@@ -1,4 +1,4 @@
-"""verify: the library that weights come from, built here, and its logits beside ours on the same images."""
+"""verify: compare our logits with those of the library that the weights come from, on the same images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that a prediction is asked for: files, folders, patterns, and images in memory."""
+"""The images to predict: files, folders, patterns, and images in memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ GivenImage = str | Path | bytes | Image.Image | NDArray[Any]
 
 
 def given_images(images: GivenImage | Sequence[GivenImage]) -> tuple[Images, tuple[str, ...]]:
-    """The images that were asked for, and what of folders was passed over, as notes.
+    """The images given, and notes on what was skipped in folders.
 
     A path to a folder stands for every image below it, sorted, hidden ones left out; a pattern (`*`, `?`, `[...]`,
-    `**` for folders below) for whatever it matches. Raises DataError where there is no image at all, for a folder
-    without one, and for what is no image.
+    `**` for folders below) for whatever it matches. Raises DataError if there is no image at all, for a folder without
+    one, and for anything that is not an image.
     """
     listed = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
     found: list[Path | bytes | Image.Image] = []

@@ -18,9 +18,9 @@ from convscale.progress import print_note
 
 
 class Pictures:
-    """Writes reliability.png, confusion.png, confusion.csv (counts, a row a true class) and mistakes.png into `folder`.
+    """Writes reliability.png, confusion.png, confusion.csv (a row per true class) and mistakes.png into `folder`.
 
-    The folder is made. Raises ConfigError where no folder can be made.
+    The folder is created. Raises ConfigError if it cannot be created.
     """
 
     def __init__(self, folder: str | Path, classes: tuple[str, ...]) -> None:
@@ -36,7 +36,7 @@ class Pictures:
         self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
 
     def add(self, batch: EvaluatedBatch) -> None:
-        """A batch, among whose images there may be mistakes."""
+        """Add a batch, whose images may include mistakes."""
         probabilities = batch.logits.float().cpu().softmax(1).gather(1, batch.predicted[:, None])[:, 0]
         wrong = (batch.truth != batch.predicted) & probabilities.isfinite()
         for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
@@ -66,7 +66,7 @@ class Pictures:
 
 
 def format_confusion(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
-    """The matrix as CSV: a row for each true class, a column for each predicted one, their names first."""
+    """The matrix as CSV: one row per true class, one column per predicted class, names first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true class", *classes])

@@ -1,4 +1,4 @@
-"""The layouts that data comes in: `digits`, a folder with a subfolder a class, images beside a CSV, parquet."""
+"""The layouts that data comes in: `digits`, a folder with one subfolder per class, images beside a CSV, parquet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Found", "Layout", "read_splits"]
 
 
 def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, layout: Layout | None = None) -> Found:
-    """Splits by name ("all" where the data has none), class names, and what beside them is not used.
+    """Splits by name ("all" where the data has none), class names, and what else is not used.
 
-    `used` picks the splits to read from those found; `layout` says what the folders of a folder are, where that is not
-    clear. Raises DataError for data that cannot be used.
+    `used` picks the splits to read from those found; `layout` says what the subfolders are, where that is
+    ambiguous. Raises DataError for data that cannot be used.
     """
     if layout is not None and layout not in get_args(Layout):
         raise DataError(f"layout {layout!r} is not allowed", hint="classes or splits")

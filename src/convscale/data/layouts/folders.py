@@ -1,4 +1,4 @@
-"""A folder with one subfolder a class, directly or below folders of splits."""
+"""A folder with one subfolder per class, directly or below folders of splits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Others = list[tuple[str, Path]]
 
 
 def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
-    """One subfolder a class, directly or below folders of splits.
+    """One subfolder per class, directly or below folders of splits.
 
     Raises DataError where there is no class, and where folders could be splits or classes.
     """

@@ -19,7 +19,7 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 
 
 def read_parquet_folder(folder: Path, parquet: list[Path], label_column: str, used: Used) -> Found:
-    """Files called as splits, or a single file. Raises DataError where they cannot be told apart."""
+    """Files named like splits, or a single file. Raises DataError where they cannot be told apart."""
     named: dict[str, list[Path]] = {}
     for file in parquet:
         name = split_name(_SHARD.sub("", file.stem))

@@ -30,7 +30,7 @@ class Table:
     rows: list[tuple[int, dict[str, str]]]
 
     def require_labels(self, column: str) -> None:
-        """Raise DataError unless there is one column of this name, and a row."""
+        """Raise DataError unless there is one column of this name, and at least one row."""
         if self.columns.count(column) != 1:
             found = f"{self.columns.count(column)} columns" if column in self.columns else "no column"
             raise DataError(
@@ -42,14 +42,14 @@ class Table:
 
 
 class ColumnSplits(NamedTuple):
-    """The split of each row, None for one of no split, and what there is to say about it."""
+    """The split of each row, None for a row of no split, and notes."""
 
     splits: list[str | None]
     notes: list[str]
 
 
 def open_table(path: Path) -> Table:
-    """Read a CSV. Raises DataError for a file that is none."""
+    """Read a CSV. Raises DataError for a file that is not CSV."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = file.readline()

@@ -1,4 +1,4 @@
-"""Images beside tables (CSV) of file names and labels: one for all, with a column of splits or not, or one a split."""
+"""Images beside tables (CSV) of file names and labels: one for all, with or without splits, or one per split."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class _Labels:
 
 
 def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) -> Found | tuple[str, ...]:
-    """Images in `folder` and below, named in a column of the tables; labels beside them. Where no table names an image
-    or has labels, and there are class folders, only notes that say so.
+    """Images in `folder` and below, named in a column of the tables; labels beside them. If no table names an image or
+    has labels, and there are class folders, returns only notes that say so.
 
     Raises DataError for tables that cannot be used.
     """

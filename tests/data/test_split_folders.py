@@ -145,7 +145,7 @@ def test_folders_beside_the_splits_are_told(tmp_path: Path) -> None:
     data = cs.open_dataset(split_folders(tmp_path, "train", "test", "extra"))
     assert data.skipped == ("extra",) and (len(data.train), len(data.test)) == (4, 4)
     assert [(row.kind, row.count) for row in data.not_used] == [("image of no split", 4)]
-    with pytest.raises(DataError, match="a split test, validation but no train"):
+    with pytest.raises(DataError, match="no train split, only test, validation"):
         cs.open_dataset(split_folders(tmp_path / "b", "val", "test", "notes"))
 
 

@@ -121,8 +121,8 @@ def test_only_unreadable_images(net: Path, tmp_path: Path, capsys: pytest.Captur
         ("nowhere.png", "nowhere.png: no such image file"),
         ("no*.png", "no*.png: no such image file"),
         ("empty", "empty: no image in this folder"),
-        ("texts", "texts: no image in this folder, but .txt (2), no suffix (1)"),
-        ("texts/*", "texts/*: matches no image, but .txt (2), no suffix (1)"),
+        ("texts", "texts: no image in this folder, only .txt (2), no suffix (1)"),
+        ("texts/*", "texts/*: matches no image, only .txt (2), no suffix (1)"),
         ("", "no such image file"),
     ],
 )

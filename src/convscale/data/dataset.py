@@ -141,7 +141,7 @@ def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, .
         if not len(images):
             raise DataError(f"{data}: the {name} split holds no image", hint="every split needs images")
     if not splits.keys() & {"train", "all"}:
-        raise DataError(f"{data}: a split {', '.join(splits)} but no train", hint="training needs a train split")
+        raise DataError(f"{data}: no train split, only {', '.join(splits)}", hint="training needs a train split")
     present = [classes[label] for label in np.unique(_whole(splits).labels)]
     if len(present) < 2:
         raise DataError(f"{data}: one class only ({present[0]!r})", hint="a classifier needs two or more")

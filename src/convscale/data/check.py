@@ -106,7 +106,7 @@ class DataCheck:
 
     @property
     def imbalance(self) -> Imbalance:
-        """Of the training split, or of all images where there is none."""
+        """For the training split, or for all images if there is none."""
         counts = {
             name: splits["train"] if "train" in splits else sum(splits.values())
             for name, splits in self.classes.items()

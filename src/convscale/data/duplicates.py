@@ -94,7 +94,7 @@ def _digest(image: Image.Image, stored: bytes | Stored | None) -> bytes:
 
 
 def near_components(hashes: Hashes, thumbnails: Pixels) -> Labels:
-    """For each image the lowest index of the near duplicates that it is joined to, itself where there is none.
+    """For each image the lowest index of the near duplicates that it is joined to, or its own if there is none.
 
     Not all pairs are compared: the hashes are sorted in eight rotations, which bring similar ones together
     (Manku, Jain and Das Sarma, WWW 2007), and each image is compared with the next NEIGHBOURS. The work grows

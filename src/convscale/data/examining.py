@@ -25,8 +25,8 @@ FORMATS = {
 
 
 class Examined(NamedTuple):
-    """image: upright, in RGB. reasons: what is unusual about its file. stored: what tells it from others, where that
-    is more than the pixels of `image`."""
+    """image: upright, in RGB. reasons: what is unusual about its file. stored: what distinguishes it from others, if
+    that is more than the pixels of `image`."""
 
     image: Image.Image
     reasons: list[str]

@@ -175,7 +175,7 @@ def _walk(folder: Path, below: bool = True) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one; links that lead nowhere, or to themselves, are none."""
+    """Whether an entry is a folder or a link to one; broken links and links to themselves do not count."""
     return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 

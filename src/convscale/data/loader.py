@@ -72,7 +72,7 @@ def training_batches(
                     yield loaded
                     done += 1
             return
-        except _WorkerDied as error:  # order and views are functions of the step: go on from there
+        except _WorkerDied as error:  # order and views are functions of the step: continue from there
             if attempt == RESTARTS:
                 raise TrainingError(
                     f"workers that load images died {RESTARTS + 1} times, the last with: {error}",

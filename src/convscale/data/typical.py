@@ -88,7 +88,7 @@ def notes_on_pixels(
     usage = Usage(stored_range, channels)
     for image in () if isinstance(images, Stream) else _spread(images):
         if not isinstance(image, DataError):
-            with suppress(DataError):  # told when it is its turn
+            with suppress(DataError):  # reported when its turn comes
                 usage.add(image, "")
     return usage.notes()
 

@@ -135,7 +135,7 @@ def _taken(networks: list[Network]) -> set[tuple[Path, str]]:
 
 
 def _is_weight(value: Tensor) -> bool:
-    """Counters, decays and the states of random generators are none."""
+    """Counters, decays and the states of random generators do not count."""
     return value.ndim > 0 and value.is_floating_point()
 
 
@@ -211,7 +211,7 @@ def unused(tables: Tables, networks: list[Network], chosen: Network) -> Iterator
 
 
 def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor], list[str]]:
-    """The averages, with the raw tensors of which there are none, and notes on the raw weights."""
+    """The averages, completed with raw tensors where there are none, and notes on the raw weights."""
     tensors = averages.tensors
     if averages.path[-1:] == ("average_model_state",):  # Lightning's: its statistics are those from before averaging
         tensors = {name: value for name, value in tensors.items() if not name.endswith(_STATISTICS)}

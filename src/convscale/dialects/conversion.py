@@ -199,7 +199,7 @@ def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]
 
 
 def _lost(header: WeightsHeader, to: str) -> tuple[str, ...]:
-    """What their model has to be told, since names and numbers alone do not say it."""
+    """What to set in their model, since names and numbers alone do not say it."""
     network = header.network
     if to == "torchvision" and network.padding == "same":
         padding = ["torchvision pads symmetrically, this network as TensorFlow does: logits will differ"]

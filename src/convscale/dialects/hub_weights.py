@@ -116,7 +116,7 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
 
 @contextmanager
 def _errors_alone() -> Iterator[None]:
-    """While entered, the hub's client logs no retries: what came of them is said at the end."""
+    """While entered, the hub's client logs no retries: their outcome is reported at the end."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -19,7 +19,7 @@ SHAPE, NORMALISATION = "the Keras model's input", "the Keras model's own normali
 
 
 def in_model(path: Path) -> Statement | None:
-    """What the configuration of a .keras file, or of a whole model's .h5, says; None where there is none.
+    """What the configuration of a .keras file, or of a whole model's .h5, says; None if there is none.
 
     Raises ConfigError for an input that is not square.
     """
@@ -44,7 +44,7 @@ def in_model(path: Path) -> Statement | None:
 
 def inside(tensors: Mapping[str, Tensor]) -> Statement | None:
     """The normalisation among the tensors of Keras's model, which expects values of 0 to 255, on values of 0 to 1 as
-    here; None where there is none."""
+    here; None if there is none."""
     mean, variance = tensors.get("normalization/mean"), tensors.get("normalization/variance")
     if mean is None or variance is None:
         return None

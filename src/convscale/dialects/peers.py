@@ -98,7 +98,7 @@ def _transformers(network: ConvNet) -> Any:
     transformers, scaling = library("transformers"), published(network.name.removeprefix("efficientnet-"))
     graph = resolve(network)
     blocks = [block for stage in graph.stages for block in stage]
-    even = [  # blocks whose stride meets an odd side: padded evenly, which transformers has to be told
+    even = [  # blocks whose stride meets an odd side: padded evenly, which transformers needs to know
         index for index, block in enumerate(blocks) for layer in block.layers
         if isinstance(layer, ConvLayer) and layer.stride == 2 and layer.padding[0] == layer.padding[1]
     ]  # fmt: skip

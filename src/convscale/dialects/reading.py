@@ -29,7 +29,7 @@ from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import MissingExtraError, RunError
 
 MAX_TENSORS = 20_000
-MAX_GROWTH = 20  # an archive unpacks to so many times its size at most
+MAX_GROWTH = 20  # an archive unpacks to at most this many times its size
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".tar", ".ckpt", ".th")
 _NOT_WEIGHTS = ("num_batches_tracked",)
 

@@ -71,7 +71,7 @@ class Images:
         return item if isinstance(item, bytes) else None
 
     def name(self, index: int) -> str:
-        """The path, or the place among the images where there is none."""
+        """The path, or the position among the images if there is none."""
         item = self.items[index]
         return str(item) if isinstance(item, Path) else f"images[{index}]"
 
@@ -88,8 +88,8 @@ def _named(name: str | Path, notes: list[str]) -> list[Path]:
 
 
 def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
-    """The images among files and below folders; a note counts what is none. A link that leads nowhere is an image that
-    is missing. Raises DataError, saying `none`, without any."""
+    """The images among files and below folders; a note counts the rest. A broken link is a missing
+    image. Raises DataError, saying `none`, without any."""
     images: dict[Path, None] = {}
     others: dict[Path, str] = {}
     for place in places:

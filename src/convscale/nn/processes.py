@@ -120,7 +120,7 @@ class Processes:
         return int(both[0]), bool(both[1])
 
     def gather(self, items: Iterable[T]) -> list[T]:
-        """The items of all processes, in their order. One small message where there are none."""
+        """The items of all processes, in their order. One small message if there are none."""
         mine = list(items)
         if self.world == 1 or not self.any(bool(mine)):
             return mine

@@ -192,7 +192,7 @@ class Recipe(Displayed):
         return replace(self, **given)
 
     def for_images(self, images: int) -> Recipe:
-        """The recipe for so many training images: a batch larger than that is all of them, `steps` have become
+        """The recipe for `images` training images: a larger batch becomes all of them, `steps` have become
         epochs, and `norm_momentum_per_epoch` a momentum."""
         fitting = self if self.batch <= images else self.with_changes(batch=max(2, images))
         per_epoch = max(1, images // fitting.batch)
@@ -204,7 +204,7 @@ class Recipe(Displayed):
         return fitting
 
     def searching(self, rates: int, decays: int) -> Recipe:
-        """The recipe with a search of so many learning rates and weight decays: those that it names, thinned evenly,
+        """The recipe with a search of this many learning rates and weight decays: those that it names, thinned evenly,
         or, where it names none, half decades around its own. 1 and 1 make no search. Raises ConfigError for fewer."""
         require_between("learning rates to try", rates, 1, 100)
         require_between("weight decays to try", decays, 1, 100)

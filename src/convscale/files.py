@@ -48,7 +48,7 @@ def parse_json(text: str, where: str) -> Any:
         return table
 
     def no_constant(name: str) -> Any:
-        raise ConfigError(f"{where}: {name} is not a number JSON knows")
+        raise ConfigError(f"{where}: {name} is not a valid JSON number")
 
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
@@ -71,7 +71,7 @@ def read_text(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> str:
 
 
 def format_toml(table: dict[str, Any]) -> str:
-    """`table` as TOML; lists of tables inside a list of tables are written one inline table a line,
+    """`table` as TOML; lists of tables inside a list of tables are written as one inline table per line,
     so that the stages of a network read like the table of a paper."""
     import tomlkit
 
@@ -111,8 +111,8 @@ def _is_table(value: Any) -> bool:
 def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True) -> None:
     """Call `write` with a binary file that takes `path`'s place when it is complete and, if `durable`, on the disk.
 
-    Not `durable` costs a hundredth: whoever reads the file still finds it whole, but a crash of the machine may lose
-    it. A link is followed; a device or pipe, which nothing can take the place of, is written to.
+    Without `durable` it costs a hundredth: readers still find the file whole, but a crash of the machine may
+    lose it. A link is followed; a device or pipe, which nothing can take the place of, is written to.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():

@@ -18,13 +18,13 @@ from convscale.schema import check, from_table, to_table
 from convscale.version import __version__
 
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
-RESTORE = "restore the file, or copy it anew"
+RESTORE = "restore the file, or copy it again"
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where converted weights come from: the file's name or the hub's, its sha256, the dialect that it was in, the
-    licence where one is known, and what the conversion had to note."""
+    """Origin of converted weights: the file's name or the hub's, its sha256, its dialect,
+    the licence if known, and the notes of the conversion."""
 
     source: str
     sha256: str
@@ -102,7 +102,7 @@ def read_header(path: str | Path) -> WeightsHeader:
     metadata = _metadata(path)
     if "format_version" not in metadata:
         raise RunError(
-            f"{path}: weights without Convscale's header", hint=f"another library's: convscale convert {path} -o OUT"
+            f"{path}: weights without Convscale's header", hint=f"if another library's: convscale convert {path} -o OUT"
         )
     require_version(path, metadata["format_version"])
     try:
@@ -128,7 +128,7 @@ def _metadata(path: Path) -> dict[str, str]:
             if length > min(_HEADER_LIMIT, path.stat().st_size):
                 raise RunError(
                     f"{path}: not a safetensors file, or cut short",
-                    hint=f"another library's: convscale convert {path} -o OUT; else {RESTORE}",
+                    hint=f"if another library's: convscale convert {path} -o OUT; else {RESTORE}",
                 )
             text = file.read(length).decode("utf-8")
         return from_table(dict[str, str], parse_json(text, str(path)).get("__metadata__", {}))

@@ -26,22 +26,22 @@ class Preprocessing:
     """
 
     size: int
-    """Pixels a side of the central square that is cut out."""
+    """Side of the central square crop, in pixels."""
     mean: tuple[float, ...] = IMAGENET_MEAN
-    """One value a channel: one channel is grey, three are RGB, others are what the image files hold."""
+    """One value per channel: one channel is grey, three are RGB, others are what the image files hold."""
     std: tuple[float, ...] = IMAGENET_STD
-    """One value a channel."""
+    """One value per channel."""
     crop: float = 1.0
     """The shorter side is resized to size / crop before the cut."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    """Of the resizing."""
+    """Interpolation for resizing."""
     value_range: tuple[float, float] = (0.0, 1.0)
     """What 0 and 255 become before the mean is subtracted."""
     stored_range: tuple[float, float] | None = None
-    """The values in image files that become 0 and 255, what is outside being cut off; None: all that a file can hold,
+    """The values in image files that become 0 and 255, values outside are clipped; None: all that a file can hold,
     0 to 65535 of 16 bits."""
     resize_rounding: Literal["nearest", "down"] = "nearest"
-    """Of size / crop to whole pixels: timm rounds down."""
+    """How size / crop is rounded to whole pixels: timm rounds down."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -52,13 +52,13 @@ class Preprocessing:
         if not self.mean or len(self.std) != len(self.mean):
             raise ConfigError(
                 f"{len(self.mean)} values of mean and {len(self.std)} of std",
-                hint="one for grey, three for RGB, or one a channel, as many of each",
+                hint="one per channel, as many of each: one for grey, three for RGB",
             )
         if min(self.std) <= 0:
             raise ConfigError(f"std {list(self.std)} is not allowed", hint="above 0")
         low, high = self.value_range
         if low >= high:
-            hint = "what 0 and 255 become, as 0 and 1"
+            hint = "the values that 0 and 255 become, such as 0 and 1"
             raise ConfigError(f"value_range [{low:g}, {high:g}] is not allowed", hint=hint)
 
         if self.stored_range is not None:

@@ -200,9 +200,9 @@ def test_numbers_of_any_type(kind: Any, top: float, stored_range: tuple[float, f
 
 REFUSED: list[tuple[bytes, str, str]] = [
     (npy(np.zeros((4, 32, 32), np.uint8)), r"shape \(4, 32, 32\): its first axis looks like channels", "moveaxis"),
-    (npy(np.zeros(9)), r"an array of shape \(9,\), no image", "one image per file"),
-    (npy(np.zeros((2, 9, 9, 3))), "no image", "one image per file"),
-    (npy(np.zeros((0, 9))), "no image", "one image per file"),
+    (npy(np.zeros(9)), r"an array of shape \(9,\), not an image", "one image per file"),
+    (npy(np.zeros((2, 9, 9, 3))), "not an image", "one image per file"),
+    (npy(np.zeros((0, 9))), "not an image", "one image per file"),
     (npy(np.zeros((9, 9), complex)), "an array of complex128", "whole or floating-point"),
     (npy(np.array([["a", "b"]])), "an array of <U1", "whole or floating-point"),
     (npy(np.zeros((9, 9)))[:-1], "not as long as its header says", "numpy.save"),
@@ -224,7 +224,7 @@ def test_what_is_refused_says_what_to_do(content: bytes, message: str, hint: str
 def test_objects_are_never_unpickled() -> None:
     file = io.BytesIO()
     np.save(file, np.array([[{"a": 1}]], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="an array of object, no image"):
+    with pytest.raises(DataError, match="an array of object, not an image"):
         open_image(file.getvalue(), "x")
 
 

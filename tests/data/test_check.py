@@ -103,7 +103,7 @@ def bad_and_odd() -> tuple[dict[str, tuple[bytes, str]], dict[str, tuple[bytes, 
     odd = {
         "other.jpg": (encoded(photo(905), "PNG"), "PNG in a file called .jpg"),
         "cmyk.jpg": (encoded(photo(906).convert("CMYK")), "CMYK"),
-        "deep.png": (encoded(grey16, "PNG"), "16 bits a channel"),
+        "deep.png": (encoded(grey16, "PNG"), "16 bits per channel"),
         "turned.jpg": (rotated(photo(907)), "turned by its EXIF orientation"),
         "moving.gif": (encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "several frames"),
         "clear.png": (encoded(clear, "PNG"), "transparent"),
@@ -259,7 +259,7 @@ def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     assert set(leaving) == {
         "train/cat/same.png", "train/cat/1.png", "train/dog/wrong.png", "train/dog/0.png", "train/dog/1.png",
     }  # fmt: skip
-    assert leaving["train/cat/1.png"].endswith("contradict: cat, dog")
+    assert leaving["train/cat/1.png"].endswith("conflicting labels: cat, dog")
     assert (
         leaving["train/dog/1.png"].startswith("near duplicate of") and "exact copy of" in leaving["train/cat/same.png"]
     )
@@ -286,7 +286,9 @@ def test_a_list_is_read_back_and_a_wrong_one_refused(tmp_path: Path, monkeypatch
     for data in ("data", tmp_path / "data"):
         assert len(open_dataset(data, exclude="list.txt").train) == 6
     (tmp_path / "list.txt").write_text("data/cat/0.png\ndata/cat/7.png\nother\n")
-    with pytest.raises(DataError, match=r"list.txt: 2 of its 3 images are not in the data, first 'data/cat/7.png'"):
+    with pytest.raises(
+        DataError, match=r"list.txt: 2 of its 3 images are not in the data, the first is 'data/cat/7.png'"
+    ):
         open_dataset("data", exclude="list.txt")
     (tmp_path / "list.txt").write_bytes(b'"half\n')
     for name in ("list.txt", "none.txt", "data"):

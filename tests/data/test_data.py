@@ -95,7 +95,7 @@ def test_images_beside_a_csv(tmp_path: Path) -> None:
     data = cs.open_dataset(tmp_path)
     assert data.classes == ("a", "b") and len(data.train) == 4
     assert cs.open_dataset(tmp_path, label_column="number").classes == ("10", "11")
-    with pytest.raises(DataError, match=r"no column 'kind', but file, label, number.*--label-column"):
+    with pytest.raises(DataError, match=r"no column 'kind' among file, label, number.*--label-column"):
         cs.open_dataset(tmp_path, label_column="kind")
     (tmp_path / "labels.csv").write_text("file,label\n0.jpg,a\n9.jpg,b\n")
     with pytest.raises(DataError, match=r"line 3: no such image '9.jpg'"):
@@ -127,7 +127,7 @@ def test_parquet(tmp_path: Path) -> None:
 def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 1 has label 9, out of range.*labels 0 to 1"):
         cs.open_dataset(parquet(tmp_path / "a.parquet", [0, 9], ["x", "y"]))
-    with pytest.raises(DataError, match="no column 'label', but image, kind"):
+    with pytest.raises(DataError, match="no column 'label', only image, kind"):
         cs.open_dataset(parquet(tmp_path / "b.parquet", [0, 1], column="kind"))
     with pytest.raises(DataError, match="row 1 has no label"):
         cs.open_dataset(parquet(tmp_path / "c.parquet", [0, None]))
@@ -141,7 +141,7 @@ def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder.*'digits'"):
         cs.open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no image found.*one subfolder a class"):
+    with pytest.raises(DataError, match="no image found.*one subfolder per class"):
         cs.open_dataset(tmp_path)
     folders(tmp_path / "one", ("cat",))
     with pytest.raises(DataError, match=r"one class only \('cat'\)"):
@@ -327,7 +327,7 @@ def parquet_schema() -> pa.Table:
 def test_splits_without_train_and_hidden_files(tmp_path: Path) -> None:
     folders(tmp_path / "only" / "val")
     folders(tmp_path / "only" / "test")
-    with pytest.raises(DataError, match="but no train"):
+    with pytest.raises(DataError, match="no train split, only"):
         cs.open_dataset(tmp_path / "only")
     assert open_images(tmp_path / "only")[1] == ("cat", "dog")
     folders(tmp_path / "hidden")

@@ -1,4 +1,4 @@
-"""More than 8 bits a channel, and more than three channels: read right, and what a network is not shown is told."""
+"""More than 8 bits per channel, and more than three channels: read right, and what a network is not shown is told."""
 
 from __future__ import annotations
 
@@ -170,11 +170,13 @@ def test_how_little_of_the_range_is_used_is_told(tmp_path: Path, capsys: pytest.
     found = check_data(root, quiet=True)
     low, high = (int(word) for word in found.notes[0].split("--range ")[1].split(","))
     assert found.notes == (
-        f"16 bits a channel, values {low} to {high} of 65535: what tells classes apart may be rounded away; "
+        f"16 bits per channel, values {low} to {high} of 65535: differences between classes may be rounded away; "
         f"--range {low},{high}",
     )
     assert 985 <= low < 1000 and 1100 < high <= 1115
-    assert all("16 bits a channel, values " in finding.reason for finding in found.unusual) and len(found.unusual) == 12
+    assert (
+        all("16 bits per channel, values " in finding.reason for finding in found.unusual) and len(found.unusual) == 12
+    )
     assert found.duplicates == () and exclusions(found) == {}  # though all are 4 of 255
     assert check_data(root, stored_range=(low, high), quiet=True).notes == ()
     assert cli_main.run(["data", "check", str(root), "--range", f"{low + 5},{high}"]) == 0
@@ -198,7 +200,7 @@ def test_32_bits_of_which_images_need_more_or_fewer_are_told(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.tif").write_bytes(tiff(np.linspace(0, most, 81).reshape(9, 9, 1).astype(np.uint32)))
     (note,) = check_data(tmp_path, quiet=True).notes
-    assert "values 0 to 900: white is 255, 65535, by image; --range 0,900" in note
+    assert "values 0 to 900: white is 255, 65535, depending on the image; --range 0,900" in note
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_a_range_trains_and_travels_with_the_run(tmp_path: Path, capsys: pytest.
     common = ["train", "small-resnet", "--resolution", "16", "--data", str(root), "--epochs", "8", "--batch", "12",
               "--set", "norm_momentum=0.5", "--no-pictures"]  # fmt: skip
     assert cli_main.run([*common, "-o", str(tmp_path / "blind")]) == 0
-    assert "what tells classes apart may be rounded away; --range" in capsys.readouterr().err
+    assert "differences between classes may be rounded away; --range" in capsys.readouterr().err
     assert Run(tmp_path / "blind").result().top1 == 0.5
     assert cli_main.run([*common, "-o", str(run), "--range", "985,1115"]) == 0
     assert "rounded away" not in capsys.readouterr().err

@@ -83,11 +83,11 @@ def fails(spec: str, label_column: str = "label") -> DataError:
 
 @pytest.mark.parametrize("prefix", ["hf:", "hf-stream:"])
 def test_missing_columns(prefix: str, hub: Any, copies: dict[str, Path], tmp_path: Path) -> None:
-    assert "no column 'species', but png, cls" not in fails(f"{prefix}{copies['json']}", "species").message
-    assert "no column 'species', but picture, label" in fails(f"{prefix}{copies['numbers']}", "species").message
+    assert "no column 'species', only png, cls" not in fails(f"{prefix}{copies['json']}", "species").message
+    assert "no column 'species', only picture, label" in fails(f"{prefix}{copies['numbers']}", "species").message
     assert read_hub(f"hf:{copies['parquet']}", "species")[1] == NAMES  # the only column of class labels
     hub.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}).save_to_disk(tmp_path / "text")
-    assert "no column of images, but text, label" in fails(f"{prefix}{tmp_path / 'text'}").message
+    assert "no column of images, only text, label" in fails(f"{prefix}{tmp_path / 'text'}").message
 
 
 @pytest.mark.parametrize("prefix", ["hf:", "hf-stream:"])

@@ -165,7 +165,7 @@ def frames() -> bytes:
 
 def test_the_first_frame_of_an_animation_is_still_read_and_told(tmp_path: Path) -> None:
     assert np.array_equal(decode(open_image(frames(), "x"), 3, "x"), PICTURE)
-    assert told(frames(), "png", tmp_path) == ["several frames, of which the first is read"]
+    assert told(frames(), "png", tmp_path) == ["several frames, only the first is read"]
 
 
 def test_a_file_that_is_all_pixels_is_not_copied() -> None:

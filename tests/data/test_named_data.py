@@ -185,8 +185,8 @@ def test_a_folder_of_the_name_is_the_folder(tmp_path: Path, monkeypatch: pytest.
     ("data", "message", "hint"),
     [
         ("birdsnap", "birdsnap: not on the Hugging Face hub", "birdsnap@FOLDER"),
-        ("cifar10@", "cifar10@: nothing behind the @", "cifar10@FOLDER"),
-        ("cifar10@hf-stream:uoft-cs/cifar10", "a stream is not read by name", "cifar10@FOLDER"),
+        ("cifar10@", "cifar10@: nothing after the @", "cifar10@FOLDER"),
+        ("cifar10@hf-stream:uoft-cs/cifar10", "a named set cannot be streamed", "cifar10@FOLDER"),
         ("cifar10@nowhere", "nowhere: no such file or folder", "convscale data sets"),
         ("cifra10", "cifra10: no such file or folder", "convscale data sets"),
     ],
@@ -202,9 +202,7 @@ def test_names_that_lead_nowhere(
 
 def test_another_number_of_classes_is_refused(pets: Path) -> None:
     for read in (cs.open_dataset, open_images):
-        with pytest.raises(
-            DataError, match=rf"cifar10@{pets}: 37 classes, but cifar10 has 10.*without the name: {pets}"
-        ):
+        with pytest.raises(DataError, match=rf"cifar10@{pets}: 37 classes, but cifar10 has 10.*omit the name: {pets}"):
             read(f"cifar10@{pets}")
 
 

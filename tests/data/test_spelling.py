@@ -64,7 +64,7 @@ def test_a_class_without_a_readable_image_is_told(tmp_path: Path) -> None:
     assert check_data(tmp_path, quiet=True).notes == ("no image of class b can be read",)
 
 
-@pytest.mark.parametrize(("opacity", "told"), [(0, ["transparent all over, laid on white"]), (255, [])])
+@pytest.mark.parametrize(("opacity", "told"), [(0, ["fully transparent, placed on a white background"]), (255, [])])
 def test_an_image_that_is_transparent_all_over_is_called_so(opacity: int, told: list[str], tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()

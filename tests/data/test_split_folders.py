@@ -118,7 +118,7 @@ def test_the_layout_decides(tmp_path: Path) -> None:
     for name in ("bus", "car", "train"):
         fill(tmp_path / "vehicles" / name)
     assert opened(tmp_path / "vehicles", "classes") == (("bus", "car", "train"), 3, "stratified")
-    with pytest.raises(DataError, match="train: no class folder in a split: no image has a label"):
+    with pytest.raises(DataError, match="train: no split has class folders, so no image has a label"):
         cs.open_dataset(tmp_path / "vehicles", layout="splits")
     two = split_folders(tmp_path / "two", "train", "val", "validation")
     data = cs.open_dataset(two, layout="splits")
@@ -126,7 +126,7 @@ def test_the_layout_decides(tmp_path: Path) -> None:
     assert data.notes == ("validation: val and validation together",)
     assert opened(two, "classes")[0] == ("train", "val", "validation")
     fill(tmp_path / "plain" / "a"), fill(tmp_path / "plain" / "b")
-    with pytest.raises(DataError, match="no folder is called as a split"):
+    with pytest.raises(DataError, match="no folder is named like a split"):
         cs.open_dataset(tmp_path / "plain", layout="splits")
     with pytest.raises(DataError, match="layout 'split' is not allowed"):
         cs.open_dataset(two, layout="split")  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_folders_beside_the_splits_are_told(tmp_path: Path) -> None:
     data = cs.open_dataset(split_folders(tmp_path, "train", "test", "extra"))
     assert data.skipped == ("extra",) and (len(data.train), len(data.test)) == (4, 4)
     assert [(row.kind, row.count) for row in data.not_used] == [("image of no split", 4)]
-    with pytest.raises(DataError, match="a split test, validation but no train"):
+    with pytest.raises(DataError, match="no train split, only test, validation"):
         cs.open_dataset(split_folders(tmp_path / "b", "val", "test", "notes"))
 
 
@@ -153,7 +153,7 @@ def test_a_test_folder_without_labels_is_told(tmp_path: Path) -> None:
     fill(split_folders(tmp_path, "train") / "test")
     data = cs.open_dataset(tmp_path)
     assert (data.classes, data.held_out, data.skipped) == (("green", "red"), "stratified", ("test",))
-    assert data.notes == ("test: not used, its images have no label: they lie in no class folder",)
+    assert data.notes == ("test: not used, its images have no label: they are in no class folder",)
 
 
 def test_a_class_called_like_a_split_within_splits_is_told(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_class_called_like_a_split_within_splits_is_told(tmp_path: Path) -> No
 def test_splits_within_classes_are_refused(tmp_path: Path) -> None:
     for name in ("cat/train", "cat/test", "dog/train", "dog/test"):
         fill(tmp_path / name)
-    with pytest.raises(DataError, match=r"each of cat, dog holds folders called as splits.*train/CLASS"):
+    with pytest.raises(DataError, match=r"each of cat, dog holds folders named like splits.*train/CLASS"):
         cs.open_dataset(tmp_path)
     assert opened(tmp_path, "classes")[0] == ("cat", "dog")
 

@@ -98,7 +98,7 @@ def test_columns_that_say_no_split_are_told(images: Path) -> None:
     rows = "".join(f"{name},{label(name)},{place % 5}\n" for place, name in enumerate(NAMES))
     data = write(images, f"file,label,fold\n{rows}")
     assert sizes(data) == (20, 4, "stratified")
-    assert data.notes == ("labels.csv: column 'fold' not used: it names no train split, but 0, 1, 2, 3, 4",)
+    assert data.notes == ("labels.csv: column 'fold' not used: it names no train split, only 0, 1, 2, 3, 4",)
     some = "".join(
         f"{name},{label(name)},{('train', 'test', 'extra')[place % 3]}\n" for place, name in enumerate(NAMES)
     )
@@ -134,11 +134,11 @@ def test_csvs_without_labels_are_told(images: Path) -> None:
     data = write(images, "id,label\n" + "".join(f"{each[:-4]},red\n" for each in NAMES[20:]), "sample_submission.csv")
     assert sizes(data) == (16, 4, "stratified") and len(data.classes) == 2
     assert data.notes == (
-        "sample_submission.csv: not used, not called as a split",
-        "test.csv: not used, no column 'label', but id",
+        "sample_submission.csv: not used, not named like a split",
+        "test.csv: not used, no column 'label' among id",
     )
     (images / "train.csv").write_text("id,kind\nred0,a\n")
-    with pytest.raises(DataError, match=r"train.csv: no column 'label', but id, kind"):
+    with pytest.raises(DataError, match=r"train.csv: no column 'label' among id, kind"):
         cs.open_dataset(images)
 
 
@@ -175,7 +175,7 @@ def test_a_csv_beside_folders_of_splits_keeps_these(tmp_path: Path) -> None:
 
 
 def test_a_csv_of_the_images_without_labels_says_what_would_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column 'label', but file, width.*--label-column; --layout reads folders"):
+    with pytest.raises(DataError, match=r"no column 'label' among file, width.*--label-column; --layout reads folders"):
         write(split_folders(tmp_path), "file,width\ntrain/red/red0.png,12\n")
 
 
@@ -201,7 +201,7 @@ def test_a_guess_needs_exactly_one(tmp_path: Path) -> None:
     assert "line 3: several images are called 'a'" in fails("a,b")
     assert "line 3: several images are called '/far/x.png'" in fails("/far/x.png,b")
     assert "line 3: no such image 'other/y.png'" in fails("other/y.png,b")  # a relative path is meant as it stands
-    assert "line 3: '/b/y.png' and 'y.png' are found as one" in fails("/b/y.png,a")
+    assert "line 3: '/b/y.png' and 'y.png' mean the same image" in fails("/b/y.png,a")
     assert "line 3: no such image 'notes.txt'" in fails("notes.txt,b")
     data = write(tmp_path, "file,label\n/far/train/x.png,a\n/far/test/x.png,b\na.jpg,a\na.png,b\n")
     assert len(data.train) == 2 and data.train.labels.tolist().count(0) == 1  # type: ignore[union-attr]
@@ -230,5 +230,5 @@ def test_parquet_called_as_splits(tmp_path: Path) -> None:
     data = cs.open_dataset(tmp_path)
     assert sizes(data) == (3, 2, "test") and [row.kind for row in data.not_used] == [".md"]
     parquet(tmp_path / "test.parquet", [0, 1], ["x", "y"])
-    with pytest.raises(DataError, match="two splits are test: eval.parquet, test.parquet"):
+    with pytest.raises(DataError, match="two splits mean test: eval.parquet, test.parquet"):
         cs.open_dataset(tmp_path)

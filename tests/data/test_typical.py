@@ -47,7 +47,7 @@ def test_unreadable_images_are_skipped_and_named_once(
 
 def test_where_none_can_be_read_they_are_listed(tmp_path: Path) -> None:
     root = folders(tmp_path / "data", 10, tuple(range(10)))
-    with pytest.raises(DataError, match="none of the 16 images looked at can be read") as raised:
+    with pytest.raises(DataError, match="none of the 16 sampled images can be read") as raised:
         typical_image(cs.open_dataset(root).train)
     assert raised.value.message.count(str(root)) == 10 and "and 6 more" in raised.value.message
     paths = sorted((root / "cat").iterdir())[:2]

@@ -74,9 +74,9 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         tensors | {name: tensors[name][:-1].clone()}, r"nearest: 1 do not fit; blocks.1.0.conv_pw.weight is \(127, 64"
     )
     refused({key: value for key, value in tensors.items() if key != name}, f"{name} is missing")
-    refused(tensors | {"blocks.9.0.conv_pw.weight": torch.zeros(1)}, "blocks.9.0.conv_pw.weight has no place")
+    refused(tensors | {"blocks.9.0.conv_pw.weight": torch.zeros(1)}, "blocks.9.0.conv_pw.weight is unexpected")
     refused(tensors | {name: tensors[name] * float("nan")}, f"{name} holds NaN or infinite")
-    refused({"a": torch.zeros(1)}, "no dialect that is known; the first is 'a'.*--from one of timm")
+    refused({"a": torch.zeros(1)}, "no known dialect; the first is 'a'.*--from one of timm")
     refused({"a": torch.zeros(1, dtype=torch.int64)}, "0 tensors of floating-point numbers")
     refused(tensors, "2 class names for 3 classes", classes=("a", "b"))
     refused(tensors, "not those of mobilenet-v2: ", network="mobilenet-v2")
@@ -85,7 +85,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such file"):
         convert(tmp_path / "absent.pt", out)
     (tmp_path / "net.onnx").write_bytes(b"x")
-    with pytest.raises(RunError, match=r"\.onnx is not a format of weights that can be read.*\.safetensors"):
+    with pytest.raises(RunError, match=r"\.onnx is not a weights format that can be read.*\.safetensors"):
         convert(tmp_path / "net.onnx", out)
 
 

@@ -49,7 +49,7 @@ def test_timms_architecture_and_arguments(tmp_path: Path) -> None:
     assert (look.size, look.mean, look.std) == (96, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     assert (look.crop, look.interpolation, header.network.padding) == (0.875, "bilinear", "symmetric")
     assert {done.taken_from[key] for key in ("size", "mean", "std", "interpolation")} == {SOURCE}
-    with pytest.raises(ConfigError, match=f"{SOURCE}: its input is 96 x 128 pixels, and inputs are square"):
+    with pytest.raises(ConfigError, match=f"{SOURCE}: its input is 96 x 128 pixels, but Convscale's inputs are square"):
         converted(saved_by_timm(tmp_path / "c.pth.tar", model="efficientnet_b0", input_size=[3, 96, 128]))
 
 
@@ -75,4 +75,4 @@ def test_hyperparameters_of_lightnings(tmp_path: Path) -> None:
         assert converted(tmp_path / "last.ckpt")[1].network.padding == padding
     torch.save({"state_dict": state, "hyper_parameters": {"model": "resnet18"}}, tmp_path / "last.ckpt")
     done, _ = converted(tmp_path / "last.ckpt")
-    assert f"{SOURCE} is of resnet18, and the tensors of efficientnet-b0: not used" in done.notes
+    assert f"{SOURCE} is for resnet18, but the tensors are efficientnet-b0's: not used" in done.notes

@@ -72,16 +72,16 @@ def test_averages_are_reported_with_the_raw_weights_beside_them(tmp_path: Path, 
 
     both = {"state_dict": source.raw, "state_dict_ema": source.averages}
     assert "the raw ones, under 'state_dict', are not used" in notes(both)
-    assert "have not begun (n_averaged is 0)" in notes({"model": source.raw, "model_ema": averaged(source, 0)})
-    assert "tensors have no averages, as" in notes({"model": source.raw, "ema": parameters(source.averages)})
-    assert "'ema' are not read: they are trainer.ema.Averager" in notes(
+    assert "have not started (n_averaged is 0)" in notes({"model": source.raw, "model_ema": averaged(source, 0)})
+    assert "tensors have no averages, such as" in notes({"model": source.raw, "ema": parameters(source.averages)})
+    assert "'ema' are ignored: they are trainer.ema.Averager" in notes(
         {"model": source.raw, "ema": elsewhere("trainer.ema", "Averager")()}
     )
     numbered = {str(index): value for index, value in enumerate(source.averages.values())}
-    assert "'ema' are not read: their names are not those" in notes({"model": source.raw, "ema": numbered})
+    assert "'ema' are ignored: their names are not those" in notes({"model": source.raw, "ema": numbered})
     listed = [*parameters(source.averages).values()][:-1]
-    assert f"'ema' are not read: {len(listed)} tensors without names" in notes({"model": source.raw, "ema": listed})
-    assert "prefix 'module.' is left out" in notes(below("module.", source.raw))
+    assert f"'ema' are ignored: {len(listed)} tensors without names" in notes({"model": source.raw, "ema": listed})
+    assert "prefix 'module.' is removed" in notes(below("module.", source.raw))
 
 
 def test_safetensors_have_prefixes_too(tmp_path: Path, source: Source) -> None:
@@ -104,7 +104,7 @@ def other(source: Source) -> State:
 REFUSED = {
     "teacher and student": (
         lambda s: below("student.", s.raw) | below("teacher.", other(s)),
-        "2 networks could be meant: 'student', 'teacher'.*save the one that is meant alone",
+        "2 networks could be meant: 'student', 'teacher'.*save only the one you mean",
     ),
     "the best and the last": (
         lambda s: {"model": s.raw, "best_model": other(s)},
@@ -114,24 +114,24 @@ REFUSED = {
         lambda s: {"model": s.raw, "ema_slow": other(s), "ema_fast": s.averages},
         "2 networks could be meant: 'ema_slow', 'ema_fast'",
     ),
-    "an optimizer alone": (lambda s: s.optimizer.state_dict(), "no tensors by name; its keys: 'state' .dict of dict"),
+    "an optimizer alone": (lambda s: s.optimizer.state_dict(), "no named tensors; its keys: 'state' .dict of dict"),
     "no tensors": (
         lambda s: {"epoch": 3, "args": {}},
-        r"no tensors by name; its keys: 'epoch' \(int\), 'args' \(dict\)",
+        r"no named tensors; its keys: 'epoch' \(int\), 'args' \(dict\)",
     ),
     "arrays of NumPy": (
         lambda s: {"model": {name: value.numpy() for name, value in s.raw.items()}},
-        r"no tensors by name; its keys: 'model' \(dict of numpy\S+_reconstruct\)",
+        r"no named tensors; its keys: 'model' \(dict of numpy\S+_reconstruct\)",
     ),
-    "nothing": (lambda s: {}, "no tensors by name; its keys: none"),
-    "a list": (lambda s: list(s.raw.values()), "holds list, not tensors by name"),
+    "nothing": (lambda s: {}, "no named tensors; its keys: none"),
+    "a list": (lambda s: list(s.raw.values()), "holds list, not named tensors"),
     "random states": (lambda s: {"cpu": torch.get_rng_state()}, "0 tensors of floating-point numbers"),
-    "a whole module": (lambda s: s.model, r"holds convscale\.nn\.model\.Model, not tensors by name"),
+    "a whole module": (lambda s: s.model, r"holds convscale\.nn\.model\.Model, not named tensors"),
     "a whole module in a checkpoint": (
         lambda s: {"epoch": 3, "model": s.model},
         r"its keys: 'epoch' \(int\), 'model' \(convscale\.nn\.model\.Model\)",
     ),
-    "another network": (lambda s: {"model": {"a.weight": torch.zeros(2)}}, "no dialect that is known.*'a.weight'"),
+    "another network": (lambda s: {"model": {"a.weight": torch.zeros(2)}}, "no known dialect.*'a.weight'"),
     "arguments alone": (lambda s: elsewhere("trainer.arguments", "Arguments")(), "holds trainer.arguments.Arguments"),
 }
 
@@ -164,7 +164,7 @@ def test_values_that_hold_themselves(tmp_path: Path, source: Source) -> None:
     loop["again"] = loop
     assert same(read_foreign(save(loop, tmp_path / "loop.pt")).tensors, source.raw)
     loop |= {str(index): loop for index in range(20)}
-    with pytest.raises(RunError, match="more than 100,000 values in each other: refused"):
+    with pytest.raises(RunError, match="more than 100,000 nested values: refused"):
         read_foreign(save(loop, tmp_path / "loop.pt"))
 
 
@@ -178,7 +178,7 @@ def test_files_of_any_name(tmp_path: Path, source: Source, legacy: bool) -> None
 
 def test_shapes_without_values(tmp_path: Path, source: Source) -> None:
     meta = {name: value.to("meta") for name, value in source.raw.items()}
-    with pytest.raises(RunError, match="has a shape and no values"):
+    with pytest.raises(RunError, match="has a shape but no values"):
         read_foreign(save(meta, tmp_path / "meta.pt"))
 
 
@@ -190,7 +190,7 @@ def test_torchscript_is_named(tmp_path: Path) -> None:
 
 def test_own_weights_have_no_other_library_to_compare_with(tmp_path: Path, source: Source, noise: Path) -> None:
     file = save(source.raw, tmp_path / "own.pt")
-    with pytest.raises(ConfigError, match="Convscale's own weights.*leave --verify out"):
+    with pytest.raises(ConfigError, match="Convscale's own weights.*omit --verify"):
         convert(file, tmp_path / "out.safetensors", verify=noise, choices=Choices(network=NETWORK))
     done = convert(file, tmp_path / "out.safetensors", dialect="convscale")
-    assert done.network == NETWORK and "no header of Convscale's" in "; ".join(done.notes)
+    assert done.network == NETWORK and "no Convscale header" in "; ".join(done.notes)

@@ -127,8 +127,8 @@ def test_a_published_name_fills_what_the_folder_leaves_open(weights: Path, tmp_p
 
 def test_a_configuration_of_another_network_is_passed_over(weights: Path, tmp_path: Path) -> None:
     for config, told in (
-        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is of resnet18.mine, and the tensors of eff"),
-        ({"model_type": "vit"}, "config.json is of a vit of transformers: not used"),
+        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is for resnet18.mine, but the tensors are eff"),
+        ({"model_type": "vit"}, "config.json describes a vit model of transformers: not used"),
         ([1, 2], ""), ({}, ""),
     ):  # fmt: skip
         folder = tmp_path / "any"
@@ -142,7 +142,7 @@ def test_names_of_classes_that_do_not_fit(weights: Path, tmp_path: Path) -> None
     config = TIMM_CONFIG | {"label_names": ["a", "b"]}
     done, header = converted(folder_of(weights, tmp_path / "two", config=config), tmp_path)
     assert header.classes == ("0", "1", "2") and any(
-        "names 2 classes, and the classifier has 3" in n for n in done.notes
+        "names 2 classes, but the classifier has 3" in n for n in done.notes
     )
     config = TIMM_CONFIG | {"label_names": ["crane", "bee", "crane"]}
     done, header = converted(folder_of(weights, tmp_path / "cranes", config=config), tmp_path)
@@ -194,7 +194,9 @@ def test_a_processor_that_crops(weights: Path, tmp_path: Path) -> None:
     assert (header.preprocessing.size, header.preprocessing.resize) == (80, 100) and header.preprocessing.std[0] == 0.5
     assert any("resample 0" in note for note in done.notes)
     rectangle = table | {"crop_size": {"height": 80, "width": 96}}
-    with pytest.raises(ConfigError, match=r"preprocessor_config.json: its input is 80 x 96 pixels, and inputs are sq"):
+    with pytest.raises(
+        ConfigError, match=r"preprocessor_config.json: its input is 80 x 96 pixels, but Convscale's inputs are sq"
+    ):
         converted(folder_of(weights, tmp_path / "b", preprocessor_config=rectangle), tmp_path)
 
 
@@ -242,7 +244,7 @@ def test_which_file_of_a_folder(weights: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(RunError, match=r"2 weights files: best.pth, last.pth .*name one of them"):
         converted(folder, tmp_path)
     (folder / "model.safetensors").symlink_to(weights)
-    assert converted(folder, tmp_path)[0].notes[0].startswith("model.safetensors taken, of 3 weights files")
+    assert converted(folder, tmp_path)[0].notes[0].startswith("model.safetensors used, out of 3 weights files")
     parts = tmp_path / "parts"
     parts.mkdir()
     (parts / "model-00001-of-00002.safetensors").write_bytes(b"x")

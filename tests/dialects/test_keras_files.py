@@ -72,7 +72,7 @@ def test_the_size_is_that_of_the_models_input(tmp_path: Path, keras: Any, suffix
     assert said(keras, file, (96, 96, 1), layers.Rescaling(1 / 255)) == (96, ())
     _, notes = said(keras, file, (96, 96, 1), layers.Rescaling(1 / 255), layers.Rescaling(1 / 127.5, offset=-1))
     assert "rescales its input 2 times" in notes[0]
-    with pytest.raises(ConfigError, match="its input is 64 x 96 pixels, and inputs are square here"):
+    with pytest.raises(ConfigError, match="its input is 64 x 96 pixels, but Convscale's inputs are square"):
         said(keras, file, (64, 96, 3))
 
 

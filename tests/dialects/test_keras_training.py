@@ -116,7 +116,7 @@ def test_averages_of_an_optimizer(tmp_path: Path, keras: Any, flat: Any, network
         average.assign(variable * 0.5)
     foreign = read_foreign(saved(flat, tmp_path / "ema.h5"))
     assert foreign.averages == f"optimizer_weights/{optimizer.name}"
-    assert f"taken for {len(flat.trainable_variables)} of" in foreign.notes[0]
+    assert f"used for {len(flat.trainable_variables)} of" in foreign.notes[0]
     for name, value in raw.items():
         factor = 1 if name.split("/")[1] in ("moving_mean", "moving_variance", "mean", "variance", "count") else 0.5
         assert value.ndim == 0 or torch.equal(foreign.tensors[name], value * factor)

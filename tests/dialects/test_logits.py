@@ -160,7 +160,7 @@ def test_keras_mends_the_normalisation_of_its_published_weights(
     theirs = keras.applications.EfficientNetB0(weights="imagenet", classifier_activation=None)
     done = convert(file, tmp_path / "ours.safetensors", verify=noise)
     assert done.max_relative_difference is not None and done.max_relative_difference < CLOSE
-    assert any("the Rescaling that mends" in note for note in done.notes)
+    assert any("the Rescaling that corrects" in note for note in done.notes)
     ours, header = load_weights(tmp_path / "ours.safetensors")
     pixels = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -170,7 +170,7 @@ def test_advprop_by_an_old_file_name(b0: Path, tmp_path: Path) -> None:
     assert (look.mean, look.std) == ((0.5,) * 3, (0.5,) * 3)
     assert read_header(tmp_path / "ours.safetensors").network.padding == "same"
     assert set(done.taken_from.values()) == {"tf_efficientnet_b0.ap_in1k, by the file's name", "numbered"}
-    assert any("its content another" in note for note in done.notes)
+    assert any("its content differs" in note for note in done.notes)
 
 
 def test_by_the_name_of_a_folder_or_a_repository(b0: Path, tmp_path: Path) -> None:
@@ -183,15 +183,15 @@ def test_by_the_name_of_a_folder_or_a_repository(b0: Path, tmp_path: Path) -> No
 
 def test_an_architecture_or_more_is_reported(b0: Path, tmp_path: Path) -> None:
     for name, told in (
-        ("tf_efficientnet_b0.pth", "gives an architecture alone: taken as timm's default for it, .*ns_jft_in1k"),
-        ("tf_efficientnet_b0_run7.pth", "begins as a name of .*ns_jft_in1k, and 'run7' is no weights that are known"),
-        ("net.pth", "as usual for timm's efficientnet_b0, efficientnet_b0.ra_in1k"),
+        ("tf_efficientnet_b0.pth", "names only an architecture: read as timm's default for it, .*ns_jft_in1k"),
+        ("tf_efficientnet_b0_run7.pth", "begins like a name of .*ns_jft_in1k, but 'run7' is no known tag"),
+        ("net.pth", "read as efficientnet_b0.ra_in1k, the default of timm's efficientnet_b0"),
     ):
         (tmp_path / name).symlink_to(b0)
         done, _ = converted(tmp_path / name, tmp_path)
-        assert re.search(told, done.notes[0]) and any("are used otherwise" in note for note in done.notes)
+        assert re.search(told, done.notes[0]) and any("are used differently" in note for note in done.notes)
     done, _ = converted(b0, tmp_path, network="tf_efficientnet_b0")
-    assert done.notes[0].startswith("--network gives an architecture alone")
+    assert done.notes[0].startswith("--network names only an architecture")
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_b0.zz_in1k", "efficientnet_b0-nonsense", "efficientnet_b00", "x/y"])

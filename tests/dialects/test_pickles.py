@@ -114,7 +114,7 @@ def test_only_classes_of_others_are_reported(tmp_path: Path) -> None:
     found, classes = load_pickle(save({"config": Config()}, tmp_path / "b.pt"))
     assert classes == (f"{__name__}.Config", f"{__name__}.Mode") and class_of(found["config"]) == f"{__name__}.Config"
     file = save({"stem.conv.conv.weight": torch.ones(2, 2), "config": Config()}, tmp_path / "c.pt")
-    assert read_foreign(file).notes == (f"not read, and not run: objects of {', '.join(classes)}",)
+    assert read_foreign(file).notes == (f"neither read nor run: objects of {', '.join(classes)}",)
     file = save(elsewhere("trainer.config", "Config")(), tmp_path / "d.pt")
     assert load_pickle(file).classes == ("trainer.config.Config",)
 
@@ -160,10 +160,10 @@ def test_what_cannot_be_read_as_weights_only_is_named(tmp_path: Path) -> None:
         read_foreign(save({"a": torch.ones(2), "b": Stack([1, 2])}, tmp_path / "a.pt"))
     for protocol in (3, 4, 5):
         file = save({"a": torch.ones(2)}, tmp_path / "b.pt", pickle_protocol=protocol)
-        with pytest.raises(RunError, match=rf"protocol {protocol} is not read as weights only.*pickle_protocol=2"):
+        with pytest.raises(RunError, match=rf"protocol {protocol} cannot be read as weights only.*pickle_protocol=2"):
             read_foreign(file)
     (tmp_path / "c.pth").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(RunError, match="protocol 4 is not read as weights only"):
+    with pytest.raises(RunError, match="protocol 4 cannot be read as weights only"):
         read_foreign(tmp_path / "c.pth")
 
 

@@ -182,7 +182,7 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
     arguments = transformers.TrainingArguments.__new__(transformers.TrainingArguments)  # its __init__ asks for more
     vars(arguments).update(vars(options()))
     save(arguments, tmp_path / "training_args.bin")
-    with pytest.raises(RunError, match=r"holds transformers\.training_args\.TrainingArguments, not tensors"):
+    with pytest.raises(RunError, match=r"holds transformers\.training_args\.TrainingArguments, not named tensors"):
         read_foreign(tmp_path / "training_args.bin")
 
 

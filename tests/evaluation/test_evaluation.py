@@ -261,8 +261,11 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
         ({"crop": 1.5}, "crop 1.5 is not allowed .0.1 to 1"),
         ({"batch": 0}, "batch 0 is not allowed .at least 1"),
         ({"predictions": "no/such/folder/p.parquet"}, "predictions no/such.*no file can be written there"),
-        ({"predictions": "."}, "no file can be written there .name a .csv, .parquet or .jsonl file in a folder"),
-        ({"pictures": __file__}, "pictures .*no folder can be made there"),
+        (
+            {"predictions": "."},
+            "no file can be written there .name a .csv, .parquet or .jsonl file in an existing folder",
+        ),
+        ({"pictures": __file__}, "pictures .*cannot create a folder there"),
     ],
 )
 def test_what_is_not_allowed(trained: tuple[Run, Evaluation], settings: dict[str, object], message: str) -> None:
@@ -275,7 +278,7 @@ def test_numbers_without_a_zero_are_told(
 ) -> None:
     """Of a network whose classes have names, numbers count from 0: folders 1 and 2 are its second and third class."""
     names = ("blue", "green", "red")
-    told = "classes are numbers and 0 is missing: read from 0 on, 1 as green, 2 as red; where they count from 1"
+    told = "classes are numbers and 0 is missing: counted from 0, 1 as green, 2 as red; if they count from 1"
     assert note_on_numbers(("1", "2"), names).startswith(told)
     for fine in (("0", "1"), ("00", "01"), ("blue", "red"), ("red", "1")):
         assert note_on_numbers(fine, names) == ""
@@ -289,6 +292,6 @@ def test_numbers_without_a_zero_are_told(
     assert "0 is missing" not in capsys.readouterr().err
     (photos / "0").rename(photos / "3")
     cs.evaluate(named, photos)
-    assert "0 is missing: read from 0 on, 1 as digit 1, 2 as digit 2, 3 as digit 3" in capsys.readouterr().err
+    assert "0 is missing: counted from 0, 1 as digit 1, 2 as digit 2, 3 as digit 3" in capsys.readouterr().err
     cs.evaluate(named, photos, quiet=True)
     assert capsys.readouterr().err == ""

@@ -65,7 +65,7 @@ def test_a_folder_is_every_image_below_it(
 ) -> None:
     found = cs.predict(net, photos)
     assert names(found, photos) == sorted(IN_FOLDER, key=lambda name: Path(name).parts)
-    assert "not taken for images: .txt (2), no suffix (1)" in capsys.readouterr().err
+    assert "not recognised as images: .txt (2), no suffix (1)" in capsys.readouterr().err
     assert [one.classes for one in found] == [cs.predict(net, one.image)[0].classes for one in found]
     assert found == cs.predict(net, photos, batch=2, workers=1, quiet=True)
     assert len({one.classes[0][1] for one in found}) == 5 and capsys.readouterr().err == ""
@@ -121,8 +121,8 @@ def test_only_unreadable_images(net: Path, tmp_path: Path, capsys: pytest.Captur
         ("nowhere.png", "nowhere.png: no such image file"),
         ("no*.png", "no*.png: no such image file"),
         ("empty", "empty: no image in this folder"),
-        ("texts", "texts: no image in this folder, but .txt (2), no suffix (1)"),
-        ("texts/*", "texts/*: matches no image, but .txt (2), no suffix (1)"),
+        ("texts", "texts: no image in this folder, only .txt (2), no suffix (1)"),
+        ("texts/*", "texts/*: matches no image, only .txt (2), no suffix (1)"),
         ("", "no such image file"),
     ],
 )
@@ -179,12 +179,12 @@ def test_images_in_memory_are_seen_as_their_files(net: Path, tmp_path: Path) -> 
         (np.zeros((4, 4, 3), np.float32), "images.0.: floating-point pixels"),
         ([np.zeros((2, 4, 4, 3), np.uint8)], "several as a list"),
         (np.zeros((4, 4, 2), np.uint8), "images.0.: 2 channels, the network has 3"),
-        (np.full((4, 4), "x"), "an array of <U1, no image"),
-        (np.zeros(4, np.uint8), "is no image"),
+        (np.full((4, 4), "x"), "an array of <U1, not an image"),
+        (np.zeros(4, np.uint8), "is not an image"),
         (np.zeros((0, 4), np.uint8), "an image without pixels"),
         (Image.new("RGB", (0, 0)), "an image without pixels"),
-        ([Image.new("L", (4, 4)), 3], r"images.1.: int is no image .a path, bytes"),
-        ([torch.zeros(4, 4)], "Tensor is no image"),
+        ([Image.new("L", (4, 4)), 3], r"images.1.: int is not an image .a path, bytes"),
+        ([torch.zeros(4, 4)], "Tensor is not an image"),
         (Image.new("L", (2, 300)), "images.0.: 2x300 is too long"),
         ([], "no image given"),
     ],

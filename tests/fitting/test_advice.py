@@ -69,7 +69,7 @@ def test_weights_are_files_runs_and_names(kept: Path, tmp_path: Path) -> None:
             find_weights_file(missing)
     with pytest.raises(UnknownNameError, match=r"unknown weights 'tf_efficientnet_b0.in1'.*did you mean"):
         find_weights_file("tf_efficientnet_b0.in1")
-    with pytest.raises(UnknownNameError, match="a run, a weights file, or a name of: convscale weights list"):
+    with pytest.raises(UnknownNameError, match="name a run, a weights file, or weights from: convscale weights list"):
         find_weights_file("zzzzzz")
 
 

@@ -164,7 +164,7 @@ def test_a_note_that_says_more_stands_alone(tmp_path: Path, capsys: pytest.Captu
     argv = ["fit", str(tmp_path / "data"), "--macs", "300k", *QUICK, "-o", str(tmp_path / "run")]
     assert cli_main.run(argv) == 0
     err = capsys.readouterr().err
-    assert err.startswith("note: test: not used, its images have no label: they lie in no class folder\ndata       ")
+    assert err.startswith("note: test: not used, its images have no label: they are in no class folder\ndata       ")
     assert err.count("not used") == 1
 
 

@@ -107,4 +107,4 @@ def test_what_is_not_used_is_said_before_trials(
     words = [*COMMANDS["family"], "--data", str(tmp_path / "data"), "-o", str(tmp_path / "x")]
     assert cli_main.run(words) == 0
     told = capsys.readouterr().err
-    assert "1 file not read: .xyz" in told and "what tells classes apart may be rounded away; --range" in told
+    assert "1 file not read: .xyz" in told and "differences between classes may be rounded away; --range" in told

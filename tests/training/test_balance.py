@@ -149,7 +149,7 @@ def test_a_probe_weighs_its_classes() -> None:
         fitted = fit_classifier(images, 2, recipe)
         found.append(int((F.linear(images.features, fitted.weight, fitted.bias).argmax(1) == 1)[labels == 1].sum()))
     assert found[0] <= 2 and found[1] >= 10
-    with pytest.raises(ConfigError, match="sampling 'balanced' does not go with optimizer.type lbfgs"):
+    with pytest.raises(ConfigError, match="sampling 'balanced' cannot be combined with optimizer.type lbfgs"):
         replace(PROBE, sampling="balanced")
 
 

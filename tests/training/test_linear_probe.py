@@ -36,7 +36,7 @@ from tests.training.small_runs import NETWORK, PROBE, few, state_of, tensors, tu
      "search.learning_rates=[0.1]", "dropout=0.2"],
 )  # fmt: skip
 def test_what_does_not_go_with_a_probe_is_told(setting: str) -> None:
-    with pytest.raises(ConfigError, match="does not go with optimizer.type lbfgs"):
+    with pytest.raises(ConfigError, match="cannot be combined with optimizer.type lbfgs"):
         PROBE.with_settings([setting])
 
 

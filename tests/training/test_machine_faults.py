@@ -220,7 +220,7 @@ def test_a_worker_that_hangs_names_its_image(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(views.Views, "view", hang)
     started = time.monotonic()
     name = data.train.name(70).replace("[", r"\[")
-    with pytest.raises(TrainingError, match=rf"no image for 2 s; the workers are at .*{name}.*--exclude"):
+    with pytest.raises(TrainingError, match=rf"no image for 2 s; the workers are reading .*{name}.*--exclude"):
         cs.train(TINY, data, QUICK, tmp_path / "run", pictures=False, quiet=True, workers=2)
     assert time.monotonic() - started < 20 and not multiprocessing.active_children()
     assert loader.WORKER_TIMEOUT_SECONDS == 2.0

@@ -83,7 +83,7 @@ def _bare_jpeg(content: bytes) -> bytes:
 
 
 def tiff_in_words(content: bytes) -> str:
-    """ "a TIFF of 5 channels of 8 bits", or nothing where it is none."""
+    """ "a TIFF of 5 channels of 8 bits", or nothing if it is no TIFF."""
     order = _TIFF.get(content[:4])
     found: dict[int, int] = {}
     for entry in [] if order is None else _directory(content, order)[1]:

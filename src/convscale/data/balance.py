@@ -34,7 +34,7 @@ def balanced_draws(labels: Labels, seed: int, epoch: int) -> Labels:
     often the image has come before in this epoch.
 
     Classes take turns, on and on from epoch to epoch, so that none is ever drawn once more than another. A class deals
-    its images in a random order, and shuffles them anew once all are used up.
+    its images in a random order, and reshuffles them once all are used up.
     """
     images = len(labels)
     present, counts = np.unique(labels, return_counts=True)

@@ -27,9 +27,9 @@ def read_array(content: bytes, name: str) -> Stored:
     except Exception as error:  # what is no header raises anything
         raise DataError(f"{name}: damaged: {error}", hint="write it with numpy.save") from None
     if kind.kind not in _NUMBERS or kind.itemsize > 8:
-        raise DataError(f"{name}: an array of {kind}, no image", hint="whole or floating-point numbers are read")
+        raise DataError(f"{name}: an array of {kind}, not an image", hint="use whole or floating-point numbers")
     if len(shape) not in (2, 3) or 0 in shape:
-        raise DataError(f"{name}: an array of shape {shape}, no image", hint=f"{AXES}; one image per file")
+        raise DataError(f"{name}: an array of shape {shape}, not an image", hint=f"{AXES}; one image per file")
     if len(shape) == 3 and shape[0] < min(shape[1:]):
         raise DataError(
             f"{name}: an array of shape {shape}: its first axis looks like channels",
@@ -108,8 +108,8 @@ def _content(image: Image.Image) -> bytes | None:
 
 
 def all_channels(image: Opened, channels: int) -> Stored:
-    """Every channel that an image is stored with, transparency as one; of a TIFF of one channel a page, the pages
-    where they are `channels`. Before its pixels are loaded. Raises whatever Pillow raises where they are damaged."""
+    """Every channel that an image is stored with, transparency as one; for a TIFF with one channel per page, the pages
+    if there are `channels` of them. Before its pixels are loaded. Raises whatever Pillow raises for damaged ones."""
     if isinstance(image, Stored):
         return image
     content = _content(image) if image.format == "TIFF" else None
@@ -130,7 +130,7 @@ def planes(stored: Stored, stored_range: Range | None) -> tuple[Image.Image, ...
 
 
 def wrong_channels(found: int, wanted: int, name: str) -> DataError:
-    """That an image has other channels than the network."""
+    """The error for an image whose channels differ from the network's."""
     return DataError(
         f"{name}: {found} channel{'s' * (found != 1)}, the network has {wanted}",
         hint=f"a network with input_channels = {found} (`convscale show NAME --toml`), or images of {wanted}; {AXES}",

@@ -1,4 +1,4 @@
-"""check_data: every image of a data set read in full, and what is wrong, odd or double about them.
+"""check_data: every image of a data set read in full, with everything damaged, odd or duplicate among them.
 
 Images are read one at a time and only fingerprints kept. User files are only ever read.
 """
@@ -73,9 +73,9 @@ class Imbalance:
 @dataclass(frozen=True)
 class DataCheck:
     """What `check_data` found. `images` counts by split ("all" where the data has none), `classes` by class and
-    split; `unreadable` images are of no use, `unusual` ones are read right but may not be what was meant. `skipped`:
-    what beside the data is not used, `not_used`: by kind. `notes`: what was decided about the data, where a copy of a
-    published set has other sizes than were published, and what of the pixels a network is not shown."""
+    split; `unreadable` images cannot be used, `unusual` ones are readable but may not be what was meant. `skipped`:
+    what next to the data is not used; `not_used`: the same by kind. `notes`: what was decided about the data, where a
+    copy of a published set differs in size, and which parts of the pixels a network does not see."""
 
     JSON: ClassVar = (
         "images",
@@ -106,7 +106,7 @@ class DataCheck:
 
     @property
     def imbalance(self) -> Imbalance:
-        """Of the training split, or of all images where there is none."""
+        """For the training split, or for all images if there is none."""
         counts = {
             name: splits["train"] if "train" in splits else sum(splits.values())
             for name, splits in self.classes.items()
@@ -126,7 +126,7 @@ def check_data(
     """Read every image of `data` ("digits", a folder, parquet), as `open_dataset` takes it; `stored_range` are the
     stored values that become 0 and 255, where not all that a file can hold (`Preprocessing`).
 
-    Raises DataError for data whose layout or labels cannot be read; what is wrong with single images is reported.
+    Raises DataError for data whose layout or labels cannot be read; problems with single images are reported.
     """
     if stored_range is not None:
         require_range(stored_range)

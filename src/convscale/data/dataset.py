@@ -28,11 +28,11 @@ HeldOut = Literal["test", "validation", "stratified"]
 class Dataset(Displayed):
     """Images to train on and images held out from it.
 
-    test: the images that are held out, which the final accuracy is of. held_out: "test" or "validation" where the data
-    has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split where
-    it has a test split too; epochs, early stopping and searches go by it. skipped: files and folders beside the data
+    test: the held-out images, on which the final accuracy is measured. held_out: "test" or "validation" where the data
+    has such a split, else "stratified": a seeded fifth of each class. validation: the data's own validation split if
+    it has a test split too; epochs, early stopping and searches use it. skipped: files and folders next to the data
     that belong to no split. excluded: positions of the images that a list left out, by split. published: the name of a
-    published data set, metric: what is reported of it. layout: what the folders are, where that was said. not_used:
+    published data set, metric: what is reported of it. layout: what the folders are, if that was given. not_used:
     what in the data's folder is not read, by kind. notes: what was decided about the data, and where this copy differs
     from what was published.
     """
@@ -99,10 +99,10 @@ def open_dataset(
     """Data to train on: "digits", a folder, a parquet file or a folder of them, `hf:NAME`, `hf-stream:NAME`, or a set
     of `convscale.data.named`, `cifar10` from the hub or `cifar10@FOLDER`.
 
-    A folder holds one subfolder a class, or images and a CSV with columns of file names and labels (and of splits), or
-    parquet files; subfolders, CSV or parquet files called train, validation and test, in any spelling, are splits.
+    A folder holds one subfolder per class, or images and a CSV with columns of file names and labels (and of splits),
+    or parquet files; subfolders, CSV or parquet files named train, validation and test, in any spelling, are splits.
     Subfolders that could be splits or classes are refused unless `layout` is "classes" or "splits". Of two splits the
-    second is held out; of three the test split is, and the validation split is what training goes by. Without splits a
+    second is held out; of three the test split is, and the validation split guides training. Without splits a
     stratified fifth is held out by `seed`. `exclude` is a file that lists images to leave out before that, as
     `convscale data check -o` writes it, or their positions by split. Raises DataError for data that cannot be used.
     """
@@ -141,7 +141,7 @@ def _require_usable(splits: Mapping[str, ImageCollection], classes: tuple[str, .
         if not len(images):
             raise DataError(f"{data}: the {name} split holds no image", hint="every split needs images")
     if not splits.keys() & {"train", "all"}:
-        raise DataError(f"{data}: a split {', '.join(splits)} but no train", hint="training needs a train split")
+        raise DataError(f"{data}: no train split, only {', '.join(splits)}", hint="training needs a train split")
     present = [classes[label] for label in np.unique(_whole(splits).labels)]
     if len(present) < 2:
         raise DataError(f"{data}: one class only ({present[0]!r})", hint="a classifier needs two or more")
@@ -183,7 +183,7 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
     held_out: Literal["test", "validation"] = "test" if "test" in streams else "validation"
     for name in ("train", held_out):
         if name not in streams:
-            raise DataError(f"{spec}: no {name} split, but {', '.join(streams)}", hint="a stream needs train and test")
+            raise DataError(f"{spec}: no {name} split, only {', '.join(streams)}", hint="a stream needs train and test")
     train, test = streams["train"], streams[held_out]
     validation = streams.get("validation") if held_out == "test" else None
     return Dataset(source_of(spec), train.classes, train, test, held_out, seed, label_column, validation=validation)
@@ -191,7 +191,7 @@ def _open_streams(spec: str, seed: int, label_column: str, exclude: object) -> D
 
 def _refuse_layout(data: str | Path, layout: Layout | None) -> None:
     if layout is not None:
-        raise DataError(f"{data}: a stream, whose layout cannot be {layout}", hint="leave the layout out")
+        raise DataError(f"{data}: layout {layout} does not apply to a stream", hint="omit the layout")
 
 
 def open_images(
@@ -203,8 +203,8 @@ def open_images(
     on_note: Callable[[str], None] | None = None,
 ) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
     """Images to evaluate on, and their classes: the `split` asked for ("train", "validation" or "test"), else the test
-    split, else validation, else all of them; `layout` as in `open_dataset`. `on_note` is called with what a `Dataset`
-    has as notes. Raises DataError for data that cannot be used, and where there is no such split.
+    split, else validation, else all of them; `layout` as in `open_dataset`. `on_note` is called with the notes of
+    the data set. Raises DataError for data that cannot be used, and if there is no such split.
     """
     splits: Mapping[str, ImageCollection | Stream]
     if str(data).startswith(STREAM_PREFIX):
@@ -220,8 +220,8 @@ def open_images(
             for note in found.notes:
                 on_note(note)
     if split is not None and split not in splits:
-        there = "no splits" if "all" in splits else f"no {split} split, but {', '.join(splits)}"
-        raise DataError(f"{data}: {there}", hint="leave --split out, or name one that is there")
+        there = "no splits" if "all" in splits else f"no {split} split, only {', '.join(splits)}"
+        raise DataError(f"{data}: {there}", hint="omit --split, or name an existing split")
     chosen = splits[split or next(name for name in ("test", "validation", "all", "train") if name in splits)]
     if not len(chosen):
         raise DataError(f"{data}: no image found", hint="evaluation needs images with labels")
@@ -247,7 +247,7 @@ def stratified_split(labels: Labels, share: float, seed: int, classes: tuple[str
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             name = classes[label] if classes else int(label)
-            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more a class")
+            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more per class")
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held += generator.permutation(members)[:count].tolist()
     test = np.array(sorted(held), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits a channel: what is stored, and how it becomes 8 bits.
+"""Pixels of more than 8 bits per channel: what is stored, and how it becomes 8 bits.
 
 Pillow keeps grey ones whole; of 16-bit colours it keeps the higher byte, and is asked a second time for the lower one.
 """
@@ -53,18 +53,18 @@ class Stored(NamedTuple):
         return found
 
     def in_words(self) -> str:
-        """16 bits a channel, values 985 to 1115 of 65535."""
+        """16 bits per channel, values 985 to 1115 of 65535."""
         low, high = self.used
-        return f"{self.bits} bits a channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
+        return f"{self.bits} bits per channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether more than 8 bits a channel are stored and can be had; before its pixels are loaded."""
+    """Whether more than 8 bits per channel are stored and readable; before its pixels are loaded."""
     return image.mode in GREY_MODES or _lower_rawmode(image) is not None
 
 
 def read_stored(image: Image.Image) -> Stored | None:
-    """The values of an image of more than 8 bits a channel, as they lie in the file, None for all others.
+    """The values of an image of more than 8 bits per channel, as stored in the file, None for all others.
 
     Of colours, before its pixels are loaded. Raises whatever Pillow raises where they are damaged.
     """
@@ -90,7 +90,7 @@ def to_8_bits(stored: Stored, stored_range: Range | None, key: Any = None) -> Im
 
 
 def scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """`low` to `high` as 0 to 255; what is no number becomes 0."""
+    """`low` to `high` as 0 to 255; NaN becomes 0."""
     if values.dtype == np.uint8 and (low, high) == (0, 255):
         return values
     if values.dtype == np.uint16:  # by a table: no floats for each pixel

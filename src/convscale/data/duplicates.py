@@ -1,6 +1,6 @@
-"""Images that are the same, or nearly: fingerprints of a few hundred bytes an image, and groups of like ones.
+"""Images that are the same, or nearly: fingerprints of a few hundred bytes per image, and groups of similar ones.
 
-Two images are exact duplicates when the same pixels are stored. Near duplicates (compressed again, resized, a
+Two images are exact duplicates when the same pixels are stored. Near duplicates (recompressed, resized, a
 little brighter) agree in all but MAX_BITS bits of a difference hash, the dHash of Krawetz ("Kind of Like That",
 hackerfactor.com, 2013), and then in a thumbnail: the hash alone takes all flat or tiny images for one.
 """
@@ -21,7 +21,7 @@ from convscale.data.images import Labels, Pixels
 # found among its 9,469, and no other pair.
 MAX_BITS = 10  # of 64; a compressed, resized or brightened photo differs in 0 to 6 as a rule
 MAX_RESIDUAL = 0.15  # what differs between two thumbnails, as a share of their contrast: a correlation of 0.989
-THUMBNAIL = 12  # pixels a side, in RGB: 432 bytes an image
+THUMBNAIL = 12  # pixels per side, in RGB: 432 bytes per image
 NEIGHBOURS = 128  # compared with each image in each of the orders
 STRIP_PIXELS = 1 << 20
 
@@ -38,7 +38,7 @@ class Fingerprints:
         self.thumbnails: Pixels = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), np.uint8)
 
     def add(self, index: int, image: Image.Image, stored: bytes | Stored | None = None) -> None:
-        """Keep the fingerprint of an upright RGB image; one that is never added is like no other. What is `stored`
+        """Keep the fingerprint of an upright RGB image; images that are never added match nothing. What is `stored`
         decides about exact copies, where it is more than `image` shows: values of more than 8 bits, or a file."""
         self.digests[index] = _digest(image, stored)
         if isinstance(stored, Stored) and stored.used[0] < stored.used[1]:
@@ -94,9 +94,9 @@ def _digest(image: Image.Image, stored: bytes | Stored | None) -> bytes:
 
 
 def near_components(hashes: Hashes, thumbnails: Pixels) -> Labels:
-    """For each image the lowest index of the near duplicates that it is joined to, itself where there is none.
+    """For each image the lowest index of the near duplicates that it is joined to, or its own if there is none.
 
-    Not all pairs are compared: the hashes are sorted in eight rotations, where like ones lie near each other
+    Not all pairs are compared: the hashes are sorted in eight rotations, which bring similar ones together
     (Manku, Jain and Das Sarma, WWW 2007), and each image is compared with the next NEIGHBOURS. The work grows
     with n log n; a pair can be missed only among hundreds of images of almost the same hash.
     """

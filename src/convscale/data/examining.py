@@ -1,4 +1,4 @@
-"""One image of a data set read in full: what it shows, and what is damaged or odd about its file."""
+"""One image of a data set read in full: its pixels, and what is damaged or odd about its file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FORMATS = {
 
 
 class Examined(NamedTuple):
-    """image: upright, in RGB. reasons: what is unusual about its file. stored: what tells it from others, where that
-    is more than the pixels of `image`."""
+    """image: upright, in RGB. reasons: what is unusual about its file. stored: what distinguishes it from others, if
+    that is more than the pixels of `image`."""
 
     image: Image.Image
     reasons: list[str]
@@ -40,7 +40,7 @@ def read_fully(images: ImageCollection, index: int) -> tuple[Image.Image, list[s
 
 
 def examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
-    """All there is to say of an image; what its pixels use of their range is added to `usage`. Raises DataError saying
+    """Everything to report about an image; the range that its pixels use is added to `usage`. Raises DataError saying
     why it is unreadable."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -97,7 +97,7 @@ def _what_instead(content: bytes) -> str:
     if b"<html" in start.lower() or b"<!doctype html" in start.lower():
         return "a web page, not an image"
     if start[4:8] == b"ftyp":
-        return f"{start[8:12].decode('latin-1').strip()} file (HEIC, AVIF or a film), which cannot be read"
+        return f"{start[8:12].decode('latin-1').strip()} file (HEIC, AVIF or video), which cannot be read"
     try:
         start[:-4].decode("utf-8")  # the last character may be cut
     except UnicodeDecodeError:
@@ -138,13 +138,13 @@ def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | 
     if stored is not None:
         found.append(f"{stored.in_words()}, read as 8")
     elif _bits(image, content) > 8:
-        found.append(f"{_bits(image, content)} bits a channel, read as 8")
+        found.append(f"{_bits(image, content)} bits per channel, read as 8")
     if unread_channels(image):
         found.append(f"{unread_channels(image)}")
     if getattr(image, "is_animated", False):
-        found.append("several frames, of which the first is read")
+        found.append("several frames, only the first is read")
     if (how_much := _transparent(image, stored)) is not None:
-        found.append(f"{how_much}, laid on white")
+        found.append(f"{how_much}, placed on a white background")
     return found + _oddities_of_size(*image.size)
 
 
@@ -158,7 +158,7 @@ def _oddities_of_size(width: int, height: int) -> list[str]:
 
 
 def _bits(image: Image.Image, content: bytes) -> int:
-    """Bits a channel, as the file says: Pillow shows 16-bit RGB as 8-bit."""
+    """Bits per channel, as the file says: Pillow shows 16-bit RGB as 8-bit."""
     if image.format == "PNG":
         return content[24]  # IHDR's bit depth (PNG specification, 11.2.1)
     declared = getattr(image, "tag_v2", {}).get(258, 8)  # TIFF's BitsPerSample
@@ -181,4 +181,4 @@ def _transparent(image: Image.Image, stored: Stored | None) -> str | None:
         clear = opacity == 0
         if not clear.any():
             return "transparent"
-    return "transparent all over" if clear.all() else "transparent" if clear.any() else None
+    return "fully transparent" if clear.all() else "transparent" if clear.any() else None

@@ -21,7 +21,7 @@ def exclusions(check: DataCheck) -> dict[str, str]:
     """Images to leave out, each with its reason.
 
     Unreadable images; all exact copies whose labels contradict; training's copies of images that are held out; and
-    of exact copies all but the first that is left.
+    of exact copies all but the first one remaining.
     """
     found = {finding.image: f"unreadable: {finding.reason}" for finding in check.unreadable}
     for group in check.duplicates:
@@ -29,7 +29,7 @@ def exclusions(check: DataCheck) -> dict[str, str]:
         leaving: dict[str, str] = {}
         if group.kind == "exact" and group.contradicts:
             leaving = dict.fromkeys(
-                copies, f"exact copies with labels that contradict: {', '.join(sorted(set(group.labels)))}"
+                copies, f"exact copies with conflicting labels: {', '.join(sorted(set(group.labels)))}"
             )
         elif group.leaks:
             held_out = next(image for image, split in copies.items() if split != "train")
@@ -101,7 +101,7 @@ def _positions(splits: dict[str, ImageCollection], file: Path) -> dict[str, tupl
     if missing:
         first = next(iter(missing.values()))
         raise DataError(
-            f"{file}: {len(missing)} of its {len(listed)} images are not in the data, first {first!r:.300}",
-            hint="name the data as the list does, or make a new one: convscale data check DATA -o FILE",
+            f"{file}: {len(missing)} of its {len(listed)} images are not in the data, the first is {first!r:.300}",
+            hint="name the data as in the list, or make a new one: convscale data check DATA -o FILE",
         )
     return found

@@ -56,7 +56,7 @@ class HubImages:
 
 
 def encoded(stored: Any, name: str) -> bytes:
-    """The bytes of a stored image {bytes, path}: `path` is read where there are no bytes. Raises DataError."""
+    """The bytes of a stored image {bytes, path}: `path` is read if there are no bytes. Raises DataError."""
     content, path = (stored or {}).get("bytes"), (stored or {}).get("path")
     if content:
         return bytes(content)
@@ -131,7 +131,7 @@ def find_columns(features: Any, label_column: str, where: str) -> Columns:
 
     images = [name for name, feature in features.items() if holds_images(feature)]
     if not images:
-        raise DataError(f"{where}: no column of images, but {', '.join(features) or 'no column'}", hint=_LAYOUT)
+        raise DataError(f"{where}: no column of images, only {', '.join(features) or 'no column'}", hint=_LAYOUT)
     declared = [name for name, feature in features.items() if isinstance(feature, package.ClassLabel)]
     objects = [name for name in ("json", "jsn") if name in features]
     if label_column in features and label_column not in images:
@@ -143,7 +143,7 @@ def find_columns(features: Any, label_column: str, where: str) -> Columns:
     elif not declared and objects and label_column in _keys(features[objects[0]]):
         label, field = objects[0], label_column
     else:
-        raise DataError(f"{where}: no column {label_column!r}, but {', '.join(features):.200}", hint=_LAYOUT)
+        raise DataError(f"{where}: no column {label_column!r}, only {', '.join(features):.200}", hint=_LAYOUT)
     feature = features[label]
     names = tuple(map(str, feature.names)) if isinstance(feature, package.ClassLabel) else None
     return Columns(images[0], label, field, names)
@@ -159,7 +159,9 @@ def common_classes(columns: Mapping[str, Columns], where: str) -> tuple[str, ...
     if not declared:
         return None
     if any(set(names) != set(declared[0]) for names in declared) or len(set(declared[0])) < len(declared[0]):
-        raise DataError(f"{where}: the splits name different classes", hint="they must have the same, each once")
+        raise DataError(
+            f"{where}: the splits name different classes", hint="they must have the same classes, each once"
+        )
     return declared[0]
 
 
@@ -172,7 +174,7 @@ def standard_splits(loaded: Mapping[str, Any], where: str) -> tuple[dict[str, An
         if standard is None:
             skipped.append(str(name))
         elif standard in found:
-            raise DataError(f"{where}: two splits are {standard}: {', '.join(loaded)}", hint="keep one of them")
+            raise DataError(f"{where}: two splits mean {standard}: {', '.join(loaded)}", hint="keep one of them")
         else:
             found[standard] = table
     if not found and len(loaded) == 1:

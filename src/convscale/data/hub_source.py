@@ -162,7 +162,7 @@ def _explain(source: HubSource, error: Exception, offline: bool) -> DataError:
         return DataError(message, hint="a local copy works as hf:PATH; or fill the cache (HF_HOME) while online")
     if "DatasetNotFoundError" in kinds and not source.local:
         message = f"{source.spec}: no data set {source.place!r} on the Hugging Face hub, or it is private"
-        return DataError(message, hint="check the name; a private or gated one needs a login with its tools")
+        return DataError(message, hint="check the name; a private or gated one needs a login with the hub's tools")
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -193,7 +193,7 @@ def streams(source: HubSource) -> dict[str, StreamTable]:
     if builder.name == "imagefolder":
         raise DataError(
             f"{source.spec}: a folder of images cannot be streamed",
-            hint="hf:PATH reads it in place; or pack it in shards",
+            hint="hf:PATH reads it in place; or pack it into shards",
         )
     tables = builder.as_streaming_dataset()
 

@@ -1,4 +1,4 @@
-"""What is an image file, decided once for folders, tables and predictions; files of a folder, behind links too."""
+"""What counts as an image file, decided once for folders, tables and predictions; files of a folder, through links."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ UNOPENED = "cannot be opened"  # the kind of links that lead nowhere, and of wha
 
 @dataclass(frozen=True, slots=True)
 class NotUsed:
-    """Files of one kind that are in the data's folder and not used. kind: a suffix, or what is wrong in words;
+    """Files of one kind in the data's folder that are not used. kind: a suffix, or a description of the problem;
     examples: the first few."""
 
     kind: str
@@ -67,8 +67,8 @@ class Scan(NamedTuple):
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file is taken for an image: by its suffix where Pillow knows that as one of pictures (whether it can be
-    read is seen when it is), else by its first bytes. An array is one unless it has other than two or three axes."""
+    """Whether a file is treated as an image: by its suffix if Pillow knows it as an image format (whether it can
+    be decoded shows when it is read), else by its first bytes. An array is an image if it has two or three axes."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return _may_be_image_array(path)
@@ -102,7 +102,7 @@ def _opens(path: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of a person's own: hidden, or what a system or NAS puts beside images."""
+    """Whether a file or folder is not a user's: hidden, or what a system or NAS puts next to images."""
     return name.startswith(".") or name.casefold() in _CLUTTER
 
 
@@ -175,7 +175,7 @@ def _walk(folder: Path, below: bool = True) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one; links that lead nowhere, or to themselves, are none."""
+    """Whether an entry is a folder or a link to one; broken links and links to themselves do not count."""
     return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
@@ -196,7 +196,7 @@ def count_kinds(items: Iterable[tuple[str, Path | str]]) -> tuple[NotUsed, ...]:
 
 
 def describe_unused(not_used: Iterable[NotUsed]) -> list[str]:
-    """What is not used, in sentences: files that are not read in one, what is wrong otherwise in one each."""
+    """What is not used, in sentences: one for files that are not read, one for each other problem."""
     rows = list(not_used)
     files = [row for row in rows if row.kind.startswith(".") or row.kind == "no suffix"]
     lines = []

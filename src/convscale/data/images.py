@@ -193,8 +193,8 @@ class Joined:
 
 class Kept:
     """A collection that many trainings read: the pixels of an image prepared for one network size are remembered, up
-    to `limit_bytes` of them, so that it is decoded and resized once and not once an epoch. Where room ends, what was
-    prepared for other sizes is forgotten."""
+    to `limit_bytes` of them, so that it is decoded and resized once and not once per epoch. When room runs out,
+    pixels prepared for other sizes are dropped."""
 
     def __init__(self, whole: ImageCollection, limit_bytes: int) -> None:
         self.whole, self.labels, self.limit_bytes = whole, whole.labels, limit_bytes

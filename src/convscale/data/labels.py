@@ -1,4 +1,4 @@
-"""Labels as they stand in data: class names derived from them, labels as positions."""
+"""Labels as found in data: class names derived from them, labels as positions."""
 
 from __future__ import annotations
 

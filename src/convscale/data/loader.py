@@ -50,8 +50,8 @@ def training_batches(
 
     `sampling` "balanced" draws every class of a collection equally often (`balanced_draws`).
 
-    `batch` counts the images of all `world` processes, of which this one loads every `world`-th. The place of an
-    image that cannot be read is taken by another of its batch; a batch of none that can be read is empty. `state` is
+    `batch` counts the images of all `world` processes, of which this one loads every `world`-th. An unreadable
+    image is replaced by another of its batch; a batch without a readable image is empty. `state` is
     a stream's at `start`.
     """
     steps, size = steps_per_epoch(images, batch, world), min(batch, len(images))
@@ -72,11 +72,11 @@ def training_batches(
                     yield loaded
                     done += 1
             return
-        except _WorkerDied as error:  # order and views are functions of the step: go on from there
+        except _WorkerDied as error:  # order and views are functions of the step: continue from there
             if attempt == RESTARTS:
                 raise TrainingError(
-                    f"workers that load images died {RESTARTS + 1} times, at last: {error}",
-                    hint="--workers 0, or more memory for each",
+                    f"workers that load images died {RESTARTS + 1} times, the last with: {error}",
+                    hint="use --workers 0, or give each worker more memory",
                 ) from None
 
 
@@ -233,8 +233,8 @@ def _hanging(views: Views) -> TrainingError:
     streamed = isinstance(views.source, Streamed)
     names = ", ".join(f"image {key} of the stream" if streamed else views.source.name(key) for key in at)
     return TrainingError(
-        f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are at {names or 'no image'}",
-        hint="can its disk or network be reached? leave it out with --exclude",
+        f"no image for {WORKER_TIMEOUT_SECONDS:.0f} s; the workers are reading {names or 'no image'}",
+        hint="check its disk or network, or leave it out with --exclude",
     )
 
 

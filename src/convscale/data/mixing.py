@@ -14,10 +14,10 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Mixed pixels and soft targets (n, num_classes) float32, from float pixels (n, c, h, w) and int64 labels (n,).
 
-    mixup, cutmix: alpha of Beta(alpha, alpha), from which one weight a batch is drawn; 0 for none, and with both
-    above 0 the batch takes one of them by an even chance. Image i is mixed with image partner[i] of a permutation.
+    mixup, cutmix: alpha of Beta(alpha, alpha), from which one weight per batch is drawn; 0 for none, and with
+    both above 0 the batch uses either with equal probability. Image i is mixed with image partner[i] of a permutation.
     Mixup adds weight * own + (1 - weight) * partner (Zhang et al. 2017, arXiv:1710.09412); cutmix fills a box of
-    1 - weight of the area about a point drawn evenly from the partner, and weighs the labels by the box as it is
+    1 - weight of the area about a point drawn uniformly from the partner, and weights the labels by the box as it is
     after rounding and the image's edges (Yun et al. 2019, arXiv:1905.04899, algorithm A1). Targets are not smoothed.
     The inputs are not changed; the memory format, dtype and device of the pixels are kept.
     """

@@ -23,7 +23,7 @@ class NamedSet:
     """A published data set. train_images, test_images: as published, of the splits that a protocol trains and tests on.
 
     hub: its name on the hub, None where it has none; label_column: there. train: splits to train on, joined. held_out:
-    the first of these splits that there is counts, and is not trained on. metric: what is reported of it.
+    the first of these splits that exists is held out. metric: what is reported for it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class NamedSet:
     held_out: tuple[str, ...] = ("test", "validation")
 
     def roles(self, found: Collection[str]) -> tuple[tuple[str, ...], str | None]:
-        """Which of the splits found are trained on, and which one is held out, None where there is none."""
+        """Which of the splits found are trained on, and which one is held out, None if there is none."""
         held_out = next((name for name in self.held_out if name in found), None)
         return tuple(name for name in self.train if name in found and name != held_out), held_out
 
@@ -47,8 +47,8 @@ class NamedSet:
         return frozenset(name for name in found if name in ("all", *train, held_out))
 
     def notes(self, images: Mapping[str, int]) -> tuple[str, ...]:
-        """What to say where the numbers of images by split are not those published; of test images alone where there
-        are no others."""
+        """Notes if the numbers of images by split differ from the published ones; only for test images if
+        there are no others."""
         train = images.get("train", images.get("all"))
         test = images.get("test", images.get("validation", None if train is None else 0))
         differences = [
@@ -116,7 +116,7 @@ class Copy:
         if count != self.of.classes:
             raise DataError(
                 f"{self.source}: {count:,} classes, but {self.of.name} has {self.of.classes:,}",
-                hint=f"--label-column picks other labels; other classes are read without the name: {self.place}",
+                hint=f"--label-column selects other labels; to read other classes, omit the name: {self.place}",
             )
 
 
@@ -134,6 +134,6 @@ def find_copy(data: str | Path) -> Copy | None:
             )
         return Copy(named, f"{PREFIX}{named.hub}")
     if not place or place.startswith(STREAM_PREFIX):
-        problem = "a stream is not read by name" if place else "nothing behind the @"
-        raise DataError(f"{data}: {problem}", hint=f"a folder, a parquet file or hf:PATH, as {name}@FOLDER")
+        problem = "a named set cannot be streamed" if place else "nothing after the @"
+        raise DataError(f"{data}: {problem}", hint=f"give a folder, a parquet file or hf:PATH, as in {name}@FOLDER")
     return Copy(named, parse_spec(place).spec if is_hub(place) else str(Path(place).expanduser().resolve()))

@@ -1,4 +1,4 @@
-"""What there is to say of a data set, each thing once."""
+"""Notes on a data set, each thing once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class _Described(Protocol):
 
 
 def data_notes(data: _Described) -> list[str]:
-    """What of the data is not used, and what else was decided about it. A folder of no split is named in one of them,
-    with its images counted, unless a note says more of it."""
+    """What is not used of the data, and what else was decided about it. A folder of no split is named in one note, with
+    its number of images, unless another note says more about it."""
     told = {name for name in data.skipped if any(note.startswith(f"{name}: not used") for note in data.notes)}
     folders = [name for name in data.skipped if name not in told]
     images = sum(row.count for row in data.not_used if row.kind == _NO_SPLIT)

@@ -1,4 +1,4 @@
-"""One image, from the bytes of its file to upright pixels in grey, in RGB or in as many channels as it has."""
+"""One image, from the bytes of its file to upright pixels in grey, RGB or all of its channels."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def _open_bands(content: bytes, name: str, in_words: str) -> Stored:
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     if found is None:
-        hint = "channels of 8 or 16 bits, or of 32, can be read, not compressed as JPEG; or write .npy with numpy.save"
+        hint = "use 8, 16 or 32 bits per channel without JPEG compression; or write .npy with numpy.save"
         raise DataError(f"{name}: {in_words}, of a kind that cannot be read", hint=hint)
     return found
 
 
 def turn_upright(image: Image.Image) -> Image.Transpose | None:
-    """What turns the image upright, None where it is, and where its metadata says nothing that can be read."""
+    """The operation that turns the image upright, None if it is upright or its metadata cannot be read."""
     xmp_alone = Image.new("1", (1, 1))
     xmp_alone.info = {key: image.info[key] for key in _XMP if key in image.info}
     for source in (image, xmp_alone):
@@ -116,9 +116,9 @@ def _too_large(name: str) -> DataError:
 
 def decode(image: Opened, channels: int, name: str, stored_range: Range | None = None) -> Image.Image:
     """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, all values that the
-    file can hold, or those of `stored_range`, scaled to 0 to 255, transparency laid on white, the first frame of an
+    file can hold, or those of `stored_range`, scaled to 0 to 255, transparency placed on white, the first frame of an
     animation. Raises DataError where data is missing, for bands that are neither grey nor RGB, and for floating-point
-    pixels without a range, which is anyone's guess.
+    pixels without a range.
     """
     _require_range_of_floats(image, name, stored_range)
     if isinstance(image, Stored):
@@ -147,8 +147,8 @@ def decode(image: Opened, channels: int, name: str, stored_range: Range | None =
 def decode_channels(
     image: Opened, channels: int, name: str, stored_range: Range | None = None
 ) -> tuple[Image.Image, ...]:
-    """The image upright in so many channels: as `decode` gives it for one and three, else each of those that are
-    stored, transparency among them, as 8-bit grey. Raises DataError as `decode`, and where it has another number."""
+    """The image upright in `channels` channels: as from `decode` for one and three, else all stored
+    channels, transparency included, as 8-bit grey. Raises DataError as `decode`, and if the number differs."""
     if channels in (1, 3):
         return (decode(image, channels, name, stored_range),)
     try:
@@ -166,7 +166,7 @@ def decode_channels(
 def _require_range_of_floats(image: Opened, name: str, stored_range: Range | None) -> None:
     floats = image.values.dtype.kind == "f" if isinstance(image, Stored) else image.mode == "F"
     if floats and stored_range is None:
-        raise DataError(f"{name}: floating-point pixels", hint="say with --range LOW,HIGH what becomes 0 and 255")
+        raise DataError(f"{name}: floating-point pixels", hint="set --range LOW,HIGH, the values that become 0 and 255")
 
 
 def _needs_stored(image: Image.Image, stored_range: Range | None) -> bool:

@@ -24,7 +24,7 @@ from convscale.data.labels import derive_classes
 from convscale.data.randomness import Purpose, keyed
 from convscale.errors import DataError
 
-MAX_PARTS = 1024  # more files are read in strides of so many: opening a part costs time in the number of files
+MAX_PARTS = 1024  # more files are read in strides of this many: opening a part costs time in the number of files
 FEW_FILES = 64  # up to here parquet files are taken apart into row groups, which costs reading each file's footer
 ROWS_A_PART = 100  # of a memory-mapped table
 ROWS_A_READ = 64

@@ -158,7 +158,7 @@ def _read_page(content: bytes, page: _Page) -> Stored | None:
 
 
 def _summed(differences: NDArray[Any], width: int) -> NDArray[Any]:
-    """Values from their differences along rows, which begin anew every `width` pixels."""
+    """Values from their differences along rows, which restart every `width` pixels."""
     parts = [
         differences[:, start : start + width].cumsum(axis=1, dtype=differences.dtype)
         for start in range(0, differences.shape[1], width)

@@ -1,4 +1,4 @@
-"""From an image to the pixels of a network's input, for evaluation and, with chance, for training.
+"""From an image to the pixels of a network's input, for evaluation and, at random, for training.
 
 A view is (channels, size, size) uint8, contiguous; the same generator state gives the same one in any process. All
 raise DataError naming the image.

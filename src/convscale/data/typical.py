@@ -35,15 +35,18 @@ def typical_image(images: ImageCollection | Stream, *, quiet: bool = True) -> tu
 
 
 def input_channels(images: ImageCollection | Stream, *, quiet: bool = True) -> int:
-    """The input channels of a network for a spread of images: 1 where all are grey, else 3, or as many as all of them
-    have that are neither grey nor RGB. Raises as `typical_image`, and DataError where their numbers differ."""
+    """The input channels of a network for a spread of images: 1 if all are grey, else 3, or their common number
+    if they are neither grey nor RGB. Raises as `typical_image`, and DataError if their numbers differ."""
     seen = _look_at(images, quiet)
     counts = sorted({one.channels for one in seen})
     if len(counts) == 1:
         return counts[0]
     if any(one.as_stored and one.channels not in (1, 3) for one in seen):
         listed = " and ".join(map(str, counts))
-        raise DataError(f"images of {listed} channels: a network takes one number", hint="make all images alike")
+        raise DataError(
+            f"images of {listed} channels: a network takes one number",
+            hint="give all images the same number of channels",
+        )
     return 3
 
 
@@ -68,8 +71,8 @@ def _look_at(images: ImageCollection | Stream, quiet: bool) -> list[_Seen]:
         more = len(unreadable) - LISTED
         listed = "; ".join([*unreadable[:LISTED], *([f"and {more} more"] if more > 0 else [])])
         raise DataError(
-            f"none of the {len(unreadable)} images looked at can be read: {listed}",
-            hint="convscale data check lists all that cannot",
+            f"none of the {len(unreadable)} sampled images can be read: {listed}",
+            hint="convscale data check lists all unreadable images",
         )
     if not quiet:
         for reason in unreadable:
@@ -80,23 +83,23 @@ def _look_at(images: ImageCollection | Stream, quiet: bool) -> list[_Seen]:
 def notes_on_pixels(
     images: ImageCollection | Stream, stored_range: Range | None = None, channels: int = 3
 ) -> tuple[str, ...]:
-    """What of the pixels of a spread of images a network of so many channels does not see, as `Usage` says it; nothing
-    for a stream, whose images come when they are trained on."""
+    """Which parts of the pixels of a spread of images a network of `channels` channels does not see, as in `Usage`;
+    nothing for a stream, whose images are read only in training."""
     usage = Usage(stored_range, channels)
     for image in () if isinstance(images, Stream) else _spread(images):
         if not isinstance(image, DataError):
-            with suppress(DataError):  # told when it is its turn
+            with suppress(DataError):  # reported when its turn comes
                 usage.add(image, "")
     return usage.notes()
 
 
 def require_channels(images: ImageCollection | Stream, channels: int) -> None:
-    """Raise DataError naming the first of a spread of images that a network of so many input channels cannot be shown.
-    Those that cannot be read at all are passed over."""
+    """Raise DataError naming the first of a spread of images that does not fit a network of `channels`
+    input channels. Unreadable images are skipped."""
     if isinstance(images, Stream):
         if channels not in (1, 3):
             raise DataError(
-                f"a stream's images are read as grey or RGB, the network has {channels} channels",
+                f"a stream's images are read as grey or RGB, but the network has {channels} channels",
                 hint="read the data as hf:... or from a folder",
             )
         return

@@ -1,4 +1,4 @@
-"""What of the pixels of a data set a network is not shown: values that are rounded away, channels that are not read."""
+"""Which parts of the pixels of a data set a network does not see: values that are rounded away, unread channels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SAMPLES_PER_PIXEL = 277  # tag of a TIFF
 
 
 class Usage:
-    """Gathers from images what their pixels use of the range that is read: `stored_range`, or all that a file holds;
-    and which of their channels a network of `channels` is not shown."""
+    """Gathers how much of the range that is read (`stored_range`, or all that a file holds) the pixels of images use,
+    and which of their channels a network of `channels` does not see."""
 
     def __init__(self, stored_range: Range | None = None, channels: int = 3) -> None:
         self.stored_range, self.channels = stored_range, channels
@@ -52,7 +52,7 @@ class Usage:
         return read_stored(image) if is_deep(image) else None
 
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before a network is trained."""
+        """What to know before a network is trained."""
         found = [
             f"{what}: in {count:,} of {self.images:,} images; a network of input_channels = {what.split()[0]} reads all"
             for what, count in self.unread.items()
@@ -61,21 +61,21 @@ class Usage:
 
     def _notes_on_range(self) -> list[str]:
         low, high = self.used
-        values = f"{self.bits} bits a channel, values {low:.10g} to {high:.10g}"
+        values = f"{self.bits} bits per channel, values {low:.10g} to {high:.10g}"
         if self.stored_range is not None:
             start, end = self.stored_range
             outside = f"{values}: those outside {start:.10g} to {end:.10g} become 0 or 255"
             return [outside] if low < start or high > end else []
         advice = f"--range {low:.10g},{high:.10g}"
         if self.deep < self.images:
-            advice += f", which changes the {self.images - self.deep:,} images of 8 bits too"
+            advice += f", which changes the {self.images - self.deep:,} images of 8 bits as well"
         top = max(self.tops)
         found = []
         if len(self.tops) > 1:
             tops = ", ".join(f"{one:.10g}" for one in sorted(self.tops))
-            found.append(f"{values}: white is {tops}, by image; {advice} reads all alike")
+            found.append(f"{values}: white is {tops}, depending on the image; {advice} reads all alike")
         elif low < high and high - low < LITTLE * top:
-            found.append(f"{values} of {top:.10g}: what tells classes apart may be rounded away; {advice}")
+            found.append(f"{values} of {top:.10g}: differences between classes may be rounded away; {advice}")
         if low < 0 and not found:
             found.append(f"{values}: those below 0 become 0; {advice}")
         return found

@@ -21,8 +21,8 @@ from convscale.recipes import Augmentation, Sampling
 
 
 class Batch(NamedTuple):
-    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` are those of its
-    images that could not be read, as (name, reason); `names` those of the others, where they were asked for."""
+    """Images (n, channels, size, size) uint8 and labels (n,) int64 of one step; `missing` lists its
+    unreadable images as (name, reason); `names` those of the others, if requested."""
 
     pixels: Tensor
     labels: Tensor

@@ -126,7 +126,7 @@ def without_signs(nested: Nested, tables: Tables, known: list[Network]) -> tuple
                 networks += labelled(nested, tables, [match])
             else:
                 place = ".".join((*path, group)).rstrip(".")
-                notes.append(f"averages under {place!r} are not read: their names are not those of the weights")
+                notes.append(f"averages under {place!r} are ignored: their names are not those of the weights")
     return networks, notes
 
 
@@ -135,7 +135,7 @@ def _taken(networks: list[Network]) -> set[tuple[Path, str]]:
 
 
 def _is_weight(value: Tensor) -> bool:
-    """Counters, decays and the states of random generators are none."""
+    """Counters, decays and the states of random generators do not count."""
     return value.ndim > 0 and value.is_floating_point()
 
 
@@ -186,11 +186,11 @@ def without_names(nested: Nested, known: list[Network]) -> tuple[list[Network], 
         place = ".".join(path)
         if isinstance(value, Mapping):
             if not value and class_of(value) not in (*PLAIN, *_OPTIONS):
-                notes.append(f"averages under {place!r} are not read: they are {class_of(value)}, not tensors by name")
+                notes.append(f"averages under {place!r} are ignored: they are {class_of(value)}, not named tensors")
         elif len(value) >= _LISTED and all(isinstance(one, Tensor) for one in value):
             lists = [tensors for network in raw if (tensors := _in_order(network, value))]
             networks += [Network(path, "", tensors, frozenset(), averaged=True) for tensors in lists[:1]]
-            notes += [] if lists else [f"averages under {place!r} are not read: {len(value)} tensors without names"]
+            notes += [] if lists else [f"averages under {place!r} are ignored: {len(value)} tensors without names"]
     return networks, notes
 
 
@@ -211,7 +211,7 @@ def unused(tables: Tables, networks: list[Network], chosen: Network) -> Iterator
 
 
 def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor], list[str]]:
-    """The averages, with the raw tensors of which there are none, and notes on the raw weights."""
+    """The averages, completed with raw tensors where there are none, and notes on the raw weights."""
     tensors = averages.tensors
     if averages.path[-1:] == ("average_model_state",):  # Lightning's: its statistics are those from before averaging
         tensors = {name: value for name, value in tensors.items() if not name.endswith(_STATISTICS)}
@@ -222,5 +222,5 @@ def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor],
     notes = [f"these are averages of weights: the raw ones{where} are not used"]
     missing = [name for name in nearest.tensors if name not in tensors and not name.endswith(_BUFFERS[-1])]
     if missing:
-        notes.append(f"{len(missing)} tensors have no averages, as {missing[0]}: the raw ones are taken")
+        notes.append(f"{len(missing)} tensors have no averages, such as {missing[0]}: the raw ones are used")
     return tensors | {name: nearest.tensors[name] for name in missing}, notes

@@ -17,7 +17,7 @@ _PIL: dict[Any, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
 def beside(weights: Path) -> list[Statement]:
-    """What the configurations in the folder of a weights file say; none where there are none.
+    """What the configurations in the folder of a weights file say; empty if there are none.
 
     Raises ConfigError for one that is not JSON and for an input that is not square.
     """
@@ -37,8 +37,8 @@ def square(height: Any, width: Any, source: str) -> int | None:
         return None
     if height != width:
         raise ConfigError(
-            f"{source}: its input is {height} x {width} pixels, and inputs are square here",
-            hint="--resolution PX: one side",
+            f"{source}: its input is {height} x {width} pixels, but Convscale's inputs are square",
+            hint="set --resolution PX, one side",
         )
     return height
 
@@ -50,14 +50,14 @@ def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
 
 
 def numbers(value: Any) -> Values | None:
-    """A number or a list of numbers; None for what is neither."""
+    """A number or a list of numbers; None for anything else."""
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     good = values and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
     return tuple(float(one) for one in values) if good else None
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
-    """A list of names; None for what is none."""
+    """A list of names; None for anything else."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, str) for one in value):
         return None
     return tuple(value) or None
@@ -79,9 +79,9 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
     architecture, eps = str(table.get("architecture", "")), numbers(arguments.get("bn_eps"))
     notes = []
     if cfg.get("crop_mode", "center") != "center":
-        notes.append(f"timm evaluates them with crop mode {cfg['crop_mode']!r}: here the centre is cut out")
+        notes.append(f"timm evaluates them with crop mode {cfg['crop_mode']!r}: Convscale crops the centre")
     if "interpolation" in cfg and interpolation_of(cfg["interpolation"]) is None:
-        notes.append(f"{source}: interpolation {cfg['interpolation']!r} is not used: bilinear or bicubic are")
+        notes.append(f"{source}: interpolation {cfg['interpolation']!r} is ignored: neither bilinear nor bicubic")
     return Statement(
         source=source,
         size=square(shape[1], shape[2], source) if isinstance(shape, Sequence) and len(shape) == 3 else None,
@@ -109,7 +109,7 @@ def _padding(pad_type: Any) -> Padding | None:
 def _transformers(table: Mapping[str, Any]) -> Statement | None:
     kind = table["model_type"]
     if kind != "efficientnet":
-        return Statement(source=CONFIG, notes=(f"{CONFIG} is of a {kind} of transformers: not used",))
+        return Statement(source=CONFIG, notes=(f"{CONFIG} describes a {kind} model of transformers: not used",))
     size, eps, labels = table.get("image_size"), numbers(table.get("batch_norm_eps")), table.get("id2label")
     sides = size if isinstance(size, Sequence) and len(size) == 2 else (size, size)
     classes = None
@@ -129,7 +129,7 @@ def _preprocessor(table: Mapping[str, Any]) -> Statement:
     mean, std, doubled = _statistics(table)
     resample = table.get("resample")
     if resample is not None and interpolation_of(resample) is None:
-        notes.append(f"{PREPROCESSOR}: resample {resample} of Pillow is not used: bilinear or bicubic are")
+        notes.append(f"{PREPROCESSOR}: resample {resample} of Pillow is ignored: neither bilinear nor bicubic")
     if doubled:
         notes.append(f"{PREPROCESSOR} divides by std twice (include_top): std is its square")
     return Statement(
@@ -142,10 +142,10 @@ def _sizes(table: Mapping[str, Any]) -> tuple[int | None, float | None, list[str
     """Side of the input, share of the resized image, notes."""
     resized, squashed = _side(table.get("size"))
     if not table.get("do_resize", True):
-        return None, None, [f"{PREPROCESSOR}: images are not resized there; here they are"]
+        return None, None, [f"{PREPROCESSOR} does not resize images; Convscale does"]
     notes = []
     if squashed:
-        notes.append("transformers squashes images to a square: here the centre is cut out")
+        notes.append("transformers squashes images to a square: Convscale crops the centre")
     if table.get("do_center_crop", False):
         cut, _ = _side(table.get("crop_size"))
         if cut is not None and resized is not None and cut <= resized:

@@ -1,7 +1,7 @@
 """Where a training program left the weights: in nested checkpoints, below any prefix, averaged or not.
 
 A network is found by the signs of the dialects (layout.py): its tensors are those whose names begin as the sign's does.
-Averages (EMA, SWA) are recognised by the words of their keys (averages.py), and are taken before the raw weights.
+Averages (EMA, SWA) are recognised by the words of their keys (averages.py), and are preferred to the raw weights.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Opened:
 def open_container(found: Any, where: str) -> Opened:
     """The network in `found`, what a file of PyTorch or safetensors holds.
 
-    Raises RunError where several networks could be meant, and where there are no tensors by name.
+    Raises RunError if several networks could be meant, or if there are no named tensors.
     """
     if not isinstance(found, Mapping | list | tuple):
-        raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
+        raise RunError(f"{where}: holds {class_of(found)}, not named tensors", hint=SAVE_STATE)
     nested = flat(found, where)
     tables = _tables(nested)
     networks = labelled(nested, tables, _networks(tables))
@@ -129,8 +129,8 @@ def _only(networks: list[Network], where: str) -> Network:
     if len(kept) > 1:
         places = ", ".join(repr(network.place) for network in kept)
         raise RunError(
-            f"{where}: {len(kept)} networks could be meant: {places}",
-            hint="save the one that is meant alone: its state_dict(), best as safetensors",
+            f"{where}: any of {len(kept)} networks could be meant: {places}",
+            hint="save only the one you mean: its state_dict(), preferably as safetensors",
         )
     return kept[0]
 
@@ -139,25 +139,25 @@ def _how_read(chosen: Network) -> Iterator[str]:
     if chosen.path:
         yield f"read from the checkpoint's {'.'.join(chosen.path)!r}"
     if chosen.prefix:
-        yield f"prefix {chosen.prefix!r} is left out of the names"
+        yield f"prefix {chosen.prefix!r} is removed from the names"
 
 
 def _not_begun(networks: list[Network], chosen: Network) -> Iterator[str]:
     for network in networks:
         if network.averaged and not network.begun:
-            taken = "what they begin with is taken" if network is chosen else "the raw weights are taken"
-            yield f"averages under {network.place!r} have not begun ({COUNTER} is 0): {taken}"
+            taken = "their initial values are used" if network is chosen else "the raw weights are used"
+            yield f"averages under {network.place!r} have not started ({COUNTER} is 0): {taken}"
 
 
 def _largest_table(nested: Nested, tables: Tables, where: str) -> Opened:
     """Of a dialect without a sign: the mapping with the most tensors."""
     found = nested[()]
     if not tables and (not isinstance(found, Mapping) or class_of(found) not in PLAIN):
-        raise RunError(f"{where}: holds {class_of(found)}, not tensors by name", hint=SAVE_STATE)
+        raise RunError(f"{where}: holds {class_of(found)}, not named tensors", hint=SAVE_STATE)
     if not tables:
         held = [f"{key!r} ({_kind(nested.get((str(key),), value))})" for key, value in found.items()]
         raise RunError(
-            f"{where}: no tensors by name; its keys: {', '.join(held[:_SHOWN]) or 'none'}"
+            f"{where}: no named tensors; its keys: {', '.join(held[:_SHOWN]) or 'none'}"
             f"{', ...' * (len(held) > _SHOWN)}",
             hint=SAVE_STATE,
         )

@@ -64,15 +64,15 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to` as safetensors. A folder is that of a run, or holds a weights file: as timm and
-    transformers write them, with what they are in config.json, or one of any name.
+    names of the library `to` as safetensors. A folder is a run, or holds a weights file: as timm and
+    transformers write it, described by config.json, or one of any name.
 
-    dialect: the library that the file is of, where its names alone should not say it. verify: an image file or a
+    dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
-    Raises ConfigError for a dialect that is unknown or has no names for the network and for class names of another
-    number, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds code,
-    or whose tensors fit no network, and for a folder without one weights file; with `verify` as `compare` does too.
+    Raises ConfigError for a dialect that is unknown or has no names for the network and for a wrong number of
+    class names, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds
+    code, or whose tensors fit no network, and for a folder without one weights file; with `verify`, as `compare` does.
     """
     if to is not None:
         require_written(to)
@@ -112,7 +112,9 @@ def is_ours(source: str | Path) -> bool:
 
 def _load_ours(source: str | Path, to: str | None) -> _Loaded:
     if to is None:
-        raise ConfigError(f"{source} is Convscale's already", hint=f"--to {' or '.join(WRITTEN)} writes another's")
+        raise ConfigError(
+            f"{source} is already in Convscale's format", hint=f"--to {' or '.join(WRITTEN)} writes another library's"
+        )
     model, header = load_weights(weights_file(Path(source)))
     return _Loaded(model, header, {}, Conversion("convscale", header.network.name, 0, (), (), ()))
 
@@ -157,16 +159,16 @@ def _classes(
         return ("untrained",), "there is no classifier", ()
     if given is not None:
         if len(given) != count:
-            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name a line, in their order")
+            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name per line, in class order")
         return given, "--classes", ()
     notes: tuple[str, ...] = ()
     if meaning.named is not None:
         names, source = meaning.named
         if len(names) == count:
             return _distinct(names, source)
-        notes = (f"{source} names {len(names):,} classes, and the classifier has {count:,}: not used",)
+        notes = (f"{source} names {len(names):,} classes, but the classifier has {count:,}: not used",)
     if count == 1000:
-        note = "1,000 classes: named as ImageNet's in their usual order"
+        note = "1,000 classes: named as ImageNet's, in the usual order"
         return imagenet_classes(), "ImageNet's usual order", (*notes, note)
     note = f"{count:,} classes without names: numbered"
     return tuple(map(str, range(count))), "numbered", (*notes, note)
@@ -185,7 +187,7 @@ def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str
 def require_written(to: str) -> None:
     """Raise ConfigError unless files of the dialect `to` can be written."""
     if to not in WRITTEN:
-        raise ConfigError(f"{to!r} is not written", hint=f"one of {', '.join(WRITTEN)}")
+        raise ConfigError(f"{to!r} cannot be written", hint=f"one of {', '.join(WRITTEN)}")
 
 
 def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]:
@@ -197,16 +199,16 @@ def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]
 
 
 def _lost(header: WeightsHeader, to: str) -> tuple[str, ...]:
-    """What their model has to be told, since names and numbers alone do not say it."""
+    """What to set in their model, since names and numbers alone do not say it."""
     network = header.network
     if to == "torchvision" and network.padding == "same":
         padding = ["torchvision pads symmetrically, this network as TensorFlow does: logits will differ"]
     elif to == "timm":
-        padding = [f"timm: pad_type={'same' if network.padding == 'same' else ''!r}, as its tf_ names have it"]
+        padding = [f"create the timm model with pad_type={'same' if network.padding == 'same' else ''!r}"]
     else:
         padding = []
     return (
         *padding,
-        f"their BN eps must be {network.norm_eps:g}",
+        f"set the BN eps of their model to {network.norm_eps:g}",
         f"not in the file: preprocessing ({header.preprocessing.in_words()}) and class names",
     )

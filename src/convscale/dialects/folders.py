@@ -27,7 +27,7 @@ def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]]:
     if chosen is None:
         parts = [path for path in found if "-of-" in path.name]
         if parts:
-            message, hint = f"weights in {len(parts)} parts, {parts[0].name} and on", "save them as one file"
+            message, hint = f"weights in {len(parts)} parts, starting with {parts[0].name}", "save them as one file"
         elif found:
             names = ", ".join(path.name for path in found[:5]) + ", ..." * (len(found) > 5)
             message, hint = f"{len(found)} weights files: {names}", "name one of them"
@@ -35,5 +35,5 @@ def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]]:
             message, hint = "no weights file", f"one of {', '.join(_NAMES[:3])}, or one file of any name"
         raise RunError(f"{folder}: {message}", hint=hint)
     others = [path.name for path in found if path != chosen]
-    note = f"{chosen.name} taken, of {len(found)} weights files beside it: {', '.join(others[:5])}"
+    note = f"{chosen.name} used, out of {len(found)} weights files; the others: {', '.join(others[:5])}"
     return chosen, (note,) if others else ()

@@ -1,6 +1,6 @@
 """pretrained: weights that are published on the Hugging Face hub, fetched once, converted, checked and kept.
 
-What is fetched lies in the hub's own cache; what is made of it in ~/.cache/convscale/weights (XDG_CACHE_HOME moves it).
+Downloads are kept in the hub's own cache, converted files in ~/.cache/convscale/weights (XDG_CACHE_HOME moves it).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def get_weights(name: str, *, hub_cache: str | Path | None = None) -> Path:
     """The Convscale file of published weights: the one that is kept, or one made from what is in the hub's cache or
     is fetched.
 
-    Raises UnknownNameError for a name that nothing is published under, RunError where the file cannot be had or is
-    not what the hub says, MissingExtraError without huggingface_hub.
+    Raises UnknownNameError for a name without published weights, RunError if the file cannot be fetched or differs
+    from the hub's record, MissingExtraError without huggingface_hub.
     """
     row = find_weights(name)
     kept = cache_folder() / f"{row.name}.safetensors"
@@ -66,7 +66,7 @@ def find_weights(name: str) -> Published:
         if name == row.network:
             return row
     if name in CATALOG:
-        hint = "nothing is published of it; convscale weights list shows all"
+        hint = "no weights are published for it; convscale weights list shows all"
         raise UnknownNameError("weights", name, (), hint=hint)
     raise unknown_weights(name, rows)
 
@@ -91,7 +91,9 @@ def _fetch(row: Published, hub_cache: str | Path | None) -> Path:
         path = _download(hub, row, options)
     blob = Path(path).resolve()
     if len(blob.name) == 64 and (found := sha256_of(blob)) != blob.name:
-        raise RunError(f"{blob}: its sha256 is {found}, not its name: damaged", hint="delete it and fetch it again")
+        raise RunError(
+            f"{blob}: damaged: its sha256 is {found}, which differs from its name", hint="delete it and fetch it again"
+        )
     return Path(path)
 
 
@@ -107,14 +109,14 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
         place = cache / f"models--{row.repository.replace('/', '--')}" / "snapshots" / "main" / FILE
         raise RunError(
             f"{row.name} cannot be fetched: {str(error).splitlines()[0]}",
-            hint=f"with a network: {hub.hf_hub_url(row.repository, FILE)}; put it at {place}, "
-            f"or convert it: convscale convert {FILE} --network {row.name} -o FILE",
+            hint=f"on a machine with network access, download {hub.hf_hub_url(row.repository, FILE)} and put it "
+            f"at {place}, or convert it: convscale convert {FILE} --network {row.name} -o FILE",
         ) from None
 
 
 @contextmanager
 def _errors_alone() -> Iterator[None]:
-    """While entered, the hub's client logs no retries: what came of them is said at the end."""
+    """While entered, the hub's client logs no retries: their outcome is reported at the end."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -42,14 +42,15 @@ class Identity:
         """How the weights are known, in a sentence."""
         row = self.row
         if not self.by:
-            return f"the file does not say what it is: as usual for {row.dialect}'s {row.architecture}, {row.name}"
+            usual = f"the default of {row.dialect}'s {row.architecture}"
+            return f"the file does not say what it is: read as {row.name}, {usual}"
         if self.rest:
             return (
-                f"{self.by} begins as a name of {row.name}, and {self.rest!r} is no weights that are known: "
-                f"what nothing else says is taken from {row.name}"
+                f"{self.by} begins like a name of {row.name}, but {self.rest!r} is no known tag: "
+                f"what is stated nowhere else is taken from {row.name}"
             )
         if not self.exact:
-            return f"{self.by} gives an architecture alone: taken as {row.dialect}'s default for it, {row.name}"
+            return f"{self.by} names only an architecture: read as {row.dialect}'s default for it, {row.name}"
         return f"as {row.dialect} publishes {row.name}, by {self.by}"
 
 
@@ -116,8 +117,9 @@ def doubts(identity: Identity | None, rows: Sequence[Published], settings: Seque
         return []
     one = max(different, key=lambda other: (other.padding, other.norm_eps) != (row.padding, row.norm_eps))
     return [
-        f"{len(different)} of {len(others)} published weights with the same tensors are used otherwise, as {one.name}: "
-        f"padding {one.padding}, BN eps {one.norm_eps:g}, {one.preprocessing.in_words()}; --network NAME picks one"
+        f"{len(different)} of {len(others)} published weights with the same tensors are used differently, such as "
+        f"{one.name}: padding {one.padding}, BN eps {one.norm_eps:g}, {one.preprocessing.in_words()}; "
+        "--network NAME picks one"
     ]
 
 
@@ -132,7 +134,7 @@ def altered(identity: Identity | None, foreign: Foreign) -> list[str]:
     row = None if identity is None else identity.row
     if row is None or not row.hash or row.hash not in foreign.path.name or foreign.sha256.startswith(row.hash):
         return []
-    return [f"the file's name has the hash of {row.name}, its content another: trained further, or saved anew"]
+    return [f"the file's name has the hash of {row.name}, but its content differs: trained further, or saved again"]
 
 
 def other_network(statement: Statement, fit: Fit) -> bool:

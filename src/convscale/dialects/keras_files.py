@@ -19,7 +19,7 @@ SHAPE, NORMALISATION = "the Keras model's input", "the Keras model's own normali
 
 
 def in_model(path: Path) -> Statement | None:
-    """What the configuration of a .keras file, or of a whole model's .h5, says; None where there is none.
+    """What the configuration of a .keras file, or of a whole model's .h5, says; None if there is none.
 
     Raises ConfigError for an input that is not square.
     """
@@ -36,25 +36,27 @@ def in_model(path: Path) -> Statement | None:
     scalings = [config for kind, config in layers if kind == "Rescaling" and not isinstance(config.get("scale"), list)]
     if len(scalings) > 1:
         notes.append(
-            f"the Keras model rescales its input {len(scalings)} times: only EfficientNet's own is carried over; "
-            "--mean and --std say the rest"
+            f"the Keras model rescales its input {len(scalings)} times: only EfficientNet's own is kept; "
+            "give the rest with --mean and --std"
         )
     return Statement(source=SHAPE, size=size, library="keras", notes=tuple(notes))
 
 
 def inside(tensors: Mapping[str, Tensor]) -> Statement | None:
     """The normalisation among the tensors of Keras's model, which expects values of 0 to 255, on values of 0 to 1 as
-    here; None where there is none."""
+    here; None if there is none."""
     mean, variance = tensors.get("normalization/mean"), tensors.get("normalization/variance")
     if mean is None or variance is None:
         return None
     means, variances = tuple(mean.flatten().tolist()), tuple(variance.flatten().tolist())
     if len(variances) == 3 and all(abs(a - b) < 1e-3 for a, b in zip(variances, IMAGENET_STD, strict=True)):
-        note = "normalisation was inside the model, with the Rescaling that mends its variance (tensorflow issue 49930)"
+        note = (
+            "normalisation was inside the model, with the Rescaling that corrects its variance (tensorflow issue 49930)"
+        )
         return Statement(source=NORMALISATION, mean=means, std=variances, notes=(note,))
     std = tuple(value**0.5 or 1.0 for value in variances)
     return Statement(
-        source=NORMALISATION, mean=means, std=std, notes=("normalisation was inside the model, by its own figures",)
+        source=NORMALISATION, mean=means, std=std, notes=("normalisation was inside the model, with its own values",)
     )
 
 

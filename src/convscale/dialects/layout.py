@@ -145,7 +145,7 @@ def dialect(name: str) -> Dialect:
 def recognise(keys: Iterable[str], where: str, name: str | None = None) -> Dialect:
     """The dialect that the names of a file's tensors are of, `name` where the caller knows it.
 
-    Raises ConfigError where it is none that is known, UnknownNameError for a name that is none.
+    Raises ConfigError if the dialect is not known, UnknownNameError for a name that is no dialect.
     """
     names = set(keys)
     for known in _KNOWN:
@@ -154,6 +154,6 @@ def recognise(keys: Iterable[str], where: str, name: str | None = None) -> Diale
     if name is not None:
         return dialect(name)
     raise ConfigError(
-        f"{where}: {len(names)} tensors, of no dialect that is known; the first is {min(names, default='')!r}",
+        f"{where}: {len(names)} tensors, of no known dialect; the first is {min(names, default='')!r}",
         hint=f"--from one of {', '.join(DIALECTS)}",
     )

@@ -76,7 +76,7 @@ def _no_fit(
     known: Dialect, foreign: Foreign, name: str, wrong: list[str], *, names: Sequence[str], trunk: bool
 ) -> RunError:
     """What is wrong with the nearest network, and whether the file's trunk alone is that of one."""
-    hint = "--network: a name, or a TOML file of the network that it is of"
+    hint = "give --network: a name, or a TOML file of its network"
     if not trunk:
         with suppress(ConfigError, RunError):
             found = fit(known, foreign, names[0] if len(names) == 1 else None, trunk=True)
@@ -105,14 +105,14 @@ def _match(known: Dialect, network: ConvNet, foreign: Foreign, own_table: bool, 
     missing = tuple(sorted(expected.keys() - tensors.keys()))
     unused = tuple(sorted(key for key in tensors.keys() - expected.keys() if not key.startswith(_PREPROCESSING)))
     wrong = [f"{key} is missing" for key in missing if set(missing) != head]
-    wrong += [f"{key} has no place" for key in unused if not key.startswith(_KNOWN_EXTRAS)]
+    wrong += [f"{key} is unexpected" for key in unused if not key.startswith(_KNOWN_EXTRAS)]
     wrong += [
         f"{key} is {tuple(tensors[key].shape)}, not {entry.peer_shape}"
         for key, entry in expected.items()
         if key in tensors and tuple(tensors[key].shape) != entry.peer_shape
     ]
     if missing:
-        notes.append("the file has no classifier: features and transfer learning only, its logits are zeros")
+        notes.append("the file has no classifier: for features and transfer learning only; its logits are zeros")
     return wrong or Fit(network, own_table, entries, tensors, unused, missing, tuple(notes))
 
 
@@ -137,11 +137,11 @@ def _match_trunk(
         if key in tensors and tuple(tensors[key].shape) != entry.peer_shape
     ]
     stages = {_beginning(name) for name in body} & _STAGES
-    wrong += [f"{key} has no place" for key in unused if _beginning(key) in stages]
+    wrong += [f"{key} is unexpected" for key in unused if _beginning(key) in stages]
     if wrong:
         return wrong
     kept = {key: value for key, value in tensors.items() if key in body or key.startswith(_PREPROCESSING)}
-    notes.append("the trunk alone: features and transfer learning only, its logits are zeros")
+    notes.append("the trunk alone: for features and transfer learning only; its logits are zeros")
     return Fit(network, own_table, entries, kept, unused, head, tuple(notes))
 
 

@@ -19,10 +19,10 @@ from convscale.preprocessing import Preprocessing, default_preprocessing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the caller says of a file, in the place of what is declared, known or usual; None: not said.
+    """What the caller says about a file, overriding what is declared, known or usual; None: not given.
 
     network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k. mean,
-    std: of values of 0 to 1, one for each channel, or one for all. trunk: take the trunk alone, whatever head the
+    std: for values of 0 to 1, one per channel or one for all. trunk: take the trunk alone, whatever head the
     file has.
     """
 
@@ -55,8 +55,8 @@ class Meaning:
 
 
 def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -> Meaning:
-    """What is given counts, then what the file and its folder declare, then what is published under its name, then
-    what is usual.
+    """Given values come first, then what the file and its folder declare, then what is published under its name,
+    then the usual.
 
     Raises ConfigError for values that make no sense and for an input that is not square, UnknownNameError for
     published weights that are unknown.
@@ -73,11 +73,11 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     notes += [*altered(identity, foreign), *doubts(identity, candidates(dialect, fit), from_table)]
     row = None if identity is None else identity.row
     if row is not None and row.squashed and "crop" in from_table:
-        notes.append(f"{row.dialect} evaluates them on whole images squashed to a square: here the centre is cut out")
+        notes.append(f"{row.dialect} evaluates them on whole images squashed to a square: Convscale crops the centre")
     notes += [*taken.notes, *taken.by_source()]
     notes.append(f"taken: padding {network.padding}, BN eps {network.norm_eps:g}, {preprocessing.in_words()}")
     if dialect.name == "transformers":
-        notes.append("transformers pads as at the native size whatever the size: at others its logits differ")
+        notes.append("transformers pads for the native size at every size: at other sizes its logits differ")
     licence = next((one.licence for one in declared if one.licence), row.licence if row else "")
     named = next(((one.classes, one.source) for one in declared if one.classes), None)
     taken_from = {SETTINGS[setting]: source.source for setting, source in taken.sources.items()}
@@ -97,7 +97,7 @@ def _declared(dialect: Dialect, fit: Fit, foreign: Foreign) -> tuple[list[Statem
     statements = [one for one in found if one is not None]
     others = [one for one in statements if other_network(one, fit)]
     return [one for one in statements if one not in others], [
-        f"{one.source} is of {one.weights}, and the tensors of {fit.network.name}: not used" for one in others
+        f"{one.source} is for {one.weights}, but the tensors are {fit.network.name}'s: not used" for one in others
     ]
 
 
@@ -156,8 +156,8 @@ def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, P
     _require_channels(network.input_channels, foreign)
     if "mean" not in values or "std" not in values:
         raise ConfigError(
-            f"{foreign.path}: nothing says the mean and std of the network's {network.input_channels} input channels",
-            hint="--mean and --std: one value for all channels, or one per channel",
+            f"{foreign.path}: nothing states the mean and std of the network's {network.input_channels} input channels",
+            hint="give --mean and --std: one value for all channels, or one per channel",
         )
     network = replace(network, padding=values["padding"], norm_eps=values["norm_eps"], resolution=values["size"])
     return network, Preprocessing(
@@ -176,8 +176,8 @@ def _require_channels(channels: int, foreign: Foreign) -> None:
         Preprocessing(1, mean=(0.5,) * channels, std=(0.5,) * channels)
     except ConfigError:
         raise ConfigError(
-            f"{foreign.path}: its network takes {channels} input channels, and images are grey (1) or RGB (3)",
-            hint="nothing can be predicted with it here",
+            f"{foreign.path}: its network takes {channels} input channels, but images are grey (1) or RGB (3)",
+            hint="Convscale cannot predict with it",
         ) from None
 
 
@@ -186,7 +186,7 @@ def _why(dialect: Dialect, fit: Fit, identity: Identity | None) -> str:
     if identity is not None:
         return identity.why()
     if dialect.follows_reference and not fit.own_table:
-        return f"as the reference code has it, which {dialect.name} follows"
+        return f"as in the reference code, which {dialect.name} follows"
     if dialect.name == "convscale":
-        return f"the file has no header of Convscale's: as the table of {fit.network.name} has it"
-    return f"as {fit.network.name}'s own table has it, which {dialect.name} has not"
+        return f"the file has no Convscale header: read with the table of {fit.network.name}"
+    return f"read with {fit.network.name}'s own table: {dialect.name} does not have it"

@@ -1,8 +1,8 @@
-"""Which published weights a text means: a name, or that of a file, a folder or a repository on a hub.
+"""Which published weights a text means: a name, or the name of a file, a folder or a repository on a hub.
 
-Nothing is taken by likeness: a text is the name of weights ("tf_efficientnet_b0.ap_in1k", any separators), that of the
-file that they are published as, an older name of theirs, or holds their hash. A text that is an architecture, or only
-begins with a name, says so.
+Nothing is matched by similarity: a text is the name of weights ("tf_efficientnet_b0.ap_in1k", any separators), that of
+the file that they are published as, an older name of theirs, or holds their hash. A text that is an architecture, or
+only begins with a name, says so.
 """
 
 from __future__ import annotations

@@ -285,4 +285,4 @@ def _require_efficientnet(graph: LayerGraph, dialect: str, squeeze: bool | None 
 
 def _cannot(graph: LayerGraph, dialect: str, block: BlockGraph | None = None) -> NoReturn:
     what = f" with {block.kind} blocks like these" if block else ""
-    raise ConfigError(f"{dialect} has no names for {graph.network.name}: it knows no network{what}")
+    raise ConfigError(f"{dialect} has no names for {graph.network.name}: it has no network{what}")

@@ -26,7 +26,7 @@ def flat(found: Any, where: str) -> Nested:
         path, value = coming.pop()
         nested[path] = value = without_attributes(value)
         if len(nested) > _MOST:
-            raise RunError(f"{where}: more than {_MOST:,} values in each other: refused")
+            raise RunError(f"{where}: more than {_MOST:,} nested values: refused")
         if len(path) < _DEPTH:
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             inner = [((*path, str(key)), item) for key, item in items if isinstance(item, Mapping | list | tuple)]

@@ -35,7 +35,7 @@ def load_peer(dialect: str, source: Path, tensors: dict[str, Tensor], header: We
     where the library is not installed, ConfigError where it has no such network.
     """
     if dialect == "convscale":
-        raise ConfigError("these are Convscale's own weights: nothing to compare with", hint="leave --verify out")
+        raise ConfigError("these are Convscale's own weights: nothing to compare with", hint="omit --verify")
     network, normalise = header.network.with_classes(classes), Normalise(header.preprocessing, torch.device("cpu"))
     try:
         if dialect == "keras":
@@ -47,7 +47,7 @@ def load_peer(dialect: str, source: Path, tensors: dict[str, Tensor], header: We
         if isinstance(error, ConvscaleError):
             raise
         message = f"{dialect}'s own {network.name} does not take these weights: {first_line(error)}"
-        raise ConfigError(message, hint="leave --verify out") from None
+        raise ConfigError(message, hint="omit --verify") from None
 
 
 def _torch_peer(peer: nn.Module, tensors: dict[str, Tensor], normalise: Normalise) -> Peer:
@@ -98,7 +98,7 @@ def _transformers(network: ConvNet) -> Any:
     transformers, scaling = library("transformers"), published(network.name.removeprefix("efficientnet-"))
     graph = resolve(network)
     blocks = [block for stage in graph.stages for block in stage]
-    even = [  # blocks whose stride meets an odd side: padded evenly, which transformers has to be told
+    even = [  # blocks whose stride meets an odd side: padded evenly, which transformers needs to know
         index for index, block in enumerate(blocks) for layer in block.layers
         if isinstance(layer, ConvLayer) and layer.stride == 2 and layer.padding[0] == layer.padding[1]
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def _transformers(network: ConvNet) -> Any:
 def _architecture(dialect: str, network: ConvNet) -> str:
     rows = rows_of(dialect, network.name)
     if not rows:
-        raise ConfigError(f"{dialect} has no network {network.name} to compare with", hint="leave --verify out")
+        raise ConfigError(f"{dialect} has no network {network.name} to compare with", hint="omit --verify")
     return rows[0].architecture
 
 
@@ -194,7 +194,7 @@ def _keras_application(network: ConvNet) -> Any:
     applications = library("keras.applications")
     make = getattr(applications, network.name.title().replace("-", "").replace("Efficientnet", "EfficientNet"), None)
     if make is None:
-        raise ConfigError(f"keras has no network {network.name} to compare with", hint="leave --verify out")
+        raise ConfigError(f"keras has no network {network.name} to compare with", hint="omit --verify")
     shape = (network.resolution, network.resolution, network.input_channels)
     return make(weights=None, classes=network.num_classes, classifier_activation=None, input_shape=shape)
 

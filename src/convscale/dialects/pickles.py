@@ -23,7 +23,7 @@ import torch
 
 from convscale.errors import RunError
 
-SAVE_STATE = "have whoever made it save model.state_dict(), best as safetensors"
+SAVE_STATE = "ask its author to save model.state_dict(), preferably as safetensors"
 _LEGACY_PICKLES = 5  # magic number, protocol, machine, value, keys of storages: one after the other
 _PROTOCOL = 2  # what torch.save writes, and all that is read as weights only
 _NEVER = ("os", "posix", "nt", "sys")  # modules that torch.load refuses to name
@@ -179,7 +179,7 @@ def _names(path: Path) -> Iterator[tuple[str, str]]:
         members = {member.partition("/")[2]: member for member in archive.namelist()}
         if "constants.pkl" in members:
             raise RunError(
-                f"{path}: a TorchScript archive, whose weights are not read apart from its code",
+                f"{path}: a TorchScript archive, whose weights cannot be read without its code",
                 hint="torch.save(torch.jit.load(FILE).state_dict(), OUT), then convert OUT",
             )
         if "data.pkl" in members:
@@ -192,8 +192,8 @@ def _names_of_one(path: Path, file: Any) -> Iterator[tuple[str, str]]:
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "PROTO" and isinstance(argument, int) and argument > _PROTOCOL:
                 raise RunError(
-                    f"{path}: pickle protocol {argument} is not read as weights only: refused",
-                    hint=f"torch.save(..., pickle_protocol={_PROTOCOL}), which is its default, or safetensors",
+                    f"{path}: pickle protocol {argument} cannot be read as weights only: refused",
+                    hint=f"torch.save(..., pickle_protocol={_PROTOCOL}), the default, or use safetensors",
                 )
             if opcode.name == "GLOBAL":
                 module, name = str(argument).split(" ", 1)

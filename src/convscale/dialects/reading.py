@@ -29,16 +29,16 @@ from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import MissingExtraError, RunError
 
 MAX_TENSORS = 20_000
-MAX_GROWTH = 20  # an archive unpacks to so many times its size at most
+MAX_GROWTH = 20  # an archive unpacks to at most this many times its size
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".tar", ".ckpt", ".th")
 _NOT_WEIGHTS = ("num_batches_tracked",)
 
 
 class Foreign(NamedTuple):
-    """A file of another library: its tensors by their own names, its sha256, and what reading it had to choose.
+    """A file of another library: its tensors by their own names, its sha256, and the choices made in reading it.
 
     averages: the key that averages of weights were read from. prefix: what stood before each name. unused: the file's
-    other tensors. said: the words and arguments that a checkpoint holds beside them.
+    other tensors. said: the metadata and arguments in the checkpoint.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def read_foreign(path: str | Path) -> Foreign:
     if not path.is_file() and index.is_file():
         return _foreign(path, _tensorflow(path), sha256_of(*sorted(path.parent.glob(f"{path.name}.*"))))
     if not path.is_file():
-        raise RunError(f"{path}: no such file", hint="a weights file, or the prefix of a TensorFlow checkpoint")
+        raise RunError(f"{path}: no such file", hint="name a weights file, or the prefix of a TensorFlow checkpoint")
     return _foreign(path, _reader(path)(path), sha256_of(path))
 
 
@@ -80,7 +80,7 @@ def _reader(path: Path) -> Callable[[Path], Opened]:
     if suffix in TORCH_SUFFIXES or is_pickle(path):
         return _torch
     raise RunError(
-        f"{path}: {suffix or 'no suffix'} is not a format of weights that can be read",
+        f"{path}: {suffix or 'no suffix'} is not a weights format that can be read",
         hint=f".safetensors, {', '.join(TORCH_SUFFIXES)}, .h5, .keras, or the prefix of a TensorFlow checkpoint",
     )
 
@@ -108,10 +108,10 @@ def _torch(path: Path) -> Opened:
         ) from None
     except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-        raise RunError(f"{path}: damaged, or no PyTorch file: {first_line(error)}") from None
+        raise RunError(f"{path}: damaged, or not a PyTorch file: {first_line(error)}") from None
     opened = open_container(found, str(path))
     objects = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
-    bags = (f"not read, and not run: objects of {objects}",) if classes else ()
+    bags = (f"neither read nor run: objects of {objects}",) if classes else ()
     return replace(opened, notes=(*opened.notes, *bags), said=said_beside(found))
 
 
@@ -145,7 +145,7 @@ def _keras(path: Path) -> Opened:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise RunError(f"{path}: damaged, or not a file of Keras: {first_line(error)}") from None
+        raise RunError(f"{path}: damaged, or not a Keras file: {first_line(error)}") from None
 
 
 def _keeps_averages(path: Path, archive: zipfile.ZipFile) -> bool:
@@ -177,13 +177,13 @@ def _keras_model(path: Path, file: Any, averaging: bool = False) -> Opened:
         matching = [value for key, value in averages.items() if key.endswith(end)]
         if len(matching) == 1 and matching[0].shape == tensors[name].shape:
             taken[name] = matching[0]
-    note = f"averages of weights taken for {len(taken)} of {len(tensors)} tensors, from the optimizer's"
+    note = f"averages of weights used for {len(taken)} of {len(tensors)} tensors, from the optimizer"
     return Opened(tensors | taken, averages=next(iter(averages)).rpartition("/")[0], notes=(note,))
 
 
 _NUMBERED_AVERAGES = (
-    "the optimizer's averages (use_ema) are without names here, and not read: the model's own weights are taken, which "
-    "are the averages where fit has ended, or SwapEMAWeights put them there"
+    "the optimizer's averages (use_ema) have no names here and are ignored: the model's own weights are used, which "
+    "are the averages if fit has ended or SwapEMAWeights put them there"
 )
 _OPTIMIZER = ("optimizer_weights/", "optimizer/")
 _KERAS_AVERAGE = "_average"
@@ -241,15 +241,15 @@ def _tensorflow(path: Path) -> Opened:
             if not name.endswith(_AVERAGE) and "/RMSProp" not in name and "/Momentum" not in name
         }
     except (tensorflow.errors.OpError, ValueError) as error:
-        raise RunError(f"{path}: damaged, or not a checkpoint of TensorFlow: {error}") from None
+        raise RunError(f"{path}: damaged, or not a TensorFlow checkpoint: {error}") from None
     tensors = {}
     for name, value in kept.items():
         if getattr(value, "dtype", None) is not None and value.dtype.kind == "f":
             inner = name.split("/", 1)[1] if "/" in name else name
             tensors[inner.replace("tpu_batch_normalization", "batch_normalization")] = torch.from_numpy(value.copy())
-    note = f"moving averages taken for {len(averaged)} of {len(kept)} tensors, as the reference code evaluates"
+    note = f"moving averages used for {len(averaged)} of {len(kept)} tensors, as in the reference code's evaluation"
     if not averaged:
-        return Opened(tensors, notes=("the checkpoint has no moving averages: the raw weights are taken",))
+        return Opened(tensors, notes=("the checkpoint has no moving averages: the raw weights are used",))
     return Opened(tensors, averages=_AVERAGE, notes=(note,))
 
 
@@ -260,11 +260,11 @@ def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Floating-point tensors as float32. Raises RunError for none, too many, and for values that are no numbers."""
     kept = {name: value for name, value in tensors.items() if value.is_floating_point()}
     if not kept or len(kept) > MAX_TENSORS:
-        raise RunError(f"{path}: {len(kept)} tensors of floating-point numbers", hint="is it a file of weights?")
+        raise RunError(f"{path}: {len(kept)} tensors of floating-point numbers", hint="is it a weights file?")
     for name, value in kept.items():
         if value.is_meta:
             raise RunError(
-                f"{path}: {name} has a shape and no values", hint="save the model from a device, not from meta"
+                f"{path}: {name} has a shape but no values", hint="save the model from a real device, not from meta"
             )
         if not torch.isfinite(value).all():
             raise RunError(f"{path}: {name} holds NaN or infinite values")

@@ -12,10 +12,10 @@ _FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".keras", ".npz
 
 
 def find_weights_file(source: str | Path) -> Path:
-    """The weights that `source` names: a run folder or a file that is there, else published ones, a name of
+    """The weights that `source` names: an existing run folder or file, else published weights, by a name from
     `list_weights` or a network, fetched and kept as `get_weights` does.
 
-    Raises RunError for a path that nothing is at, UnknownNameError with the nearest names for what is none of these,
+    Raises RunError for a path that does not exist, UnknownNameError with the nearest names for anything else,
     and as `get_weights`.
     """
     path, name = Path(source), str(source)
@@ -23,12 +23,15 @@ def find_weights_file(source: str | Path) -> Path:
         return path
     if os.sep in name or path.suffix in _FILES:
         raise RunError(
-            f"{name}: no such run folder or weights file", hint="convscale weights list shows published ones"
+            f"{name}: no such run folder or weights file", hint="convscale weights list shows published weights"
         )
     try:
         find_weights(name)
     except UnknownNameError as error:
         raise UnknownNameError(
-            "weights", name, (), hint=error.hint or "a run, a weights file, or a name of: convscale weights list"
+            "weights",
+            name,
+            (),
+            hint=error.hint or "name a run, a weights file, or weights from: convscale weights list",
         ) from None
     return get_weights(name)

@@ -44,7 +44,7 @@ class Statement:
     notes: tuple[str, ...] = ()
 
     def says(self, setting: str, channels: int) -> Any:
-        """A setting of SETTINGS; mean and std as `channels` values, None where what is said is not of so many."""
+        """A setting of SETTINGS; mean and std as `channels` values, None if the number of values does not match."""
         value = getattr(self, setting)
         return for_channels(value, channels) if setting in ("mean", "std") and value is not None else value
 
@@ -76,7 +76,7 @@ class Taken:
     notes: tuple[str, ...]
 
     def by_source(self) -> list[str]:
-        """ "from config.json: size, crop", a line per source."""
+        """ "from config.json: size, crop", one line per source."""
         lines: dict[str, list[str]] = {}
         for setting, statement in self.sources.items():
             lines.setdefault(statement.source, []).append(SETTINGS[setting])

@@ -1,4 +1,4 @@
-"""verify: the library that weights come from, built here, and its logits beside ours on the same images."""
+"""verify: compare our logits with those of the library that the weights come from, on the same images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compare(
     """
     bias = tensors.get(dialect.entries(resolve(header.network))[-1].theirs)  # the classifier's: perhaps 1,001
     if bias is None:
-        raise ConfigError("there is no classifier whose logits could be compared", hint="leave --verify out")
+        raise ConfigError("there is no classifier, so no logits to compare", hint="omit --verify")
     files = FileImages(paths := _image_files(Path(images)), np.zeros(len(paths), dtype=np.int64))
     peer = load_peer(dialect.name, Path(source), tensors, header, bias.numel())
     normalise, worst, scale = Normalise(header.preprocessing, torch.device("cpu")), 0.0, 0.0

@@ -47,14 +47,14 @@ def evaluate(
     """Accuracy of a run or weights file on `data`: the `split` asked for ("train", "validation" or "test"), else its
     test split, else its validation split, else all images.
 
-    Where the run was trained on this very data, the images that it held out and did not leave out count, and the
+    If the run was trained on this same data, only the images that it held out and did not exclude count, and the
     accuracy is the run's own; a weights file does not know what it was trained on. `label_column` is the run's, or
-    "label"; `layout`, as in `open_dataset`, is the run's where this is its data. Classes are matched by name, or by
-    number where the data numbers them and the network does not.
+    "label"; `layout`, as in `open_dataset`, is the run's where this is its data. Classes are matched by name, or
+    by number if the data numbers them and the network does not.
 
-    resolution, crop: pixels a side, and the share of the resized image that is cut out, where not the network's own.
-    predictions: a .csv, .parquet or .jsonl file to write, a row an image (`Predictions`). pictures: a folder to write
-    reliability.png, confusion.png, confusion.csv and mistakes.png into. Raises RunError, DataError, and ConfigError for
+    resolution, crop: pixels per side, and the share of the resized image that is cropped; default: the network's own.
+    predictions: a .csv, .parquet or .jsonl file to write, one row per image (`Predictions`). pictures: a folder for
+    reliability.png, confusion.png, confusion.csv and mistakes.png. Raises RunError, DataError, and ConfigError for
     values that are not allowed.
     """
     file = None if predictions is None else RowsFile(predictions, "predictions")
@@ -83,7 +83,7 @@ def sweep(
     split: str | None = None,
     quiet: bool = False,
 ) -> list[SweepRow]:
-    """As `evaluate`, at every resolution with every crop; none given means the network's own. Raises as `evaluate`."""
+    """As `evaluate`, at every resolution with every crop; default: the network's own. Raises as `evaluate`."""
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     own = job.header.preprocessing
     ways = [own.at(resolution, crop) for resolution in resolutions or (own.size,) for crop in crops or (own.crop,)]
@@ -103,7 +103,7 @@ class _Measuring:
     quiet: bool
 
     def measure(self, preprocessing: Preprocessing, each_image: Sequence[EachImage] = ()) -> Measured:
-        """With progress, notes about unreadable images, and images a second from the first loaded to the last."""
+        """With progress, notes about unreadable images, and images per second from the first loaded to the last."""
         progress = Progress(math.ceil(len(self.images) / self.batch), quiet=self.quiet)
         started = time.perf_counter()
 
@@ -176,20 +176,20 @@ def _images_of_run(
     if known.record().fingerprint != trained_on.fingerprint:
         raise DataError(
             f"{data}: {trained_on.train_images + trained_on.test_images} images when {run.path} was trained, now "
-            f"{len(dataset.train) + len(dataset.test)}, or others: which were held out can no longer be known",
-            hint=f"put images it never saw into a folder of their own, or evaluate {run.weights} on all",
+            f"{len(dataset.train) + len(dataset.test)}, or other ones: which were held out can no longer be known",
+            hint=f"put images it never saw into a separate folder, or evaluate {run.weights} on all",
         )
     parts = {None: dataset.test, "train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     if trained_on.held_out == "validation":
         parts |= {"validation": dataset.test, "test": None}
     chosen = parts[split]
     if chosen is None:
-        raise DataError(f"{data}: no {split} split", hint="leave --split out, or name one that is there")
+        raise DataError(f"{data}: no {split} split", hint="omit --split, or name an existing split")
     return chosen, dataset.classes
 
 
 def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
-    """The position in `known` of each class of the data. Raises DataError for one that has none."""
+    """The position in `known` of each class of the data. Raises DataError for a class without one."""
     positions = {name: index for index, name in enumerate(known)}
     spelled = one_spelling([*known, *found])
     if all(spelled[name] in positions for name in found):
@@ -206,10 +206,10 @@ def match_classes(found: tuple[str, ...], known: tuple[str, ...]) -> Labels:
 
 
 def note_on_numbers(found: tuple[str, ...], known: tuple[str, ...]) -> str:
-    """What to say where `match_classes` takes the data's classes for numbers and none is 0: they may count from 1."""
+    """A note if `match_classes` reads the data's classes as numbers and none is 0: they may count from 1."""
     by_number = all(name.isdecimal() for name in found) and not set(found) <= set(known)
     if not by_number or any(int(name) == 0 for name in found):
         return ""
     read = ", ".join(f"{name} as {known[int(name)]}" for name in found[:3])
     more = ", ..." * (len(found) > 3)
-    return f"classes are numbers and 0 is missing: read from 0 on, {read}{more}; where they count from 1, rename them"
+    return f"classes are numbers and 0 is missing: counted from 0, {read}{more}; if they count from 1, rename them"

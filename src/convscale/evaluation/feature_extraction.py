@@ -28,8 +28,8 @@ IMAGES_AT_ONCE = 4  # in each thread: their widest maps stay near the processor
 
 
 class Extracted(NamedTuple):
-    """Some images in their order: features (n, channels) float32 and labels (n,) int64 on the CPU; those that could
-    not be read are in `missing` alone, as (name, reason)."""
+    """Some images in their order: features (n, channels) float32 and labels (n,) int64 on the CPU; unreadable
+    ones are only in `missing`, as (name, reason)."""
 
     features: Tensor
     labels: Tensor
@@ -45,13 +45,15 @@ def features(
 ) -> Tensor:
     """The pooled features (n, channels), float32 on the CPU, of images in their order.
 
-    model_or_path: a run, a weights file, or what `load` gives. images: what `predict` takes, or those of a data set.
+    model_or_path: a run, a weights file, or a model from `load`. images: as for `predict`, or those of a data set.
     Raises RunError for the network, ConfigError for a model without preprocessing, DataError naming an image that is
     missing or cannot be read.
     """
     model = model_or_path if isinstance(model_or_path, Model) else load(model_or_path)
     if model.preprocessing is None:
-        raise ConfigError("the model has no preprocessing", hint="cs.load(FILE) gives one, or set model.preprocessing")
+        raise ConfigError(
+            "the model has no preprocessing", hint="cs.load(FILE) returns one that has it, or set model.preprocessing"
+        )
     if isinstance(images, list | tuple) and not images:
         return torch.empty(0, 0)
     if isinstance(images, str | Path | bytes | Image.Image | np.ndarray | Sequence):
@@ -76,10 +78,10 @@ def extract(
     batch: int = IMAGES_AT_ONCE,
     workers: int = 0,
 ) -> Generator[Extracted, None, None]:
-    """What `compute` gives of a copy of the model with its batch norms folded, batch by batch, in the images' order.
+    """The result of `compute` on a copy of the model with its batch norms folded, batch by batch, in the images' order.
 
-    On a CPU each core loads a batch of its own and computes it, which is faster than all cores at one, and gives the
-    same values for any number of them. `workers`: processes that load images instead, for a GPU.
+    On a CPU each core loads and computes its own batch, which is faster than all cores on one batch, and gives
+    the same values for any number of them. `workers`: processes that load images instead, for a GPU.
     """
     model = folded(to_default_device(model))
     normalise = Normalise(preprocessing, next(model.parameters()).device)

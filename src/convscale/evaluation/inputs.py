@@ -1,4 +1,4 @@
-"""The images that a prediction is asked for: files, folders, patterns, and images in memory."""
+"""The images to predict: files, folders, patterns, and images in memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ GivenImage = str | Path | bytes | Image.Image | NDArray[Any]
 
 
 def given_images(images: GivenImage | Sequence[GivenImage]) -> tuple[Images, tuple[str, ...]]:
-    """The images that were asked for, and what of folders was passed over, as notes.
+    """The images given, and notes on what was skipped in folders.
 
     A path to a folder stands for every image below it, sorted, hidden ones left out; a pattern (`*`, `?`, `[...]`,
-    `**` for folders below) for whatever it matches. Raises DataError where there is no image at all, for a folder
-    without one, and for what is no image.
+    `**` for folders below) for whatever it matches. Raises DataError if there is no image at all, for a folder without
+    one, and for anything that is not an image.
     """
     listed = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
     found: list[Path | bytes | Image.Image] = []
@@ -71,7 +71,7 @@ class Images:
         return item if isinstance(item, bytes) else None
 
     def name(self, index: int) -> str:
-        """The path, or the place among the images where there is none."""
+        """The path, or the position among the images if there is none."""
         item = self.items[index]
         return str(item) if isinstance(item, Path) else f"images[{index}]"
 
@@ -88,8 +88,8 @@ def _named(name: str | Path, notes: list[str]) -> list[Path]:
 
 
 def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
-    """The images among files and below folders; a note counts what is none. A link that leads nowhere is an image that
-    is missing. Raises DataError, saying `none`, without any."""
+    """The images among files and below folders; a note counts the rest. A broken link is a missing
+    image. Raises DataError, saying `none`, without any."""
     images: dict[Path, None] = {}
     others: dict[Path, str] = {}
     for place in places:
@@ -99,9 +99,9 @@ def _images(places: Sequence[Path], none: str, notes: list[str]) -> list[Path]:
         others |= {path: kind for kind, path in found.others if kind != UNOPENED}
     counted = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(others.values()).most_common())
     if not images:
-        raise DataError(none + (f", but {counted}" if others else ""), hint="name images, or a folder that holds some")
+        raise DataError(none + (f", only {counted}" if others else ""), hint="name images, or a folder that holds some")
     if others:
-        notes.append(f"not taken for images: {counted}")
+        notes.append(f"not recognised as images: {counted}")
     return list(images)
 
 
@@ -115,7 +115,7 @@ def _in_memory(image: object, name: str) -> Image.Image | bytes:
     if isinstance(image, Image.Image):
         return image
     kind = type(image).__name__
-    raise DataError(f"{name}: {kind} is no image", hint="a path, bytes, a PIL image or a NumPy array")
+    raise DataError(f"{name}: {kind} is not an image", hint="a path, bytes, a PIL image or a NumPy array")
 
 
 def _array(image: NDArray[Any], name: str) -> Image.Image | bytes:
@@ -124,8 +124,8 @@ def _array(image: NDArray[Any], name: str) -> Image.Image | bytes:
         return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     if image.ndim not in (2, 3) or image.dtype.hasobject:
         raise DataError(
-            f"{name}: an array of shape {image.shape}, {image.dtype}, is no image",
-            hint="(height, width) or (height, width, channels) of numbers; several as a list",
+            f"{name}: an array of shape {image.shape}, {image.dtype}, is not an image",
+            hint="(height, width) or (height, width, channels) of numbers; pass several as a list",
         )
     file = io.BytesIO()
     np.save(file, image, allow_pickle=False)

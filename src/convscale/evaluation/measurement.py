@@ -1,4 +1,4 @@
-"""measure: a model and images to what it gets right, in one process or in several."""
+"""measure: a model and images to its accuracy, in one process or several."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def measure(
     """Accuracy, confusion and calibration of `model` on `images`, shared out over `processes`.
 
     positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
-    named; raises DataError where they are more than their allowed share. `each_batch` is called after each;
+    named; raises DataError if they exceed the allowed share. `each_batch` is called after each;
     those of `each_image` are called with what this process finds about its images, batch by batch.
     """
     group = processes or Processes()

@@ -18,9 +18,9 @@ from convscale.progress import print_note
 
 
 class Pictures:
-    """Writes reliability.png, confusion.png, confusion.csv (counts, a row a true class) and mistakes.png into `folder`.
+    """Writes reliability.png, confusion.png, confusion.csv (a row per true class) and mistakes.png into `folder`.
 
-    The folder is made. Raises ConfigError where no folder can be made.
+    The folder is created. Raises ConfigError if it cannot be created.
     """
 
     def __init__(self, folder: str | Path, classes: tuple[str, ...]) -> None:
@@ -29,13 +29,14 @@ class Pictures:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"pictures {folder}: no folder can be made there: {error.strerror}", hint="name a folder, new or not"
+                f"pictures {folder}: cannot create a folder there: {error.strerror}",
+                hint="name a new or existing folder",
             ) from None
 
         self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
 
     def add(self, batch: EvaluatedBatch) -> None:
-        """A batch, among whose images there may be mistakes."""
+        """Add a batch, whose images may include mistakes."""
         probabilities = batch.logits.float().cpu().softmax(1).gather(1, batch.predicted[:, None])[:, 0]
         wrong = (batch.truth != batch.predicted) & probabilities.isfinite()
         for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
@@ -61,11 +62,11 @@ class Pictures:
             draw_mistakes(self.mistakes, self.folder / "mistakes.png")
         else:
             (self.folder / "mistakes.png").unlink(missing_ok=True)  # of an evaluation before
-            print_note("no mistakes.png: there is no mistake to show")
+            print_note("no mistakes.png: there are no mistakes to show")
 
 
 def format_confusion(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
-    """The matrix as CSV: a row for each true class, a column for each predicted one, their names first."""
+    """The matrix as CSV: one row per true class, one column per predicted class, names first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true class", *classes])

@@ -10,7 +10,7 @@ from convscale.evaluation.rows_file import RowsFile, as_utf8
 
 
 class Predictions:
-    """Collects a row for each image and writes them to `file`:
+    """Collects one row per image and writes them to `file`:
 
     image (its name), label and predicted (names of classes), probability (of the predicted class), label_probability,
     label_rank: 1 + the number of classes that are more probable than the true one.
@@ -37,5 +37,5 @@ class Predictions:
         )
 
     def write(self) -> None:
-        """Write the file; one image at least must have been added."""
+        """Write the file; at least one image must have been added."""
         self._file.write()

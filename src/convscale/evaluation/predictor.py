@@ -38,10 +38,10 @@ def predict(
     images: one or several of: a path to an image file; a folder, for every image below it, sorted; a pattern such as
     "photos/*.jpg"; an encoded image as bytes; a PIL image; an array (height, width) or (height, width, channels) uint8.
     on_unreadable: "keep" gives an image that is missing or unreadable a prediction without classes, whose `error` says
-    why. output: a .csv, .parquet or .jsonl file to write, a row an image. workers: processes that load images.
+    why. output: a .csv, .parquet or .jsonl file to write, one row per image. workers: processes that load images.
 
-    Raises RunError for the run, ConfigError for values that are not allowed, DataError for what is no image, and naming
-    an image that is missing or unreadable.
+    Raises RunError for the run, ConfigError for values that are not allowed, DataError for anything that is not an
+    image, naming a missing or unreadable one.
     """
     if top < 1:
         raise ConfigError(f"top {top} is not allowed", hint="at least 1")

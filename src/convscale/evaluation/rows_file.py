@@ -1,4 +1,4 @@
-"""Predictions as a file, a row an image: CSV, parquet or JSON lines, as the file's name says."""
+"""Predictions as a file, one row per image: CSV, parquet or JSON lines, by its suffix."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _ALLOWED = ".csv, .parquet or .jsonl"
 class RowsFile:
     """Collects batches of rows and writes them to `path`, whole or not at all.
 
-    option: what messages call it. Raises ConfigError where no such file can be written, or its name says no kind.
+    option: its name in messages. Raises ConfigError if the file cannot be written or its suffix is unknown.
     """
 
     def __init__(self, path: str | Path, option: str) -> None:
         self.path, self._batches = Path(path), list[Any]()
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise ConfigError(
-                f"{option} {path}: no file can be written there", hint=f"name a {_ALLOWED} file in a folder that exists"
+                f"{option} {path}: no file can be written there", hint=f"name a {_ALLOWED} file in an existing folder"
             )
         if self.path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f"{option} {path}: not a kind of file that can be written", hint=f"name it {_ALLOWED}")
+            raise ConfigError(f"{option} {path}: this kind of file cannot be written", hint=f"name it {_ALLOWED}")
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """A batch of rows: arrays of one length, pyarrow's or NumPy's, by name; the same names and types each time."""
@@ -39,7 +39,7 @@ class RowsFile:
         self._batches.append(pyarrow.record_batch(dict(columns)))
 
     def write(self) -> None:
-        """Write the file; one batch at least must have been added."""
+        """Write the file; at least one batch must have been added."""
         import pyarrow
         import pyarrow.parquet
 

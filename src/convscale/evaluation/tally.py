@@ -1,4 +1,4 @@
-"""What is counted while a network is evaluated, and the evaluation that comes of it."""
+"""Counts taken while a network is evaluated, and the resulting evaluation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CONFIDENCE_UNITS = 2**32  # of probability 1: sums stay whole and hold two billi
 
 
 class Measured(NamedTuple):
-    """An evaluation; how often images of class row were taken for class column, None where classes are more than a
-    thousand; images by the probability of their predicted class, empty where one was not finite."""
+    """An evaluation; how often images of class row were predicted as class column, None for more than a thousand
+    classes; images by the probability of their predicted class, empty where one was not finite."""
 
     evaluation: Evaluation
     confusion: NDArray[np.int64] | None
@@ -61,12 +61,12 @@ class Tally:
         return ranked[:, 0]
 
     def sum_over(self, group: Processes) -> None:
-        """Have every process hold the counts of all."""
+        """Give every process the sum of all counts."""
         for counts in (self.hits, self.pairs, self.bins):
             group.sum(counts)
 
     def measured(self, classes: tuple[str, ...], unreadable: tuple[str, ...]) -> Measured:
-        """What the counts say. Raises DataError where no image was counted."""
+        """The evaluation from the counts. Raises DataError if no image was counted."""
         n, first, top = self.hits.sum(1).tolist()
         if not n:
             raise DataError("no image to evaluate on could be read")

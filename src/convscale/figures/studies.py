@@ -65,8 +65,8 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
 
 
 def draw_study(result: StudyResult, folder: Path) -> None:
-    """Accuracy against MACs and against parameters after the longest training, a line a method; a file a baseline where
-    methods are compared, families.png for all baselines where there is one method."""
+    """Accuracy against MACs and against parameters after the longest training, one line per method; one file per
+    baseline if methods are compared, families.png for all baselines if there is one method."""
     last = [row for row in result.rows if row.epochs == result.spec.lengths[-1] and row.accuracy is not None]
     baselines = list(dict.fromkeys(row.baseline for row in last))
     if len({row.method for row in last} - {BASELINE}) == 1:
@@ -120,7 +120,7 @@ def draw_ternary(
     points: Sequence[tuple[tuple[float, float, float], float]], best: tuple[float, float, float], path: Path
 ) -> None:
     """A triangle of shares of extra cost, (depth, width, resolution), each point coloured by its accuracy, a fraction;
-    `best` is ringed. Between three points or more, not on a line, colours are interpolated."""
+    `best` is circled. Between three points or more, not on a line, colours are interpolated."""
     from matplotlib.tri import Triangulation
 
     figure = new_figure(6.4, 5.4)
@@ -143,7 +143,7 @@ def draw_ternary(
     for name, (px, py), (dx, dy) in zip(DIMENSIONS, CORNERS, ((-14, -14), (14, -14), (0, 20)), strict=True):
         axes.annotate(name, (px, py), xytext=(dx, dy), textcoords="offset points", ha="center", weight="bold")
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
-    axes.set_title("shares of the extra cost; the best is ringed", pad=24)
+    axes.set_title("shares of the extra cost; the best is circled", pad=24)
     save_figure(figure, path)
 
 

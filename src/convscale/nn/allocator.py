@@ -16,7 +16,7 @@ DEFAULT_MMAP_MAX = 65_536
 def keep_memory() -> bool:
     """Let the process keep the memory of freed tensors for the next ones, and say whether the system can.
 
-    The GNU C library maps every large tensor anew and unmaps it when it is freed, so that each training step
+    The GNU C library maps every large tensor afresh and unmaps it when it is freed, so that each training step
     takes a page fault for every 4 KiB of activations. After this call it reuses them; the process holds on to
     the most that it ever needed. Call it before tensors are made. Calling it again changes nothing; elsewhere
     (macOS, Windows, musl) it does nothing and returns False.

@@ -1,4 +1,4 @@
-"""What leaves layers inside a network, by their names."""
+"""The outputs of layers inside a network, by name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _EXAMPLES = ("stem", "stages.0", "stages.0.0", "head.pool")
 
 
 def capture(model: nn.Module, run: Callable[[], object], names: Sequence[str]) -> dict[str, Tensor]:
-    """The outputs of the layers of `model` called `names`, in that order, of the call `run` of it.
+    """The outputs of the layers of `model` called `names`, in that order, during its call `run`.
 
-    Raises UnknownNameError for a name that is no layer's.
+
+
+    Raises UnknownNameError for a name that no layer has.
     """
     layers = {name: module for name, module in model.named_modules() if name and not isinstance(module, nn.ModuleList)}
     for name in names:

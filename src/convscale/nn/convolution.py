@@ -1,7 +1,7 @@
 """Convolution for training, where PyTorch's CPU kernels are slow: maps of few pixels, and sides padded unequally.
 
-The values are those of a plain convolution. Where anybody looks on (observers.py) the layer itself is called instead:
-that is what exporters know, counters count and hooks see.
+The values are those of a plain convolution. Where something observes the layer (observers.py), the layer itself is
+called instead: that is what exporters know, counters count and hooks see.
 """
 
 from __future__ import annotations

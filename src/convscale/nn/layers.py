@@ -40,12 +40,12 @@ def activate(x: Tensor, activation: str | None, in_place: bool = False) -> Tenso
 
 
 def may_overwrite(x: Tensor) -> bool:
-    """Whether nothing but hooks could keep what is computed from x: no gradient is recorded, and nobody looks on."""
+    """Whether nothing but hooks could keep what is computed from x: no gradient is recorded, nothing observes it."""
     return not torch.is_grad_enabled() and is_eager(x)
 
 
 class Row(nn.Module):
-    """A row of the graph: it makes its output anew, and keeps nothing."""
+    """A row of the graph: it creates a new output, and keeps nothing."""
 
     def is_seen(self) -> bool:
         """Whether anything but its block may see its inputs or its output."""

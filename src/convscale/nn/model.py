@@ -41,7 +41,7 @@ class BlockModule(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the rows in order, letting go of each tensor after its last use."""
+        """Run the rows in order, releasing each tensor after its last use."""
         overwrites = self._overwrites(x)
         tensors = {BLOCK_INPUT: x}
         del x
@@ -137,8 +137,8 @@ class Model(nn.Module):
         return outputs
 
     def captured(self, images: Tensor, names: Sequence[str] | str) -> dict[str, Tensor]:
-        """The outputs of layers by name, in the order of `names`, as they leave the layers: (n, channels, h, w), of
-        "head" and the layers of the classifier (n, features). Gradients flow through them.
+        """The outputs of layers by name, in the order of `names`: (n, channels, h, w), or (n,
+        features) for "head" and the layers of the classifier. Gradients flow through them.
 
         Names are those of `named_modules()`: "stem", "stages.3" (a stage), "stages.3.0" (a block), "head.conv" (a row
         of the layer graph: convolution, norm, activation), "stages.3.0.depthwise.norm" (a part of one); "head" gives
@@ -170,7 +170,7 @@ def build(
 ) -> Model:
     """A module with freshly initialised weights.
 
-    dropout: probability before the classifier. drop_path: the rate that the last block nears, rising linearly
+    dropout: probability before the classifier. drop_path: the rate that the last block approaches, rising linearly
     over all blocks. seed: makes the weights repeatable and leaves PyTorch's global generator as it was.
     Raises ConfigError for rates outside [0, 1).
     """

@@ -11,7 +11,7 @@ from torch.nn.modules import module as torch_module
 
 
 def is_eager(x: Tensor) -> bool:
-    """Whether operations on x are computed at once and nobody looks on: x is not compiled, traced, exported or
+    """Whether operations on x are computed at once and unobserved: x is not compiled, traced, exported or
     transformed by `torch.func`, and neither a dispatch mode nor a hook on all modules is there."""
     if torch.compiler.is_compiling() or torch._C._is_tracing():
         return False

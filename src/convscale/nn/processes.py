@@ -66,7 +66,7 @@ class Processes:
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise TrainingError(
                 f"process {self.rank} lost another of the {self.world} that train together",
-                hint="that one's own message says why; torchrun --max-restarts=2 starts them anew",
+                hint="see that process's own message; torchrun --max-restarts=2 restarts them",
             ) from error
 
     @property
@@ -120,7 +120,7 @@ class Processes:
         return int(both[0]), bool(both[1])
 
     def gather(self, items: Iterable[T]) -> list[T]:
-        """The items of all processes, in their order. One small message where there are none."""
+        """The items of all processes, in their order. One small message if there are none."""
         mine = list(items)
         if self.world == 1 or not self.any(bool(mine)):
             return mine
@@ -157,7 +157,7 @@ def _name_attempt(store: Store, rank: int, world: int) -> str:
 
     def wait() -> None:
         if time.monotonic() > deadline:
-            raise TrainingError(f"not all {world} processes came within {TIMEOUT}", hint="did another one fail?")
+            raise TrainingError(f"not all {world} processes joined within {TIMEOUT}", hint="did another one fail?")
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
     mine = secrets.token_hex(8)

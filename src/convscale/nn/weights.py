@@ -64,7 +64,7 @@ def load_weights(path: str | Path) -> tuple[Model, WeightsHeader]:
             raise RunError(f"{path}: {name} is {tensor.dtype}, not float32")
         if not torch.isfinite(tensor).all():
             raise RunError(
-                f"{path}: {name} holds NaN or infinite values", hint="the training that made it diverged: train anew"
+                f"{path}: {name} holds NaN or infinite values", hint="the training that made it diverged: train again"
             )
     counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(_NOT_STORED)}
     model.load_state_dict(tensors | counters, assign=True)

@@ -32,25 +32,25 @@ def require_positive(owner: object, *names: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """What training does to an image before normalisation, in this order: crop, flip, policy, erasing; then mixup or
-    cutmix on the batch; with both, each batch takes one of them by an even chance."""
+    cutmix on the batch; with both, each batch uses either with equal probability."""
 
     crop: Literal["none", "shift", "resized"] = "none"
-    """"none" resizes as evaluation does, "shift" then moves it, "resized" cuts a random part and resizes that
+    """"none" resizes as evaluation does, "shift" then moves it, "resized" crops a random part and resizes it
     (Szegedy et al. 2015)."""
     shift: float = 0.125
-    """The most that "shift" moves, of the side; the edge fills what is left."""
+    """Largest move of "shift", as a share of the side; the gap is filled with edge pixels."""
     scale_min: float = 0.35
-    """The least part of the area that "resized" cuts; all of it is the most."""
+    """Smallest share of the area that "resized" crops; the largest is all of it."""
     flip: bool = False
     """Mirror half of the images; wrong for digits and text."""
     policy: Literal["none", "autoaugment", "randaugment"] = "none"
     """AutoAugment's ImageNet policy (Cubuk et al. 2018), or RandAugment (Cubuk et al. 2019)."""
     randaugment_layers: int = 2
-    """Operations that RandAugment does, one after the other."""
+    """Number of operations that RandAugment applies in sequence."""
     randaugment_magnitude: float = 10.0
-    """How strong they are, of 10, up to 30."""
+    """Their strength, nominally out of 10, up to 30."""
     erasing: float = 0.0
-    """The probability of a box of noise (Zhong et al. 2017)."""
+    """Probability of erasing a box with noise (Zhong et al. 2017)."""
     mixup: float = 0.0
     """Alpha of the Beta distribution, 0 for none."""
     cutmix: float = 0.0
@@ -73,9 +73,9 @@ class SGD:
 
     TYPE: ClassVar[str] = "sgd"
     momentum: float = 0.9
-    """The share of the step before that goes on."""
+    """Share of the previous step that is carried over."""
     nesterov: bool = True
-    """Whether the momentum is Nesterov's."""
+    """Whether to use Nesterov momentum."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -88,9 +88,9 @@ class RMSProp:
 
     TYPE: ClassVar[str] = "rmsprop"
     decay: float = 0.9
-    """Of the mean of squared gradients."""
+    """Decay of the mean of squared gradients."""
     momentum: float = 0.9
-    """The share of the step before that goes on."""
+    """Share of the previous step that is carried over."""
     eps: float = 1e-3
     """Added to the mean of squares, inside the root."""
 
@@ -124,14 +124,14 @@ class Cosine:
 
     TYPE: ClassVar[str] = "cosine"
     final: float = 0.0
-    """The share of the full rate that is left at the end."""
+    """Share of the full rate that remains at the end."""
 
     def __post_init__(self) -> None:
         check(self)
         require_between("final", self.final, 0, 1)
 
     def factor(self, epoch: float, warmup: float, epochs: float) -> float:
-        """What the learning rate is multiplied with after `epoch` epochs."""
+        """The factor on the learning rate after `epoch` epochs."""
         course = min((epoch - warmup) / max(epochs - warmup, 1e-9), 1)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * course))
 
@@ -147,9 +147,9 @@ class Staircase:
 
     TYPE: ClassVar[str] = "staircase"
     factor_per_step: float = 0.97
-    """What the learning rate is multiplied with at each step."""
+    """Factor applied to the learning rate at each step."""
     every_epochs: float = 2.4
-    """How far the steps are apart."""
+    """Epochs between steps."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -157,7 +157,7 @@ class Staircase:
         require_positive(self, "every_epochs")
 
     def factor(self, epoch: float, warmup: float, epochs: float) -> float:
-        """What the learning rate is multiplied with after `epoch` epochs."""
+        """The factor on the learning rate after `epoch` epochs."""
         # 12 epochs are 5 steps of 2.4, though 12 / 2.4 is a hair below 5
         return self.factor_per_step ** math.floor(epoch / self.every_epochs + 1e-9)
 
@@ -172,9 +172,9 @@ class Steps:
 
     TYPE: ClassVar[str] = "steps"
     at: tuple[float, ...] = (0.3, 0.6, 0.9)
-    """Where, in shares of all epochs."""
+    """Positions of the steps, as shares of all epochs."""
     factor_per_step: float = 0.1
-    """What the learning rate is multiplied with at each."""
+    """Factor applied to the learning rate at each of these."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -183,7 +183,7 @@ class Steps:
             require_between("at", share, 0, 1)
 
     def factor(self, epoch: float, warmup: float, epochs: float) -> float:
-        """What the learning rate is multiplied with after `epoch` epochs."""
+        """The factor on the learning rate after `epoch` epochs."""
         return self.factor_per_step ** sum(epoch >= share * epochs - 1e-9 for share in self.at)
 
     def stretched(self, ratio: float) -> Steps:
@@ -213,7 +213,7 @@ class LBFGS:
 
     TYPE: ClassVar[str] = "lbfgs"
     max_iterations: int = 500
-    """At most so many of them."""
+    """Upper limit on iterations."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -222,17 +222,17 @@ class LBFGS:
 
 @dataclass(frozen=True, slots=True)
 class SearchGrid:
-    """Values to choose from by trainings on a part of the training images and the accuracy on the rest; then all of
-    them are trained on. Of two that are equally good the earlier one is taken."""
+    """Values to choose from by training on a part of the training images and measuring accuracy on the rest; then all
+    of them are used for training. Of two equally good values the earlier one is taken."""
 
     learning_rates: tuple[float, ...] = ()
-    """Every pair with a weight decay is tried; where there are none, the recipe's own."""
+    """Each is tried with every weight decay; if empty, the recipe's own rate is used."""
     weight_decays: tuple[float, ...] = ()
-    """Every pair with a learning rate is tried; where there are none, the recipe's own."""
+    """Each is tried with every learning rate; if empty, the recipe's own decay is used."""
     decay_over_rate: bool = False
-    """Weight decays are divided by the learning rate that they are tried with (Kornblith et al. 2019)."""
+    """Divide weight decays by the learning rate that they are tried with (Kornblith et al. 2019)."""
     share: float = 0.2
-    """Of the training images, held out to judge."""
+    """Share of the training images that is held out for choosing."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -33,10 +33,10 @@ LARGEST_PHI = 7.0
 
 @dataclass(frozen=True, slots=True)
 class NetworkValues:
-    """What a recipe takes for one network in place of its general values."""
+    """Values that a recipe uses for one network instead of its general ones."""
 
     dropout: float | None = None
-    """None leaves it as the recipe says."""
+    """None keeps the recipe's general value."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -44,73 +44,73 @@ class NetworkValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Recipe(Displayed):
-    """How to train. Raises ConfigError for values that are out of range or do not go together."""
+    """How to train. Raises ConfigError for values that are out of range or incompatible."""
 
     note: str
-    """What the recipe is for, and where it comes from."""
+    """Purpose and origin of the recipe."""
     epochs: int
     """Passes over the training images."""
     batch: int
-    """Images a step, of all processes together; two at least, for batch norm."""
+    """Images per step, over all processes; at least two, for batch norm."""
     learning_rate: float
-    """For `batch` images a step, after the warm-up; `schedule` is its course."""
+    """Rate for `batch` images per step, after the warm-up; `schedule` says how it changes."""
     warmup_epochs: float = 0.0
-    """Of a linear rise to the learning rate."""
+    """Epochs of a linear rise to the learning rate."""
     weight_decay: float = 0.0
-    """On every parameter but those of batch norm; added to the gradient as L2 (AdamW: decoupled)."""
+    """Applied to every parameter except those of batch norm; added to the gradient as L2 (AdamW: decoupled)."""
     label_smoothing: float = 0.0
-    """The share of a label that is spread over all classes."""
+    """Share of a label that is spread over all classes."""
     class_weights: ClassWeights = "none"
-    """"balanced" weighs the loss of every class by images / (classes * images of the class), in training alone."""
+    """"balanced" weights the loss of each class by images / (classes * images of the class), in training only."""
     sampling: Sampling = "shuffled"
-    """"shuffled" takes every image once per epoch; "balanced" draws as many in all, of every class equally many."""
+    """"shuffled" takes every image once per epoch; "balanced" draws the same total, equally many per class."""
     gradient_clip: float = 0.0
-    """The largest norm of all gradients together, 0 for none."""
+    """Largest norm of all gradients together, 0 for no clipping."""
     accumulation: int = 1
-    """A step's batch is computed in so many parts, one after the other."""
+    """Number of parts in which a step's batch is computed, in sequence."""
     ema_decay: float = 0.0
-    """Of the moving average of weights and BN statistics that is evaluated and kept, 0 for none."""
+    """Decay of the moving average of weights and BN statistics that is evaluated and kept, 0 for none."""
     dropout: float = 0.0
-    """The probability before the classifier."""
+    """Dropout probability before the classifier."""
     dropout_phi7: float | None = None
-    """Dropout rises to that along phi = log2(MACs / MACs of EfficientNet-B0), 0 to 7; `networks` names exceptions."""
+    """Dropout rises to this value along phi = log2(MACs / MACs of EfficientNet-B0), 0 to 7, except in `networks`."""
     drop_path: float = 0.0
-    """The rate of stochastic depth that the last block nears."""
+    """Stochastic depth rate that the last block approaches."""
     norm_momentum: float = 0.1
-    """The share of a new batch in the running statistics of batch norm."""
+    """Share of a new batch in the running statistics of batch norm."""
     norm_momentum_per_epoch: float | None = None
-    """The most that `norm_momentum` may be over an epoch's steps together."""
+    """Upper limit on the sum of `norm_momentum` over an epoch's steps."""
     norm_statistics: Literal["batch", "frozen"] = "batch"
     """"frozen" normalises with the statistics that the weights came with, as evaluation does, and keeps them."""
     trainable: Literal["all", "head"] = "all"
-    """"head" leaves everything before the classifier as it is."""
+    """"head" trains only the classifier."""
     head_epochs: int = 0
-    """So many epochs at first train the head alone, at the full rate; schedule and warm-up begin after them."""
+    """Number of initial epochs that train the head alone, at the full rate; schedule and warm-up begin after them."""
     layer_decay: float = 1.0
-    """The learning rate of each stage is the next one's times this; the stem's is the smallest, the head has all."""
+    """Factor from one stage's learning rate to that of the stage before; the head has the full rate."""
     steps: int | None = None
-    """As many epochs as come nearest to it, in place of `epochs`."""
+    """Train for the number of epochs that is nearest to this many steps, instead of `epochs`."""
     patience: int = 0
-    """Stop after so many epochs without a better accuracy and keep the best epoch's weights, 0 for never."""
+    """Stop after this many epochs without a better accuracy and keep the best epoch's weights, 0 for never."""
     validation_share: float = 0.1
-    """Of the training images, held out to judge that."""
+    """Share of the training images that is held out for early stopping."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """"auto" is bf16 on GPUs that have it, else fp32."""
+    """"auto" is bf16 on GPUs that support it, else fp32."""
     max_unreadable: float = 0.05
-    """The share of training images that may turn out unreadable; they are skipped and listed."""
+    """Share of training images that may be unreadable; they are skipped and listed."""
     on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
-    """What a loss or gradient that is NaN or infinite leads to: "stop", "skip" the step, or "rollback" to the last
+    """What to do about a NaN or infinite loss or gradient: "stop", "skip" the step, or "rollback" to the last
     checkpoint, at most three times."""
     optimizer: Optimizer = field(default_factory=SGD)
-    """With its own values."""
+    """The optimizer and its settings."""
     schedule: Schedule = field(default_factory=Cosine)
-    """The course of the learning rate after the warm-up."""
+    """How the learning rate changes after the warm-up."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    """What training does to images."""
+    """Random changes to training images."""
     search: SearchGrid = field(default_factory=SearchGrid)
     """Learning rates and weight decays to choose from."""
     networks: dict[str, NetworkValues] = field(default_factory=dict)
-    """Values for single networks, by their name in the catalog."""
+    """Values for individual networks, by their name in the catalog."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -153,8 +153,8 @@ class Recipe(Displayed):
             if found != value:
                 what = "none" if isinstance(value, Augmentation) or not value else value
                 raise ConfigError(
-                    f"{name} {found!r} does not go with optimizer.type lbfgs, which computes features once",
-                    hint=f"{name}: {what}, or another optimizer",
+                    f"{name} {found!r} cannot be combined with optimizer.type lbfgs, which computes features once",
+                    hint=f"set {name} to {what}, or use another optimizer",
                 )
 
     @property
@@ -163,7 +163,7 @@ class Recipe(Displayed):
         return re.split(r"(?<=[.]) (?=[A-Z])", " ".join(self.note.split("\n\n")[0].split()))[0]
 
     def _display(self) -> Display:
-        """What was decided; what is not there has its default."""
+        """The values that were set; all others have their defaults."""
         table = {key: value for key, value in to_table(self).items() if key not in ("note", "networks")}
         rows = tuple((key, _listed(value)) for key, value in table.items() if isinstance(value, dict))
         plain = _listed({key: value for key, value in table.items() if not isinstance(value, dict)})
@@ -192,7 +192,7 @@ class Recipe(Displayed):
         return replace(self, **given)
 
     def for_images(self, images: int) -> Recipe:
-        """The recipe for so many training images: a batch larger than that is all of them, `steps` have become
+        """The recipe for `images` training images: a larger batch becomes all of them, `steps` have become
         epochs, and `norm_momentum_per_epoch` a momentum."""
         fitting = self if self.batch <= images else self.with_changes(batch=max(2, images))
         per_epoch = max(1, images // fitting.batch)
@@ -204,7 +204,7 @@ class Recipe(Displayed):
         return fitting
 
     def searching(self, rates: int, decays: int) -> Recipe:
-        """The recipe with a search of so many learning rates and weight decays: those that it names, thinned evenly,
+        """The recipe with a search of this many learning rates and weight decays: those that it names, thinned evenly,
         or, where it names none, half decades around its own. 1 and 1 make no search. Raises ConfigError for fewer."""
         require_between("learning rates to try", rates, 1, 100)
         require_between("weight decays to try", decays, 1, 100)
@@ -240,7 +240,7 @@ class Recipe(Displayed):
         for setting in settings:
             key, equals, text = setting.partition("=")
             if not equals or not key.strip():
-                raise ConfigError(f"setting {setting!r} is not KEY=VALUE", hint="as in learning_rate=0.1")
+                raise ConfigError(f"setting {setting!r} is not KEY=VALUE", hint="for example learning_rate=0.1")
             *parts, last = key.strip().split(".")
             section = table
             owner: Any = self
@@ -248,7 +248,7 @@ class Recipe(Displayed):
                 owner = getattr(owner, part, None)
                 section = section.setdefault(part, to_table(owner) if owner is not None else {})
                 if not isinstance(section, dict):
-                    raise ConfigError(f"{key}: {part} has no parts", hint="one dot at most")
+                    raise ConfigError(f"{key}: {part} has no parts", hint="use one dot at most")
             if last == "type":
                 section.clear()
             section[last] = _value(text.strip())

@@ -1,4 +1,4 @@
-"""The layouts that data comes in: `digits`, a folder with a subfolder a class, images beside a CSV, parquet."""
+"""The layouts that data comes in: `digits`, a folder with one subfolder per class, images beside a CSV, parquet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Found", "Layout", "read_splits"]
 
 
 def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, layout: Layout | None = None) -> Found:
-    """Splits by name ("all" where the data has none), class names, and what beside them is not used.
+    """Splits by name ("all" where the data has none), class names, and what else is not used.
 
-    `used` picks the splits to read from those found; `layout` says what the folders of a folder are, where that is not
-    clear. Raises DataError for data that cannot be used.
+    `used` picks the splits to read from those found; `layout` says what the subfolders are, where that is
+    ambiguous. Raises DataError for data that cannot be used.
     """
     if layout is not None and layout not in get_args(Layout):
         raise DataError(f"layout {layout!r} is not allowed", hint="classes or splits")
@@ -32,7 +32,7 @@ def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, 
         return _read_copy(copy, label_column, layout)
     path = Path(data)
     if layout is not None and not (str(data) and path.is_dir()):
-        raise DataError(f"{data}: not a folder, whose layout could be {layout}", hint="leave the layout out")
+        raise DataError(f"{data}: not a folder, so layout {layout} does not apply", hint="omit the layout")
     if str(data) == "digits":
         return _read_digits()
     if str(data).startswith(PREFIX):
@@ -57,7 +57,7 @@ def _read_folder(path: Path, label_column: str, used: Used, layout: Layout | Non
     for folder in (place, place / "data"):
         if parquet := sorted(folder.glob("*.[pP][aA][rR][qQ][uU][eE][tT]")):
             if layout is not None:
-                raise DataError(f"{folder}: parquet, whose layout cannot be {layout}", hint="leave the layout out")
+                raise DataError(f"{folder}: layout {layout} does not apply to parquet", hint="omit the layout")
             return _read_from(place, path, read_parquet_folder(folder, parquet, label_column, used))
     notes: tuple[str, ...] = ()
     if layout is None and (tables := find_tables(place)):
@@ -82,7 +82,9 @@ def _read_copy(copy: Copy, label_column: str, layout: Layout | None) -> Found:
     except DataError as error:
         if not copy.fetched:
             raise
-        advice = f"download it and give {copy.of.name}@FOLDER, or {copy.of.name}@hf:FOLDER for files as on the hub"
+        advice = (
+            f"download it and give {copy.of.name}@FOLDER, or {copy.of.name}@hf:FOLDER for files laid out as on the hub"
+        )
         raise DataError(error.message, hint=f"{advice}; a gated set needs a login") from None
     splits = found.splits
     copy.require_classes(len(found.classes))

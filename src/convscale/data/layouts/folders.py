@@ -1,4 +1,4 @@
-"""A folder with one subfolder a class, directly or below folders of splits."""
+"""A folder with one subfolder per class, directly or below folders of splits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Others = list[tuple[str, Path]]
 
 
 def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
-    """One subfolder a class, directly or below folders of splits.
+    """One subfolder per class, directly or below folders of splits.
 
     Raises DataError where there is no class, and where folders could be splits or classes.
     """
@@ -46,7 +46,7 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
         loose = " in a class folder, but images without labels" if inside.images else there and f", but {there}"
         raise DataError(
             f"{path}: no image found{loose}",
-            hint="put images into one subfolder a class, or beside a CSV of file names and labels",
+            hint="put images into one subfolder per class, or beside a CSV of file names and labels",
         )
     found: dict[str, ImageCollection] = {}
     others: _Others = []
@@ -55,7 +55,7 @@ def read_folders(path: Path, used: Used, layout: Layout | None) -> Found:
             where = ", ".join(str(root) for root in roots[name])
             raise DataError(
                 f"{where}: class folders that train does not have: {', '.join(sorted(unknown))}",
-                hint="a class needs images in train; spell its name there in the same way",
+                hint="a class needs images in train; spell its name the same way there",
             )
         found[name] = _read_classes(folders, classes, spelled, others)
     roots_read = [root for folders in roots.values() for root in folders]

@@ -102,8 +102,8 @@ def _require_classes(level: Level) -> dict[str, list[Path]]:
     found = {name.split for names in inner for name in names if name is not None and name.plain}
     if len(level.folders) > 1 and len(found) > 1 and all(names and None not in names for names in inner):
         raise DataError(
-            f"{level.path}: each of {_listed(folder.name for folder in level.folders)} holds folders called as splits",
-            hint="move them above the classes, as train/CLASS and test/CLASS; --layout classes takes them as one",
+            f"{level.path}: each of {_listed(folder.name for folder in level.folders)} holds folders named like splits",
+            hint="move them above the classes, as train/CLASS and test/CLASS; --layout classes reads them as one set",
         )
     return {}
 
@@ -121,15 +121,17 @@ def _either(level: Level) -> DataError:
     meant += f"; not used: {_listed(left)}" if left else ""
     return DataError(
         f"{level.path}: folders that could be splits or classes. As splits, {meant}. As classes, {_listed(names)}",
-        hint="say which: --layout splits or --layout classes (layout= in Python)",
+        hint="choose --layout splits or --layout classes (layout= in Python)",
     )
 
 
 def _no_splits(level: Level) -> DataError:
     if level.named:
-        problem = f"{_listed(folder.name for folder in level.named)}: no class folder in a split: no image has a label"
+        problem = (
+            f"{_listed(folder.name for folder in level.named)}: no split has class folders, so no image has a label"
+        )
     else:
-        problem = "no folder is called as a split"
+        problem = "no folder is named like a split"
     return DataError(f"{level.path}: {problem}", hint="put images into train/CLASS and test/CLASS")
 
 
@@ -144,7 +146,7 @@ def splits_notes(path: Path, splits: Mapping[str, list[Path]], classes: Iterable
     if splits:
         for folder in image_folders(path):
             if folder not in used and split_name(folder.name) and scan(folder, below=False).images:
-                notes.append(f"{folder.name}: not used, its images have no label: they lie in no class folder")
+                notes.append(f"{folder.name}: not used, its images have no label: they are in no class folder")
     called = [name for name in classes if (meant := split_name(name)) and meant.plain]
     if called and not asked:
         notes.append(f"read as {'a class' if len(called) == 1 else 'classes'}: {_listed(called)}")

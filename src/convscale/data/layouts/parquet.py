@@ -19,7 +19,7 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 
 
 def read_parquet_folder(folder: Path, parquet: list[Path], label_column: str, used: Used) -> Found:
-    """Files called as splits, or a single file. Raises DataError where they cannot be told apart."""
+    """Files named like splits, or a single file. Raises DataError where they cannot be told apart."""
     named: dict[str, list[Path]] = {}
     for file in parquet:
         name = split_name(_SHARD.sub("", file.stem))
@@ -29,7 +29,7 @@ def read_parquet_folder(folder: Path, parquet: list[Path], label_column: str, us
         spellings = {re.sub(r"[\d\W_]+$", "", _SHARD.sub("", file.stem)).casefold() for file in files}
         if len(spellings) > 1:
             raise DataError(
-                f"{folder}: two splits are {split}: {', '.join(file.name for file in files)}", hint="keep one of them"
+                f"{folder}: two splits mean {split}: {', '.join(file.name for file in files)}", hint="keep one of them"
             )
     if not named and len(parquet) == 1:
         named = {"all": parquet}
@@ -82,7 +82,7 @@ def _parquet_table(paths: list[Path], label_column: str) -> Any:
         raise DataError(f"{paths[0]}: not readable as parquet: {error}", hint=layout) from None
     for column in ("image", label_column):
         if column not in table.column_names:
-            raise DataError(f"{paths[0]}: no column {column!r}, but {', '.join(table.column_names)}", hint=layout)
+            raise DataError(f"{paths[0]}: no column {column!r}, only {', '.join(table.column_names)}", hint=layout)
     kind = table.schema.field("image").type
     if not pyarrow.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         raise DataError(f"{paths[0]}: the column image holds {kind}", hint=layout)

@@ -30,26 +30,26 @@ class Table:
     rows: list[tuple[int, dict[str, str]]]
 
     def require_labels(self, column: str) -> None:
-        """Raise DataError unless there is one column of this name, and a row."""
+        """Raise DataError unless there is one column of this name, and at least one row."""
         if self.columns.count(column) != 1:
             found = f"{self.columns.count(column)} columns" if column in self.columns else "no column"
             raise DataError(
-                f"{self.path}: {found} {column!r}, but {', '.join(self.columns):.200}",
+                f"{self.path}: {found} {column!r} among {', '.join(self.columns):.200}",
                 hint="the first line names the columns; pick one with --label-column; --layout reads folders instead",
             )
         if not self.rows:
-            raise DataError(f"{self.path}: no row", hint="a line an image, after the line of column names")
+            raise DataError(f"{self.path}: no row", hint="one line per image, after the line of column names")
 
 
 class ColumnSplits(NamedTuple):
-    """The split of each row, None for one of no split, and what there is to say about it."""
+    """The split of each row, None for a row of no split, and notes."""
 
     splits: list[str | None]
     notes: list[str]
 
 
 def open_table(path: Path) -> Table:
-    """Read a CSV. Raises DataError for a file that is none."""
+    """Read a CSV. Raises DataError for a file that is not CSV."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = file.readline()
@@ -84,7 +84,7 @@ def column_splits(table: Table, others: tuple[str, ...], otherwise: str) -> Colu
         if "train" in meant.values() or set(meant.values()) == {"test"}:
             return ColumnSplits([meant.get(row[name]) for _, row in table.rows], [*notes, *_said(table, name, meant)])
         values = ", ".join(sorted({row[name] for _, row in table.rows})[:5])
-        notes.append(f"{table.path.name}: column {name!r} not used: it names no train split, but {values:.100}")
+        notes.append(f"{table.path.name}: column {name!r} not used: it names no train split, only {values:.100}")
     if not flags:
         return ColumnSplits([otherwise] * len(table.rows), notes)
     splits = [next(_flagged(flags, row)) for _, row in table.rows]

@@ -1,4 +1,4 @@
-"""Images beside tables (CSV) of file names and labels: one for all, with a column of splits or not, or one a split."""
+"""Images beside tables (CSV) of file names and labels: one for all, with or without splits, or one per split."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class _Labels:
 
 
 def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) -> Found | tuple[str, ...]:
-    """Images in `folder` and below, named in a column of the tables; labels beside them. Where no table names an image
-    or has labels, and there are class folders, only notes that say so.
+    """Images in `folder` and below, named in a column of the tables; labels beside them. If no table names an image or
+    has labels, and there are class folders, returns only notes that say so.
 
     Raises DataError for tables that cannot be used.
     """
@@ -61,7 +61,7 @@ def read_tables(folder: Path, paths: list[Path], label_column: str, used: Used) 
         return tuple(f"{path.name}: not used, no column names an image or is {label_column!r}" for path in paths)
     usable = _usable(folder, paths, problems)
     why = {path: error.message.removeprefix(f"{path}: ") for path, error in problems.items()}
-    read = _Labels([f"{p.name}: not used, {why.get(p, 'not called as a split')}" for p in paths if p not in usable])
+    read = _Labels([f"{p.name}: not used, {why.get(p, 'not named like a split')}" for p in paths if p not in usable])
     for path, split in usable.items():
         _read(tables[path], columns[path], label_column, split, images, read)
     if set(read.splits.values()) == {"all"}:
@@ -94,7 +94,7 @@ def _usable(folder: Path, paths: list[Path], problems: dict[Path, DataError]) ->
         reasons = "".join(f"; {error.message}" for error in problems.values())
         raise DataError(
             f"{folder}: {len(paths)} CSV files ({names}){reasons}",
-            hint="leave one, with file names and labels, or call them train.csv, validation.csv and test.csv",
+            hint="keep one, with file names and labels, or name them train.csv, validation.csv and test.csv",
         )
     return chosen
 
@@ -132,7 +132,7 @@ def _read(table: Table, column: str, label_column: str, split: str, images: Imag
         if read.splits.setdefault(image, part) != part:
             raise DataError(f"{where}: {text!r} is in two splits", hint="an image belongs to one split")
         if read.named.setdefault(image, text) != text and not found.sure:
-            raise DataError(f"{where}: {text!r} and {read.named[image]!r} are found as one: {image}", hint=_RELATIVE)
+            raise DataError(f"{where}: {text!r} and {read.named[image]!r} mean the same image: {image}", hint=_RELATIVE)
 
 
 def _split_by_folders(folder: Path, read: _Labels) -> None:

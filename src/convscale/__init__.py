@@ -19,7 +19,7 @@ from convscale.version import __version__
 if TYPE_CHECKING:
     from convscale.catalog import list_networks, write_network
     from convscale.costs import Cost, LatencyPredictor
-    from convscale.data import Dataset, FileImages, ImageCollection, open_dataset
+    from convscale.data import Dataset, FileImages, ImageCollection, StoredPixels, open_dataset
     from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
@@ -133,7 +133,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "catalog": "list_networks write_network",
     "costs": "Cost LatencyPredictor",
-    "data": "Dataset FileImages ImageCollection open_dataset",
+    "data": "Dataset FileImages ImageCollection StoredPixels open_dataset",
     "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
@@ -189,8 +189,8 @@ __all__ = [
     "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange",
     "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp",
     "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
-    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "Story", "Stream", "StreamItem",
-    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
+    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
+    "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
     "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
     "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
     "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image
 
-from convscale.data.depth import Range, Stored, is_deep, read_stored, scaled
+from convscale.data.depth import Range, StoredPixels, is_deep, read_stored, scaled
 from convscale.data.tiff_bands import MAX_CHANNELS, count_tiff_channels, read_tiff
 from convscale.errors import DataError
 
@@ -17,10 +17,10 @@ NPY = b"\x93NUMPY"
 AXES = "an array is (height, width) or (height, width, channels)"
 _NUMBERS = "biuf"  # kinds of NumPy's types: truth values, whole numbers with a sign and without, floating point
 
-Opened = Image.Image | Stored
+Opened = Image.Image | StoredPixels
 
 
-def read_array(content: bytes, name: str) -> Stored:
+def read_array(content: bytes, name: str) -> StoredPixels:
     """A .npy file. Raises DataError calling it `name`."""
     try:
         shape, turned, kind, start = _header(content)
@@ -60,23 +60,24 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]
     return shape, turned, kind, file.tell()
 
 
-def _stored(values: np.ndarray) -> Stored:
+def _stored(values: np.ndarray) -> StoredPixels:
     """With what a type can hold as the top; of 32 bits and more, what the values need."""
     kind, size = values.dtype.kind, values.dtype.itemsize * 8
     if kind == "b":
-        return Stored(values.astype(np.uint8), 1, 8, bands=True)
+        return StoredPixels(values.astype(np.uint8), 1, 8, bands=True)
     if kind == "f":
-        return Stored(values, 1.0, size, bands=True)
+        return StoredPixels(values, 1.0, size, bands=True)
     if size > 16:
         most = int(values.max())
-        return Stored(values, (1 << next(bits for bits in (8, 16, 32, 64) if most < 1 << bits)) - 1, size, bands=True)
-    return Stored(values, int(np.iinfo(values.dtype).max), size, bands=True)
+        needed = next(bits for bits in (8, 16, 32, 64) if most < 1 << bits)
+        return StoredPixels(values, (1 << needed) - 1, size, bands=True)
+    return StoredPixels(values, int(np.iinfo(values.dtype).max), size, bands=True)
 
 
 def count_channels(image: Opened) -> int:
     """How many channels an opened image has for a network that fits it: 1 of grey, 3 of colours, transparency aside;
     of a TIFF whose further channels Pillow does not read, and of an array, all."""
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         return image.channels
     bands = len(image.getbands())
     if image.format == "TIFF" and (found := _samples(image)) > bands:
@@ -87,7 +88,7 @@ def count_channels(image: Opened) -> int:
 def shown_channels(image: Opened, channels: int) -> int:
     """How many channels of an opened image a network of `channels` would be shown: its own number where it can be,
     else what the image has."""
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         return channels if channels in (1, 3) and image.channels in (1, 3) else image.channels
     if channels in (1, 3):
         return channels
@@ -107,10 +108,10 @@ def _content(image: Image.Image) -> bytes | None:
     return None if read is None else bytes(read())
 
 
-def all_channels(image: Opened, channels: int) -> Stored:
+def all_channels(image: Opened, channels: int) -> StoredPixels:
     """Every channel that an image is stored with, transparency as one; for a TIFF with one channel per page, the pages
     if there are `channels` of them. Before its pixels are loaded. Raises whatever Pillow raises for damaged ones."""
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         return image
     content = _content(image) if image.format == "TIFF" else None
     if content is not None and (found := read_tiff(content, channels)) is not None:
@@ -119,10 +120,10 @@ def all_channels(image: Opened, channels: int) -> Stored:
     if deep is not None:
         return deep._replace(bands=True)
     values = np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "1") else image)
-    return Stored(values, 255, 8, bands=True)
+    return StoredPixels(values, 255, 8, bands=True)
 
 
-def planes(stored: Stored, stored_range: Range | None) -> tuple[Image.Image, ...]:
+def planes(stored: StoredPixels, stored_range: Range | None) -> tuple[Image.Image, ...]:
     """Each channel as 8-bit grey, `stored_range`, or all that the file can hold, as 0 to 255."""
     low, high = stored_range or (0.0, stored.top)
     values = np.atleast_3d(scaled(stored.values, low, high))

@@ -20,7 +20,7 @@ _OTHER_ORDER = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder 
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of a TIFF
 
 
-class Stored(NamedTuple):
+class StoredPixels(NamedTuple):
     """values: (height, width) or (height, width, channels), a higher one is brighter. top: the highest that the file
     can hold; of 32 bits, that 8, 16 or 32 bits can hold, the fewest that the values need; of floats, 1.
     bits: of a channel in the file. bands: every channel is a measurement, none is transparency."""
@@ -63,7 +63,7 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in GREY_MODES or _lower_rawmode(image) is not None
 
 
-def read_stored(image: Image.Image) -> Stored | None:
+def read_stored(image: Image.Image) -> StoredPixels | None:
     """The values of an image of more than 8 bits per channel, as stored in the file, None for all others.
 
     Of colours, before its pixels are loaded. Raises whatever Pillow raises where they are damaged.
@@ -73,7 +73,7 @@ def read_stored(image: Image.Image) -> Stored | None:
     return None if (lower := _lower_rawmode(image)) is None else _colours(image, lower)
 
 
-def to_8_bits(stored: Stored, stored_range: Range | None, key: Any = None) -> Image.Image:
+def to_8_bits(stored: StoredPixels, stored_range: Range | None, key: Any = None) -> Image.Image:
     """`stored_range`, or all that the file can hold, as 0 to 255; what lies outside becomes the nearer of both. Of
     bands the first three are shown, of two the first. key: the colour that is transparent."""
     low, high = stored_range or (0.0, stored.top)
@@ -100,12 +100,12 @@ def scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     return rounded
 
 
-def _grey(image: Image.Image) -> Stored:
+def _grey(image: Image.Image) -> StoredPixels:
     image.load()
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "F":
-        return Stored(values, 1.0, 32)
+        return StoredPixels(values, 1.0, 32)
     bits, signed = _first(tags, _BITS, 16), _first(tags, _SAMPLE_FORMAT, 1) == 2
     needed = bits
     if bits == 32:
@@ -116,7 +116,7 @@ def _grey(image: Image.Image) -> Stored:
         values = values.astype(np.uint16)  # of either byte order
         if _first(tags, _PHOTOMETRIC, 1) == 0:  # white is zero, which Pillow minds for 8 bits alone
             values = np.uint16((1 << bits) - 1) - values
-    return Stored(values, (1 << needed) - 1, bits)
+    return StoredPixels(values, (1 << needed) - 1, bits)
 
 
 def _first(tags: Any, tag: int, default: int) -> int:
@@ -136,11 +136,11 @@ def _lower_rawmode(image: Image.Image) -> str | None:
     return rawmode[:-4] + _OTHER_ORDER[rawmode[-4:]] if rawmode[-4:] in _OTHER_ORDER else None
 
 
-def _colours(image: Any, lower: str) -> Stored:
+def _colours(image: Any, lower: str) -> StoredPixels:
     twin: Any = Image.open(io.BytesIO(image.fp.getvalue()))
     twin.tile = [
         tile._replace(args=lower if isinstance(tile.args, str) else (lower, *tile.args[1:])) for tile in twin.tile
     ]
     high, low = np.asarray(image).astype(np.uint16), np.asarray(twin)
     low = low[..., [1, 1, 1, 3]] if lower == "RGBA" else low
-    return Stored(high << 8 | low, 65535)
+    return StoredPixels(high << 8 | low, 65535)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscale.data.depth import Stored, to_8_bits
+from convscale.data.depth import StoredPixels, to_8_bits
 from convscale.data.images import Labels, Pixels
 
 # With these, all 366 ImageNet validation images that Imagenette's training split also holds, at another size, are
@@ -37,11 +37,11 @@ class Fingerprints:
         self.hashes: Hashes = np.zeros(n, np.uint64)
         self.thumbnails: Pixels = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), np.uint8)
 
-    def add(self, index: int, image: Image.Image, stored: bytes | Stored | None = None) -> None:
+    def add(self, index: int, image: Image.Image, stored: bytes | StoredPixels | None = None) -> None:
         """Keep the fingerprint of an upright RGB image; images that are never added match nothing. What is `stored`
         decides about exact copies, where it is more than `image` shows: values of more than 8 bits, or a file."""
         self.digests[index] = _digest(image, stored)
-        if isinstance(stored, Stored) and stored.used[0] < stored.used[1]:
+        if isinstance(stored, StoredPixels) and stored.used[0] < stored.used[1]:
             image = to_8_bits(stored, stored.used).convert("RGB")  # what little they use
         self.hashes[index] = difference_hash(image)
         self.thumbnails[index] = np.asarray(_shrink(image, THUMBNAIL, THUMBNAIL))
@@ -78,9 +78,9 @@ def _shrink(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
-def _digest(image: Image.Image, stored: bytes | Stored | None) -> bytes:
+def _digest(image: Image.Image, stored: bytes | StoredPixels | None) -> bytes:
     """16 bytes of BLAKE2 over size and pixels, read in strips: a large image is not copied whole."""
-    if isinstance(stored, Stored):
+    if isinstance(stored, StoredPixels):
         values = np.ascontiguousarray(stored.values)
         return hashlib.blake2b(f"{values.dtype} {values.shape}".encode() + values.tobytes(), digest_size=16).digest()
     if stored is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from convscale.data.bands import Opened
-from convscale.data.depth import Range, Stored
+from convscale.data.depth import Range, StoredPixels
 from convscale.data.images import ImageCollection
 from convscale.data.reading import decode, open_image, turn_upright
 from convscale.data.usage import Usage, unread_channels
@@ -30,7 +30,7 @@ class Examined(NamedTuple):
 
     image: Image.Image
     reasons: list[str]
-    stored: bytes | Stored | None = None
+    stored: bytes | StoredPixels | None = None
 
 
 def read_fully(images: ImageCollection, index: int) -> tuple[Image.Image, list[str]]:
@@ -56,7 +56,7 @@ def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
         image = open_image(content, name)
     except DataError as error:
         raise DataError(f"{name}: {_what_instead(content)}") if "not an image" in error.message else error from None
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         usage.add(image, name)
         return Examined(_shown(image, name, usage.stored_range), _oddities_of_bands(image), image)
     turned = image.format == "TIFF" and turn_upright(image) is not None  # Pillow turns it when it loads it
@@ -76,13 +76,13 @@ def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
 
 def _shown(image: Opened, name: str, stored_range: Range | None) -> Image.Image:
     """The image in RGB: the first three of more channels, the first of two. Raises DataError as `decode`."""
-    if isinstance(image, Stored) and image.channels not in (1, 3):
+    if isinstance(image, StoredPixels) and image.channels not in (1, 3):
         values = image.values[..., : 3 if image.channels > 3 else 1]
         image = image._replace(values=values[..., 0] if image.channels == 2 else values)
     return decode(image, 3, name, stored_range)
 
 
-def _oddities_of_bands(image: Stored) -> list[str]:
+def _oddities_of_bands(image: StoredPixels) -> list[str]:
     """What a person should know about channels that are read as they are stored."""
     found = [f"{image.in_words()}, read as 8"] if image.bits > 8 else []
     found += [f"{image.channels} channels"] if image.channels not in (1, 3) else []
@@ -127,7 +127,7 @@ def _start_of_scan(content: bytes) -> int:
     return position
 
 
-def _oddities(image: Image.Image, content: bytes, suffix: str, stored: Stored | None) -> list[str]:
+def _oddities(image: Image.Image, content: bytes, suffix: str, stored: StoredPixels | None) -> list[str]:
     """What a person should know about a file that training reads well."""
     found = []
     kind = str(image.format)
@@ -167,7 +167,7 @@ def _bits(image: Image.Image, content: bytes) -> int:
     return int(max(declared) if isinstance(declared, tuple) else declared)
 
 
-def _transparent(image: Image.Image, stored: Stored | None) -> str | None:
+def _transparent(image: Image.Image, stored: StoredPixels | None) -> str | None:
     """Whether some pixel is not opaque, or none shows anything, which makes the image white; None where all are
     opaque."""
     if stored is not None and "transparency" in image.info:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from convscale.data.ancillary import pixels_alone, tiff_in_words
 from convscale.data.bands import NPY, Opened, all_channels, planes, read_array, wrong_channels
-from convscale.data.depth import GREY_MODES, Range, Stored, is_deep, read_stored, to_8_bits
+from convscale.data.depth import GREY_MODES, Range, StoredPixels, is_deep, read_stored, to_8_bits
 from convscale.data.tiff_bands import read_tiff, tiff_size
 from convscale.errors import DataError
 
@@ -75,7 +75,7 @@ def open_image(content: bytes, name: str) -> Opened:
     return image
 
 
-def _open_bands(content: bytes, name: str, in_words: str) -> Stored:
+def _open_bands(content: bytes, name: str, in_words: str) -> StoredPixels:
     """A TIFF that Pillow does not know, by its channels. Raises DataError for one that is of another kind."""
     width, height = tiff_size(content)
     if width and height:
@@ -121,7 +121,7 @@ def decode(image: Opened, channels: int, name: str, stored_range: Range | None =
     pixels without a range.
     """
     _require_range_of_floats(image, name, stored_range)
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         if image.channels not in (1, 3):
             raise wrong_channels(image.channels, channels, name)
         return to_8_bits(image, stored_range).convert("L" if channels == 1 else "RGB")
@@ -164,7 +164,7 @@ def decode_channels(
 
 
 def _require_range_of_floats(image: Opened, name: str, stored_range: Range | None) -> None:
-    floats = image.values.dtype.kind == "f" if isinstance(image, Stored) else image.mode == "F"
+    floats = image.values.dtype.kind == "f" if isinstance(image, StoredPixels) else image.mode == "F"
     if floats and stored_range is None:
         raise DataError(f"{name}: floating-point pixels", hint="set --range LOW,HIGH, the values that become 0 and 255")
 

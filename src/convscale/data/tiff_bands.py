@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from convscale.data.depth import Stored, read_stored
+from convscale.data.depth import StoredPixels, read_stored
 
 _ORDER = {b"II*\0": "<", b"MM\0*": ">"}
 _KINDS = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
@@ -72,7 +72,7 @@ def tiff_size(content: bytes) -> tuple[int, int]:
     return (0, 0) if page is None else (page.one(_WIDTH), page.one(_HEIGHT))
 
 
-def read_tiff(content: bytes, channels: int | None = None) -> Stored | None:
+def read_tiff(content: bytes, channels: int | None = None) -> StoredPixels | None:
     """The channels of the first page, upright; where it has one, and there are `channels` pages of its kind, the pages.
     None where they cannot be read. Raises whatever Pillow raises where pixels are damaged."""
     page = next(_pages(content), None)
@@ -92,14 +92,14 @@ def _parts(content: bytes, first: _Page, channels: int | None) -> list[_Page]:
     return [first]
 
 
-def _joined(parts: list[Stored], orientation: int) -> Stored:
+def _joined(parts: list[StoredPixels], orientation: int) -> StoredPixels:
     """Images of one size, their channels one after the other, upright."""
     values = np.concatenate([np.atleast_3d(part.values) for part in parts], axis=2)
     if (turn := _UPRIGHT.get(orientation)) is not None:
         values = turn(values)
     whole = np.ascontiguousarray(values)
     values = whole[..., 0] if whole.shape[2] == 1 else whole
-    return Stored(values, max(part.top for part in parts), parts[0].bits, bands=True)
+    return StoredPixels(values, max(part.top for part in parts), parts[0].bits, bands=True)
 
 
 def _pages(content: bytes) -> Iterator[_Page]:
@@ -129,7 +129,7 @@ def _tags(content: bytes, order: str, start: int, count: int) -> Iterator[tuple[
                 yield tag, struct.unpack_from(form, content, at)
 
 
-def _read_page(content: bytes, page: _Page) -> Stored | None:
+def _read_page(content: bytes, page: _Page) -> StoredPixels | None:
     """What a page holds, as it lies there; None for what cannot be taken for grey images."""
     width, height, *_ = page.kind
     n = page.channels
@@ -168,7 +168,7 @@ def _summed(differences: NDArray[Any], width: int) -> NDArray[Any]:
 
 def _grey_values(
     content: bytes, page: _Page, n: int, offsets: tuple[int, ...], counts: tuple[int, ...], predictor: int
-) -> Stored | None:
+) -> StoredPixels | None:
     """The values of a grey image `n` times as wide, whose parts lie where they are said to; None where Pillow knows no
     such image."""
     width, height, bits, number = page.kind
@@ -188,7 +188,7 @@ def _grey_values(
     if stored is not None:
         return stored
     values = np.asarray(image)
-    return Stored(values.view(np.int8), 127, 8) if number == _SIGNED else Stored(values, 255, 8)
+    return StoredPixels(values.view(np.int8), 127, 8) if number == _SIGNED else StoredPixels(values, 255, 8)
 
 
 def _with_directory(content: bytes, tags: _Tags) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 
 from convscale.data.bands import Opened, count_channels, shown_channels, wrong_channels
 from convscale.data.dataset import Dataset
-from convscale.data.depth import Range, Stored
+from convscale.data.depth import Range, StoredPixels
 from convscale.data.images import ImageCollection, Stream
 from convscale.data.reading import open_image
 from convscale.data.usage import Usage
@@ -66,7 +66,7 @@ def _look_at(images: ImageCollection | Stream, quiet: bool) -> list[_Seen]:
         if isinstance(found, DataError):
             unreadable.append(found.message)
         else:
-            seen.append(_Seen(min(found.size), count_channels(found), isinstance(found, Stored)))
+            seen.append(_Seen(min(found.size), count_channels(found), isinstance(found, StoredPixels)))
     if not seen:
         more = len(unreadable) - LISTED
         listed = "; ".join([*unreadable[:LISTED], *([f"and {more} more"] if more > 0 else [])])

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from convscale.data.bands import Opened, all_channels
-from convscale.data.depth import Range, Stored, is_deep, read_stored
+from convscale.data.depth import Range, StoredPixels, is_deep, read_stored
 from convscale.data.reading import ADVICE
 from convscale.errors import DataError
 
@@ -25,7 +25,7 @@ class Usage:
         self.used: Range = (float("inf"), float("-inf"))
         self.unread: Counter[str] = Counter()
 
-    def add(self, image: Opened, name: str) -> Stored | None:
+    def add(self, image: Opened, name: str) -> StoredPixels | None:
         """Note an opened image whose pixels are not loaded yet; its values, where they have more than 8 bits.
 
         Raises DataError naming it where they are damaged.
@@ -44,9 +44,9 @@ class Usage:
             self.used = min(self.used[0], low), max(self.used[1], high)
         return stored
 
-    def _deep(self, image: Opened) -> Stored | None:
+    def _deep(self, image: Opened) -> StoredPixels | None:
         """The values of an image of more than 8 bits, as many channels as are read."""
-        if isinstance(image, Stored) or self.channels not in (1, 3):
+        if isinstance(image, StoredPixels) or self.channels not in (1, 3):
             stored = all_channels(image, self.channels)
             return stored if stored.bits > 8 else None
         return read_stored(image) if is_deep(image) else None
@@ -83,7 +83,7 @@ class Usage:
 
 def unread_channels(image: Opened) -> str:
     """ "4 channels, 3 are read", or nothing where all are."""
-    if isinstance(image, Stored):
+    if isinstance(image, StoredPixels):
         return ""
     tags: Any = getattr(image, "tag_v2", {})
     read = len(image.getbands())

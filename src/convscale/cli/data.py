@@ -112,7 +112,7 @@ def _print_summary(found: DataCheck) -> None:
     from convscale.report.tables import Column, Table, text_column
 
     imbalance = found.imbalance
-    ratio = "" if imbalance.ratio is None else f", {imbalance.ratio:.3g} times as many"
+    ratio = "" if imbalance.ratio is None or imbalance.ratio == 1 else f", ratio {imbalance.ratio:.3g}"
     kinds = [group.kind for group in found.duplicates]
     contradicting = sum(group.contradicts for group in found.duplicates)
     largest = f"largest {imbalance.largest} ({imbalance.largest_images:,})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from convscale.recipes import LBFGS
 from convscale.records import Story, TrainRecord
 from convscale.report.runs import label_lines, local_time, run_facts
 from convscale.runs import BEST_WEIGHTS, WEIGHTS, Run
@@ -28,9 +29,11 @@ cs.predict(".", "photo.jpg")
 network = cs.load(".")  # a PyTorch module with its preprocessing and classes
 ```
 
-This training is done: `convscale resume . --epochs 5` trains it for 5 more epochs, as a new run. To train the network
-on other images: `convscale train . --weights . --data DATA --recipe finetune -o OUT`.
+{further}To train the network on other images:
+`convscale train . --weights . --data DATA --recipe finetune -o OUT`.
 """
+
+_FURTHER = "This training is done: `convscale resume . --epochs 5` trains it for 5 more epochs, as a new run.\n"
 
 _SHIP = f"""\
 ## Ship it
@@ -53,11 +56,12 @@ def run_readme(run: Run, result: TrainRecord) -> str:
         ("training", f"{epochs} in {format_seconds(result.seconds)}{started}"),
     ]
     source = "DATA" if data is None else printable(shlex.quote(data.source))
+    further = "" if isinstance(run.recipe().optimizer, LBFGS) else _FURTHER  # a probe is fitted to the end
     parts = [
         f"# {printable(run.network().name)}",
         f"A ConvNet for images of {len(evaluation.per_class):,} classes, trained with Convscale {__version__}.",
         "\n".join(("```", *label_lines(rows), "```")),
-        _USE.format(data=source).rstrip(),
+        _USE.format(data=source, further=further).rstrip(),
         _SHIP.rstrip(),
     ]
     if (run.path / BEST_WEIGHTS).exists() and result.best_epoch:

@@ -140,7 +140,8 @@ def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> 
 
 def _recipe(run: Run, story: Story) -> Iterator[tuple[str, str]]:
     recipe, changed, named = run.recipe(), run.settings().changed, story.decision("recipe")
-    facts = f"{recipe.epochs} epochs, batch {recipe.batch}, learning rate {recipe.learning_rate:.3g}"
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    facts = f"{epochs}, batch {recipe.batch}, learning rate {recipe.learning_rate:.3g}"
     yield "recipe", f"{named.choice}: {facts}" if named is not None else facts
     if changed:
         yield "recipe", f"changed: {'; '.join(changed)}"

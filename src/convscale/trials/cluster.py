@@ -82,7 +82,7 @@ class ClusterExecutor:
         except self._ray.exceptions.RayTaskError as error:  # not the trial's fault: its own errors come back as answers
             raise RunError(
                 f"a node of the cluster cannot run trials: {type(error.cause).__name__}: {error.cause}",
-                hint="every node needs this version of Convscale and the study's folder under the same path; then rerun",
+                hint="every node needs this version of Convscale and the study's folder, same path; then rerun",
             ) from None
         except self._ray.exceptions.RayError as error:  # worker, node or memory went away
             return Ended(attempt, "lost", reason=f"{type(error).__name__}: {str(error).splitlines()[0]}")

@@ -33,7 +33,7 @@ from tests.forking import Forked
         (["convert", "x.pth", "-o", "y", "--resolution", "8x16"], "inputs are square", "--help"),
         (["coefficients", "resnet-50", "--data", "digits", "--resolution", "8x16"], "inputs are square", "--help"),
         (["study", "run", "demo", "--resolution", "8x16"], "inputs are square", "--help"),
-        (["plan", "resnet-50", "--macs", "1G", "--resolution", "240", "--max-resolution", "224"], "is above", "leave"),
+        (["plan", "resnet-50", "--macs", "1G", "--resolution", "240", "--max-resolution", "224"], "is above", "omit"),
         (["scale", "efficientnet-b0", "--resolution", "240"], "240 is a multiplier here", "--resolution 1.071"),
         (["scale", "small-mbconv", "--resolution", "40"], "40 is a multiplier here", "--resolution 1.25"),
         (["cost", "resnet-50", "--resolution", "16"], "resolution 16 is not allowed", "32 to"),

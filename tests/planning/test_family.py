@@ -300,7 +300,7 @@ def test_the_same_command_and_resume_train_nothing_again(searched: tuple[Path, d
     folder, told = searched
     text = output_of(coefficients_command, baseline, *SEARCH, "-o", folder)
     assert all(f"{told[name]:.3f}" in text for name in ("alpha", "beta", "gamma"))
-    assert f"convscale family small-mbconv --coefficients {folder}" in text and "device-seconds" in text
+    assert f"convscale family {folder}/baseline.toml --coefficients {folder}" in text and "device-seconds" in text
     idle = Inline()
     found = resume_search(folder, idle, quiet=True)
     assert not idle.started and list(found.coefficients) == [told[name] for name in ("alpha", "beta", "gamma")]

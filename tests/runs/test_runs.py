@@ -135,8 +135,8 @@ def test_show_tells_a_run_in_a_screen(fitted: Fit, capsys: pytest.CaptureFixture
     for wanted in (
         f"top-1 {fitted.evaluation.top1:.4f} (95% interval {low:.4f} to {high:.4f})", f"{network.resolution} px",
         "blocks (", "channels", "params", "MACs", "small-mbconv-16px: images are about 8 px", "compound, phi",
-        "of macs 300k", "of params 60k", "digits: 1,438 training images; 359 held out", "digits: 1 epochs, batch 32",
-        "changed: epochs 16 -> 1", "finished, started 20", "1 epochs in", "convscale predict", "convscale eval",
+        "of macs 300k", "of params 60k", "digits: 1,438 training images; 359 held out", "digits: 1 epoch, batch 32",
+        "changed: epochs 16 -> 1", "finished, started 20", "1 epoch in", "convscale predict", "convscale eval",
         "classes    0, 1, 2", f"convscale show {path / 'network.toml'}",
     ):  # fmt: skip
         assert wanted in " ".join(text.split()) or wanted in text, wanted

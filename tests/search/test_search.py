@@ -120,7 +120,7 @@ def test_a_finalist_that_fails_with_its_last_seed_does_not_win() -> None:
 
 
 def test_where_all_fail_the_search_stops_with_the_reason() -> None:
-    with pytest.raises(TrainingError, match=r"every candidate .* the accuracy is nan"):
+    with pytest.raises(TrainingError, match=r"every remaining candidate failed.* the accuracy is nan"):
         search(lambda network, seed, steps: math.nan)
 
 

@@ -10,7 +10,7 @@ from convscale.records import DataRecord, FitRecord, TrainRecord
 from convscale.records.training import held_out_in_words
 from convscale.report.plans import budget_in_words, law_in_words, network_in_words
 from convscale.runs import Run
-from convscale.units import format_seconds
+from convscale.units import format_number, format_seconds
 
 
 def fit_record(run: Run, result: TrainRecord | None = None) -> FitRecord | None:
@@ -57,7 +57,7 @@ def plan_lines(data: DataRecord, plan: Plan, reason: str) -> list[str]:
 def summary_lines(fit: FitRecord) -> list[str]:
     """What was chosen and why, how accurate it is, and what to do next, in ten lines."""
     evaluation, path = fit.evaluation, shlex.quote(fit.run)
-    epochs = "1 epoch" if fit.epochs == 1 else f"{fit.epochs} epochs"
+    epochs = format_number(fit.epochs, "epoch")
     after = f", after {fit.epochs_before} of {fit.continues}" if fit.continues else ""
     return [
         *plan_lines(fit.data, fit.plan, fit.reason),

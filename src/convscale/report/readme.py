@@ -8,7 +8,7 @@ from convscale.recipes import LBFGS
 from convscale.records import Story, TrainRecord
 from convscale.report.runs import label_lines, local_time, run_facts
 from convscale.runs import BEST_WEIGHTS, WEIGHTS, Run
-from convscale.units import format_seconds, printable
+from convscale.units import format_number, format_seconds, printable
 from convscale.version import __version__
 
 _USE = """\
@@ -49,11 +49,10 @@ def run_readme(run: Run, result: TrainRecord) -> str:
     data, evaluation, story = run.data(), run.evaluation(), run.story() or Story()
     accuracy = evaluation.in_words("top1" if data is None else data.metric, "95% interval ")
     started = f", started {local_time(story.started)}" if story.started else ""
-    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     rows = [
         ("accuracy", f"{accuracy} on {evaluation.n:,} held-out images"),
         *run_facts(run),
-        ("training", f"{epochs} in {format_seconds(result.seconds)}{started}"),
+        ("training", f"{format_number(result.epochs, 'epoch')} in {format_seconds(result.seconds)}{started}"),
     ]
     source = "DATA" if data is None else printable(shlex.quote(data.source))
     further = "" if isinstance(run.recipe().optimizer, LBFGS) else _FURTHER  # a probe is fitted to the end

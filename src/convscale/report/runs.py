@@ -15,7 +15,7 @@ from convscale.records import DataRecord, RunRow, RunState, RunStory, Story
 from convscale.records.training import held_out_in_words
 from convscale.report.plans import budget_in_words, law_in_words
 from convscale.runs import Run, read_progress, read_row
-from convscale.units import format_count, format_seconds, printable
+from convscale.units import format_count, format_number, format_seconds, printable
 
 WIDTH = 80
 LABEL = 11
@@ -96,8 +96,9 @@ def _state(run: Run, row: RunRow) -> str:
     result, epochs, progress = run.result(), run.recipe().epochs, read_progress(run)
     words = f"{row.state}, started {local_time(row.started)}"
     if result is not None:
+        done = format_number(result.epochs, "epoch")
         early = f" of {epochs}" if result.epochs < epochs else ""
-        return f"{words}, {result.epochs}{early} epochs in {format_seconds(result.seconds)}"
+        return f"{words}, {done}{early} in {format_seconds(result.seconds)}"
     if row.state == "running" and progress is not None:
         left = "" if progress.seconds_left is None else f", {format_seconds(progress.seconds_left)} left"
         return f"{words}, {progress.state}, epoch {progress.epoch} of {progress.epochs}{left}"
@@ -140,8 +141,7 @@ def _data(run: Run, data: DataRecord | None, story: Story, network: ConvNet) -> 
 
 def _recipe(run: Run, story: Story) -> Iterator[tuple[str, str]]:
     recipe, changed, named = run.recipe(), run.settings().changed, story.decision("recipe")
-    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
-    facts = f"{epochs}, batch {recipe.batch}, learning rate {recipe.learning_rate:.3g}"
+    facts = f"{format_number(recipe.epochs, 'epoch')}, batch {recipe.batch}, learning rate {recipe.learning_rate:.3g}"
     yield "recipe", f"{named.choice}: {facts}" if named is not None else facts
     if changed:
         yield "recipe", f"changed: {'; '.join(changed)}"

@@ -110,11 +110,6 @@ def format_number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def format_number(count: int, noun: str) -> str:
-    """`1 epoch`, `1,200 epochs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def printable(text: str) -> str:
     """`text` in one line, control characters (of a file's name, say) made visible."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -253,7 +253,7 @@ def test_pairs_numbers_as_keys_and_paths() -> None:
         ({"pair": [1, 1]}, r"file: pair\[0\]: expected a string"),
         ({"pair": ["a", "b"]}, r"file: pair\[1\]: expected a number"),
         ({"span": [1, 2, 3]}, r"file: span: expected a list of 2, got \[1, 2, 3\]"),
-        ({"by_steps": {"ten": {}}}, r"file: by_steps.ten: expected a whole number as key, got 'ten'"),
+        ({"by_steps": {"ten": {}}}, r"file: by_steps.ten: expected a whole number as a key, got 'ten'"),
         ({"by_steps": {"10": {"0": "x"}}}, r"file: by_steps.10.0: expected a number"),
         ({"limit": True}, r"file: limit: expected a number or a string, got True"),
         ({"place": 3}, r"file: place: expected a path"),

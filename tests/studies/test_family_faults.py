@@ -51,7 +51,7 @@ def test_a_search_of_nan_cost_is_refused_by_the_command(tmp_path: Path) -> None:
 
 def test_too_many_phis_are_counted() -> None:
     for text, count in (("0..1000", "1,001"), (f"0..{10**30}", f"{10**30 + 1:,}")):
-        with pytest.raises(click.BadParameter, match=f"is {count} numbers"):
+        with pytest.raises(click.BadParameter, match=f"has {count} numbers"):
             PHIS.convert(text, None, None)
 
 

@@ -43,7 +43,8 @@ faults: setup-dev ## kills, full disks and hostile files, many times over
 	    tests/training/test_signals.py tests/training/test_steps.py tests/training/test_machine_faults.py \
 	    tests/nn/test_processes.py tests/nn/test_process_faults.py tests/data/test_check.py tests/data/test_streaming.py \
 	    tests/trials/test_trials.py tests/trials/test_killed.py tests/trials/test_damage.py tests/trials/test_cluster.py \
-	    tests/dialects/test_bad_files.py tests/dialects/test_real_weights.py
+	    tests/dialects/test_bad_files.py tests/dialects/test_logits.py \
+	    tests/dialects/test_real_weights.py
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest tests/training/test_training.py -k demo
 	$(BIN)/python bench/oversubscribed.py
 

@@ -219,6 +219,8 @@ def test_what_follows_a_changed_batch_and_changed_epochs() -> None:
     assert paper.with_changes(epochs=None, batch=None) == paper
     assert paper.with_changes(batch=8, learning_rate=1.0).learning_rate == 1.0
     assert replace(QUICK, accumulation=8).with_changes(batch=4).accumulation == 2
+    short = cs.recipe("small-images").with_changes(epochs=1)
+    assert "warmup_epochs 1.0 -> 0.03333" in short.changes_from(cs.recipe("small-images"))
 
 
 def test_settings() -> None:

@@ -270,7 +270,12 @@ class Recipe(Displayed):
         """What differs from `other`, as "learning_rate 0.1 -> 0.2", parts of parts by their dotted names."""
         before, after = _flat(other), _flat(self)
         keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-        return [f"{key} {before.get(key, 'unset')} -> {after.get(key, 'unset')}" for key in keys]
+        return [f"{key} {_short(before.get(key, 'unset'))} -> {_short(after.get(key, 'unset'))}" for key in keys]
+
+
+def _short(value: object) -> object:
+    """A value in words: computed ones, as a third of an epoch, with four figures."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _listed(table: dict[str, Any]) -> str:

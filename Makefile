@@ -49,7 +49,7 @@ faults: setup-dev ## kills, full disks and hostile files, many times over
 	$(BIN)/python bench/oversubscribed.py
 
 gpu:            ## what needs a GPU, with the python3 that has a PyTorch for it
-	CONVSCALE_GPU=1 PYTHONPATH=src $(PYTHON) -m pytest -m gpu tests/training tests/data
+	CONVSCALE_GPU=1 PYTHONPATH=src $(PYTHON) -m pytest -m gpu tests/training/test_captured_steps.py tests/data/test_resident.py
 	PYTHONPATH=src $(PYTHON) bench/training.py --device cuda
 
 lowest: $(BIN)/python ## the lowest versions that pyproject.toml promises: an environment of them, and a short suite

@@ -10,6 +10,7 @@ import click
 
 from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import json_option, print_json, print_text
+from convscale.files import read_text
 
 if TYPE_CHECKING:
     from convscale.dialects import Conversion
@@ -54,11 +55,9 @@ def command(
     """
     if output.is_dir() or not output.parent.is_dir():
         raise click.UsageError(f"-o {output}: no file can be written there")
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise click.UsageError(f"-o {output} is IN itself: name another file")
     from convscale.dialects import Choices, convert
 
-    names = classes.read_text("utf-8").splitlines() if classes else []
+    names = read_text(classes).splitlines() if classes else []
     done = convert(
         source, output, dialect=dialect, to=to, verify=verify,
         choices=Choices(

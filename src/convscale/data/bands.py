@@ -41,6 +41,8 @@ def read_array(content: bytes, name: str) -> StoredPixels:
         raise DataError(f"{name}: damaged: not as long as its header says", hint="write it with numpy.save")
     values = np.frombuffer(content, kind, offset=start).reshape(shape, order="F" if turned else "C")
     values = values.astype(kind.newbyteorder("="), order="C", copy=False)
+    if kind.kind == "f" and not np.isfinite(values).any():
+        raise DataError(f"{name}: no finite value", hint="NaN and infinity are not brightness")
     return _stored(values[..., 0] if shape[2:] == (1,) else values)
 
 

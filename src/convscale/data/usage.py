@@ -48,7 +48,7 @@ class Usage:
         """The values of an image of more than 8 bits, as many channels as are read."""
         if isinstance(image, StoredPixels) or self.channels not in (1, 3):
             stored = all_channels(image, self.channels)
-            return stored if stored.bits > 8 else None
+            return stored if stored.bits > 8 or stored.used[0] < 0 else None
         return read_stored(image) if is_deep(image) else None
 
     def notes(self) -> tuple[str, ...]:

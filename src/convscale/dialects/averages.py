@@ -18,7 +18,7 @@ Tables = dict[Path, dict[str, Tensor]]
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _AVERAGE = re.compile(r"ema|swa|averaged?|averages|averaging|avg|moving|polyak|shadow|modelema|emamodel", re.IGNORECASE)
 # The second half is of optimizers: exp_avg, square_avg.
-_RAW = re.compile(r"online|raw|current|collected|backup|exp|sq|square", re.IGNORECASE)
+_RAW = re.compile(r"non|no|not|without|before|online|raw|current|collected|backup|exp|sq|square", re.IGNORECASE)
 COUNTER = "n_averaged"  # of PyTorch's AveragedModel and Lightning's callback
 _STATISTICS = ("running_mean", "running_var")
 _BUFFERS = (*_STATISTICS, "num_batches_tracked")

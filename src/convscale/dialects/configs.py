@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -50,9 +51,11 @@ def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
 
 
 def numbers(value: Any) -> Values | None:
-    """A number or a list of numbers; None for anything else."""
+    """A finite number or a list of them; None for anything else."""
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    good = values and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+    good = values and all(
+        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values
+    )
     return tuple(float(one) for one in values) if good else None
 
 
@@ -77,7 +80,10 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
     arguments = arguments if isinstance(arguments, Mapping) else {}
     shape, crop, tag = cfg.get("input_size"), numbers(cfg.get("crop_pct")), cfg.get("tag")
     architecture, eps = str(table.get("architecture", "")), numbers(arguments.get("bn_eps"))
-    notes = []
+    notes = [
+        f"{source}: {name} {arguments[name]!r} is not read: the network keeps its own"
+        for name in _UNREAD & arguments.keys()
+    ]
     if cfg.get("crop_mode", "center") != "center":
         notes.append(f"timm evaluates them with crop mode {cfg['crop_mode']!r}: Convscale crops the centre")
     if "interpolation" in cfg and interpolation_of(cfg["interpolation"]) is None:
@@ -100,6 +106,9 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
     )
 
 
+_UNREAD = {"act_layer", "global_pool", "output_stride", "norm_layer"}  # of a network that is built otherwise
+
+
 def _padding(pad_type: Any) -> Padding | None:
     if not isinstance(pad_type, str):
         return None
@@ -116,9 +125,15 @@ def _transformers(table: Mapping[str, Any]) -> Statement | None:
     if isinstance(labels, Mapping) and all(str(key).isdecimal() for key in labels):
         names = texts([labels[key] for key in sorted(labels, key=int)])
         classes = None if names and all(name == f"LABEL_{index}" for index, name in enumerate(names)) else names
+    usual = {"hidden_act": ("swish", "silu"), "pooling_type": ("mean",)}
+    notes = tuple(
+        f"{CONFIG}: {name} {table[name]!r} is not read: the network keeps its own"
+        for name, values in usual.items()
+        if table.get(name, values[0]) not in values
+    )
     return Statement(
         source=CONFIG, size=square(sides[0], sides[1], CONFIG), norm_eps=eps[0] if eps else None, classes=classes,
-        library="transformers",
+        library="transformers", notes=notes,
     )  # fmt: skip
 
 
@@ -173,6 +188,8 @@ def _statistics(table: Mapping[str, Any]) -> tuple[Values | None, Values | None,
     efficientnet = "EfficientNet" in str(table.get("image_processor_type", ""))
     doubled = bool(table.get("include_top", efficientnet)) and std is not None
     factor = numbers(table.get("rescale_factor", 1 / 255)) or (1 / 255,)
+    if factor[0] <= 0:
+        return None, None, False
     scale = 255 * factor[0] if table.get("do_rescale", True) else 255.0
     offset = 1.0 if table.get("rescale_offset") and table.get("do_rescale", True) else 0.0
     channels = range(len(std)) if std is not None else range(3)

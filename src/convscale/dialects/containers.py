@@ -33,7 +33,7 @@ from convscale.errors import RunError
 _SIGN = re.compile(rf"(?:^|\.)({'|'.join(re.escape(sign) + '$' * (sign[-1] != '.') for sign in TORCH_SIGNS)})")
 # Modules that wrap others: they may stand anywhere in a name, and belong to nobody.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_NOT_MODELS = re.compile(r"optim|opt$|opt_|lr_|scheduler|scaler|grads?$|gradients?$")
+_NOT_MODELS = re.compile(r"optimi[sz]er|optim(s|_\w*)?$|opt$|opt_|lr_sched|scheduler|scaler|grads?$|gradients?$")
 _MOMENTS = re.compile(r"(exp_avg|square_avg|momentum_buffer)\w*")  # what optimizers keep of a parameter
 _SMALL = 0.1  # of the largest network's tensors: fewer are a part that looks like one
 _SHOWN = 8

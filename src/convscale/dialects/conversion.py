@@ -79,6 +79,12 @@ def convert(
     found: tuple[str, ...] = ()
     if Path(source).is_dir() and not is_ours(source):
         source, found = weights_in(Path(source))
+    _require_another(Path(source), Path(output))
+    if is_ours(source) and (dialect not in (None, "convscale") or choices not in (None, Choices())):
+        raise ConfigError(
+            f"{source} is in Convscale's format and says all of that itself",
+            hint="--from, --network, --trunk and what images are prepared with are for other libraries' files",
+        )
     loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices(), found)
     model, header, tensors, done = loaded
     if to is not None:
@@ -95,6 +101,14 @@ def convert(
     return done
 
 
+def _require_another(source: Path, output: Path) -> None:
+    """Raise ConfigError where the output is the file that is read, or one of a run's."""
+    read = weights_file(source) if is_ours(source) else source
+    of_run = source.is_dir() and output.absolute().parent.samefile(source)
+    if of_run or (output.exists() and read.exists() and output.samefile(read)):
+        raise ConfigError(f"{output} belongs to what is read: it would be overwritten", hint="name another file")
+
+
 class _Loaded(NamedTuple):
     """A network with weights, the tensors as its file has them, and what reading it did."""
 
@@ -107,7 +121,7 @@ class _Loaded(NamedTuple):
 def is_ours(source: str | Path) -> bool:
     """Whether `source` is a run folder or a file with Convscale's header."""
     path = Path(source)
-    return (path.is_dir() and (path / WEIGHTS).exists()) or (path.suffix == ".safetensors" and has_header(path))
+    return (path.is_dir() and (path / WEIGHTS).exists()) or (path.suffix.lower() == ".safetensors" and has_header(path))
 
 
 def _load_ours(source: str | Path, to: str | None) -> _Loaded:

@@ -94,6 +94,7 @@ def _texts(path: Path, rows: Sequence[Published], declared: Sequence[Statement])
         if found is not None:
             yield Identity(found.row, by, found.exact, found.rest)
 
+    path = path.absolute()  # the same from any folder; links of a cache stay
     for one in declared:
         ordered = sorted(rows, key=lambda row: row.dialect != one.library)
         yield from identity(named(one.weights, ordered) if one.weights else None, one.source)

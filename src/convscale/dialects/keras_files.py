@@ -64,11 +64,11 @@ def _configuration(path: Path) -> Any:
     """The model's configuration as JSON has it; None for a file without one, or with one that cannot be read, which is
     no reason to refuse its weights."""
     try:
-        if path.suffix == ".keras":
+        if path.suffix.lower() == ".keras":
             with zipfile.ZipFile(path) as archive:
                 small = archive.getinfo("config.json").file_size <= _MOST_BYTES
                 return json.loads(archive.read("config.json")) if small else None
-        if path.suffix in (".h5", ".hdf5"):
+        if path.suffix.lower() in (".h5", ".hdf5"):
             import h5py
 
             with h5py.File(path, "r") as file:

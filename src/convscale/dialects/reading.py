@@ -122,7 +122,7 @@ def _keras(path: Path) -> Opened:
     except ImportError:
         raise MissingExtraError("h5py", "keras", f"reading {path.suffix} files") from None
     try:
-        if path.suffix == ".keras":
+        if path.suffix.lower() == ".keras":
             with zipfile.ZipFile(path) as archive:
                 _require_plain(path, archive.getinfo("model.weights.h5").file_size)
                 content = archive.read("model.weights.h5")
@@ -146,14 +146,6 @@ def _keras(path: Path) -> Opened:
         zlib.error,
     ) as error:
         raise RunError(f"{path}: damaged, or not a Keras file: {first_line(error)}") from None
-
-
-def _keeps_averages(path: Path, archive: zipfile.ZipFile) -> bool:
-    """Whether the model was compiled with an optimizer that averages weights."""
-    if "config.json" not in archive.namelist():
-        return False
-    _require_plain(path, archive.getinfo("config.json").file_size)
-    return b'"use_ema": true' in archive.read("config.json")
 
 
 def _keras_model(path: Path, file: Any, averaging: bool = False) -> Opened:
@@ -266,9 +258,12 @@ def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             raise RunError(
                 f"{path}: {name} has a shape but no values", hint="save the model from a real device, not from meta"
             )
-        if not torch.isfinite(value).all():
-            raise RunError(f"{path}: {name} holds NaN or infinite values")
-    return {name: value.to(torch.float32) for name, value in kept.items() if not name.endswith(_NOT_WEIGHTS)}
+        if value.layout != torch.strided:
+            raise RunError(f"{path}: {name} is a sparse tensor", hint="save it dense: tensor.to_dense()")
+        kept[name] = value.to(torch.float32)
+        if not torch.isfinite(kept[name]).all():
+            raise RunError(f"{path}: {name} holds NaN or infinite values, as float32")
+    return {name: value for name, value in kept.items() if not name.endswith(_NOT_WEIGHTS)}
 
 
 def first_line(error: Exception) -> str:

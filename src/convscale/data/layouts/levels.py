@@ -105,6 +105,13 @@ def _require_classes(level: Level) -> dict[str, list[Path]]:
             f"{level.path}: each of {_listed(folder.name for folder in level.folders)} holds folders named like splits",
             hint="move them above the classes, as train/CLASS and test/CLASS; --layout classes reads them as one set",
         )
+    held = [{sub.name for sub in image_folders(folder)} for folder in level.folders]
+    if len(held) > 1 and len(held[0]) > 1 and all(names == held[0] for names in held):
+        raise DataError(
+            f"{level.path}: each of {_listed(folder.name for folder in level.folders)} holds the same folders, "
+            f"{_listed(sorted(held[0]))}: these may be the classes, and those above them splits of other names",
+            hint="rename splits to train, validation, test; --layout classes reads the upper folders as the classes",
+        )
     return {}
 
 

@@ -103,9 +103,8 @@ def convert(
 
 def _require_another(source: Path, output: Path) -> None:
     """Raise ConfigError where the output is the file that is read, or one of a run's."""
-    read = weights_file(source) if is_ours(source) else source
     of_run = source.is_dir() and output.absolute().parent.samefile(source)
-    if of_run or (output.exists() and read.exists() and output.samefile(read)):
+    if of_run or (output.exists() and source.exists() and output.samefile(source)):
         raise ConfigError(f"{output} belongs to what is read: it would be overwritten", hint="name another file")
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.forking import run_forked
 
 DECLARES = """
-import torch
-KEPT = torch.library.Library("torchvision", "DEF")  # as its compiled part does; a second time ends a process
+from torch import library
+KEPT = library.Library("torchvision", "DEF")  # as its compiled part does; a second time ends a process
 KEPT.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 """
 ASKS = """

@@ -191,15 +191,11 @@ class Joined:
         return part, int(index - self._ends[at]) + len(part)
 
 
-class Kept:
-    """A collection that many trainings read: the pixels of an image prepared for one network size are remembered, up
-    to `limit_bytes` of them, so that it is decoded and resized once and not once per epoch. When room runs out,
-    pixels prepared for other sizes are dropped."""
+class Wrapped:
+    """The images of a collection, for those that know more about them."""
 
-    def __init__(self, whole: ImageCollection, limit_bytes: int) -> None:
-        self.whole, self.labels, self.limit_bytes = whole, whole.labels, limit_bytes
-        self._kept: dict[Hashable, dict[int, Pixels]] = {}
-        self._bytes = 0
+    def __init__(self, whole: ImageCollection) -> None:
+        self.whole, self.labels = whole, whole.labels
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -212,6 +208,18 @@ class Kept:
 
     def name(self, index: int) -> str:
         return self.whole.name(index)
+
+
+class Kept(Wrapped):
+    """A collection that many trainings read: the pixels of an image prepared for one network size are remembered, up
+    to `limit_bytes` of them, so that it is decoded and resized once and not once per epoch. When room runs out,
+    pixels prepared for other sizes are dropped."""
+
+    def __init__(self, whole: ImageCollection, limit_bytes: int) -> None:
+        super().__init__(whole)
+        self.limit_bytes = limit_bytes
+        self._kept: dict[Hashable, dict[int, Pixels]] = {}
+        self._bytes = 0
 
     def pixels(self, index: int, how: Hashable, make: Callable[[], Pixels]) -> Pixels:
         """What `make` gives for this image when prepared as `how` says, made once; not to be written to."""

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -155,11 +155,8 @@ def _load(
         worker_init_fn=_leave_group,
         pin_memory=torch.cuda.is_available(),  # copies to a GPU run beside its work then
     )
-    gc.freeze()  # what this process has is not for workers to free: a CUDA graph among it ends them
-    try:
+    with _frozen() if workers else nullcontext():
         batches = iter(loader)
-    finally:
-        gc.unfreeze()
     _deaths.hold_back()
     try:
         while (loaded := _next(batches, views)) is not None:
@@ -167,6 +164,16 @@ def _load(
     finally:  # now, not when an error's traceback is forgotten: at exit PyTorch takes dying workers for a failure
         if workers:
             batches._shutdown_workers()
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Workers that begin meanwhile free nothing that this process has: a CUDA graph among it would end them."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Deaths:

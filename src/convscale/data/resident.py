@@ -8,36 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convscale.data.bands import Opened
 from convscale.data.draws import shifts_and_flips
-from convscale.data.images import ImageCollection, Labels
+from convscale.data.images import ImageCollection, Labels, Wrapped
 from convscale.data.views import Batch
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
 
 
-class ResidentImages:
+class ResidentImages(Wrapped):
     """A collection with its views on a device, as `preprocessing` prepares them for evaluation.
 
     pixels: (n, size, size, channels) uint8. Random views are those of the loader, to the bit.
     """
 
     def __init__(self, whole: ImageCollection, pixels: Tensor, preprocessing: Preprocessing) -> None:
-        self.whole, self.pixels, self.preprocessing = whole, pixels, preprocessing
-        self.labels = whole.labels
+        super().__init__(whole)
+        self.pixels, self.preprocessing = pixels, preprocessing
         self._labels = torch.from_numpy(whole.labels).to(pixels.device)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def image(self, index: int) -> Opened:
-        return self.whole.image(index)
-
-    def content(self, index: int) -> bytes | None:
-        return self.whole.content(index)
-
-    def name(self, index: int) -> str:
-        return self.whole.name(index)
 
     def in_order(self, batch: int, *, named: bool) -> Iterator[Batch]:
         """All images, (n, channels, size, size) each time, channels last in memory; labels are on the CPU."""

@@ -46,7 +46,7 @@ def in_checkpoint(said: Mapping[str, Any]) -> Statement | None:
         source=SOURCE, size=size, crop=crop, resize_rounding="nearest" if references else "down",
         interpolation=interpolation_of(said.get("interpolation")), mean=mean if std else None,
         std=std if mean else None, padding=_padding(said), norm_eps=eps[0] if eps else _tensorflow_eps(said),
-        weights=names[0] if names else "", library="torchvision" if references else "timm",
+        weights=names[0] if names else "", dialect="torchvision" if references else "timm",
     )  # fmt: skip
     return statement if names or statement.size or statement.mean or statement.norm_eps or statement.padding else None
 

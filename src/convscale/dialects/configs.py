@@ -100,7 +100,7 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
         norm_eps=eps[0] if eps else 1e-3 if arguments.get("bn_tf") else None,
         classes=texts(table.get("label_names")) or texts(cfg.get("label_names")) or texts(cfg.get("labels")),
         weights=f"{architecture}.{tag}" if architecture and tag else architecture,
-        library="timm",
+        dialect="timm",
         licence=str(cfg.get("license") or ""),
         notes=tuple(notes),
     )
@@ -133,7 +133,7 @@ def _transformers(table: Mapping[str, Any]) -> Statement | None:
     )
     return Statement(
         source=CONFIG, size=square(sides[0], sides[1], CONFIG), norm_eps=eps[0] if eps else None, classes=classes,
-        library="transformers", notes=notes,
+        dialect="transformers", notes=notes,
     )  # fmt: skip
 
 

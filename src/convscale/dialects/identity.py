@@ -96,7 +96,7 @@ def _texts(path: Path, rows: Sequence[Published], declared: Sequence[Statement])
 
     path = path.absolute()  # the same from any folder; links of a cache stay
     for one in declared:
-        ordered = sorted(rows, key=lambda row: row.dialect != one.library)
+        ordered = sorted(rows, key=lambda row: row.dialect != one.dialect)
         yield from identity(named(one.weights, ordered) if one.weights else None, one.source)
     find = named if any(one.mean for one in declared) else named_file  # a tag of one's own, with all that it means
     yield from identity(find(path.name, rows), "the file's name")

@@ -39,7 +39,7 @@ def in_model(path: Path) -> Statement | None:
             f"the Keras model rescales its input {len(scalings)} times: only EfficientNet's own is kept; "
             "give the rest with --mean and --std"
         )
-    return Statement(source=SHAPE, size=size, library="keras", notes=tuple(notes))
+    return Statement(source=SHAPE, size=size, dialect="keras", notes=tuple(notes))
 
 
 def inside(tensors: Mapping[str, Tensor]) -> Statement | None:

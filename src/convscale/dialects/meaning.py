@@ -144,8 +144,8 @@ def _table(dialect: Dialect, fit: Fit, identity: Identity | None) -> Statement:
 def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) -> list[Statement]:
     """The crop that is usual at a size that is declared and is not the table's, whose crop is for its own; timm keeps
     the table's at any size."""
-    size, library = next(((one.size, one.library) for one in declared if one.size is not None), (None, ""))
-    if size is None or size == table.size or choices.resolution is not None or library == "timm":
+    size, named_by = next(((one.size, one.dialect) for one in declared if one.size is not None), (None, ""))
+    if size is None or size == table.size or choices.resolution is not None or named_by == "timm":
         return []
     return [Statement(source=f"usual at {size} px", explicit=False, crop=default_preprocessing(size, 3).crop)]
 
@@ -153,7 +153,6 @@ def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) 
 def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, Preprocessing]:
     """The network and the preprocessing of what is taken."""
     values = taken.values
-    _require_channels(network.input_channels, foreign)
     if "mean" not in values or "std" not in values:
         raise ConfigError(
             f"{foreign.path}: nothing states the mean and std of the network's {network.input_channels} input channels",
@@ -168,17 +167,6 @@ def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, P
         interpolation=values["interpolation"],
         resize_rounding=taken.sources["crop"].resize_rounding,
     )
-
-
-def _require_channels(channels: int, foreign: Foreign) -> None:
-    """Raise ConfigError for a number of channels that no image can be prepared with."""
-    try:
-        Preprocessing(1, mean=(0.5,) * channels, std=(0.5,) * channels)
-    except ConfigError:
-        raise ConfigError(
-            f"{foreign.path}: its network takes {channels} input channels, but images are grey (1) or RGB (3)",
-            hint="Convscale cannot predict with it",
-        ) from None
 
 
 def _why(dialect: Dialect, fit: Fit, identity: Identity | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.library import Library
 
 from convscale.data.loader import Normalise
 from convscale.dialects.published_weights import rows_of
@@ -125,7 +126,7 @@ def library(name: str) -> Any:
         raise MissingExtraError(name.split(".")[0], "peers", "comparing logits") from None
 
 
-_DECLARED: list[torch.library.Library] = []  # kept: an operator lives as long as its library
+_DECLARED: list[Library] = []  # kept: an operator lives as long as its library
 
 
 def _declare_operators() -> None:
@@ -136,7 +137,7 @@ def _declare_operators() -> None:
     try:
         import_module("torchvision")
     except RuntimeError:
-        _DECLARED.append(torch.library.Library("torchvision", "DEF"))  # type: ignore[no-untyped-call]
+        _DECLARED.append(Library("torchvision", "DEF"))  # type: ignore[no-untyped-call]
         for name in ("nms", "qnms"):
             _DECLARED[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
 

@@ -23,7 +23,7 @@ class Statement:
     """What `source` says of weights; None where it does not say.
 
     source: what reports call it, "config.json". explicit: whoever converts says it, or the file itself: another source
-    that contradicts it is reported. weights: the name of published ones, or of an architecture. library: that names
+    that contradicts it is reported. weights: the name of published ones, or of an architecture. dialect: that names
     it. notes: what the source says and Convscale does otherwise.
     """
 
@@ -39,7 +39,7 @@ class Statement:
     norm_eps: float | None = None
     classes: tuple[str, ...] | None = None
     weights: str = ""
-    library: str = ""
+    dialect: str = ""
     licence: str = ""
     notes: tuple[str, ...] = ()
 

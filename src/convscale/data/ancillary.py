@@ -96,7 +96,7 @@ def tiff_in_words(content: bytes) -> str:
         return ""
     channels = found.get(_SAMPLES_PER_PIXEL, 1)
     floats = " (floating point)" if found.get(_SAMPLE_FORMAT) == _FLOAT else ""
-    return f"a TIFF of {channels} channel{'s' * (channels != 1)} of {found[_BITS]} bits{floats}"
+    return f"a TIFF of {format_number(channels, 'channel')} of {found[_BITS]} bits{floats}"
 
 
 def _directory(content: bytes, order: str) -> tuple[int, list[bytes], int]:

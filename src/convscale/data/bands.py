@@ -135,6 +135,6 @@ def planes(stored: StoredPixels, stored_range: Range | None) -> tuple[Image.Imag
 def wrong_channels(found: int, wanted: int, name: str) -> DataError:
     """The error for an image whose channels differ from the network's."""
     return DataError(
-        f"{name}: {found} channel{'s' * (found != 1)}, the network has {wanted}",
+        f"{name}: {format_number(found, 'channel')}, the network has {wanted}",
         hint=f"a network with input_channels = {found} (`convscale show NAME --toml`), or images of {wanted}; {AXES}",
     )

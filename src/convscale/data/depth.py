@@ -46,6 +46,11 @@ class StoredPixels(NamedTuple):
         colours = self.values[..., :3] if self.values.ndim == 3 and not self.bands else self.values
         return float(np.nanmin(colours)), float(np.nanmax(colours))
 
+    @property
+    def fits_8_bits(self) -> bool:
+        """Whether 0 to 255 hold the values as they are stored."""
+        return self.bits <= 8 and self.used[0] >= 0
+
     def has_colour(self, key: Any) -> NDArray[np.bool_]:
         """(height, width): where the grey value or the red, green and blue of `key` stand."""
         found: NDArray[np.bool_]

@@ -84,8 +84,7 @@ def _shown(image: Opened, name: str, stored_range: Range | None) -> Image.Image:
 
 def _oddities_of_bands(image: StoredPixels) -> list[str]:
     """What a person should know about channels that are read as they are stored."""
-    deep = image.bits > 8 or image.used[0] < 0
-    found = [f"{image.in_words()}, read as 8"] if deep else []
+    found = [] if image.fits_8_bits else [f"{image.in_words()}, read as 8"]
     found += [f"{image.channels} channels"] if image.channels not in (1, 3) else []
     return found + _oddities_of_size(*image.size)
 

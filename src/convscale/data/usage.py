@@ -45,10 +45,10 @@ class Usage:
         return stored
 
     def _deep(self, image: Opened) -> StoredPixels | None:
-        """The values of an image of more than 8 bits, as many channels as are read."""
+        """The values of an image that 8 bits do not hold, as many channels as are read."""
         if isinstance(image, StoredPixels) or self.channels not in (1, 3):
             stored = all_channels(image, self.channels)
-            return stored if stored.bits > 8 or stored.used[0] < 0 else None
+            return None if stored.fits_8_bits else stored
         return read_stored(image) if is_deep(image) else None
 
     def notes(self) -> tuple[str, ...]:

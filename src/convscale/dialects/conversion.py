@@ -70,9 +70,10 @@ def convert(
     dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
-    Raises ConfigError for a dialect that is unknown or has no names for the network and for a wrong number of
-    class names, UnknownNameError for published weights that are unknown, RunError for a file that is damaged, holds
-    code, or whose tensors fit no network, and for a folder without one weights file; with `verify`, as `compare` does.
+    Raises ConfigError for an output that is itself read, for choices beside a file of Convscale's, for a dialect that
+    is unknown or has no names for the network and for a wrong number of class names, UnknownNameError for published
+    weights that are unknown, RunError for a file that is damaged, holds code, or whose tensors fit no network, and
+    for a folder without one weights file; with `verify`, as `compare` does.
     """
     if to is not None:
         require_written(to)

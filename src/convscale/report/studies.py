@@ -9,7 +9,7 @@ from convscale.records import PairedDifference, StudyResult
 from convscale.records.quoted import QUOTED
 from convscale.report.tables import Column, Table, as_csv, markdown, text_column
 from convscale.statistics import CANNOT_TELL
-from convscale.units import format_count
+from convscale.units import format_count, format_number
 
 CSV_COLUMNS = (
     "baseline", "method", "asked", "cost_ratio", "depth", "width", "resolution_factor", "network", "resolution", "macs",
@@ -108,7 +108,7 @@ def row_table(result: StudyResult, epochs: int) -> Table:
         )[: len(columns)]
         for row in rows
     ]  # fmt: skip
-    return Table(columns, lines, f"After {epochs} epoch{'s' if epochs > 1 else ''}")
+    return Table(columns, lines, f"After {format_number(epochs, 'epoch')}")
 
 
 def difference_table(differences: Sequence[PairedDifference]) -> Table:

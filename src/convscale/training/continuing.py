@@ -20,6 +20,7 @@ from convscale.planning import Plan
 from convscale.recipes import LBFGS, Recipe, SearchGrid
 from convscale.runs import Decision, Run, Settings, Story, open_unfinished_run
 from convscale.training.resuming import same_data
+from convscale.units import format_number
 
 _NUMBERED = re.compile(r"-\d+$")
 _KEPT = ("baseline", "recipe", "resolution")  # decisions that hold for the new run too
@@ -47,7 +48,7 @@ class Continuation:
         """What is about to happen, in words."""
         before, more = self.settings.epochs_before, self.recipe.epochs
         return (
-            f"{more} more epoch{'s' if more > 1 else ''} after {before} of {self.before.path}: from its weights, with "
+            f"{format_number(more, 'more epoch')} after {before} of {self.before.path}: from its weights, with "
             "a fresh optimizer and the learning rate schedule from its start"
         )
 

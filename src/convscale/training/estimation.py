@@ -81,6 +81,7 @@ def _step_seconds(job: Job, state: TrainingState, per_epoch: int) -> float:
         set_learning(state.model, job.recipe, epoch)
         stepper = Stepper(job, state, per_epoch, Processes())
         seconds += epochs * _median_seconds(job, stepper)
+        stepper.close()
     return seconds / job.recipe.epochs
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 import zlib
 
+from convscale.units import format_number
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})  # tRNS changes what is seen

@@ -12,6 +12,7 @@ from PIL import Image
 from convscale.data.depth import Range, StoredPixels, is_deep, read_stored, scaled
 from convscale.data.tiff_bands import MAX_CHANNELS, count_tiff_channels, read_tiff
 from convscale.errors import DataError
+from convscale.units import format_number
 
 NPY = b"\x93NUMPY"
 AXES = "an array is (height, width) or (height, width, channels)"

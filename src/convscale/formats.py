@@ -147,6 +147,7 @@ UNNAMED: Defaults = {
         "stored_range": None,
     },
     "TrialRecord": {"result": None, "failure": ""},
+    "TrialResult": {"images": 0, "device": "", "precision": "", "learning_rate": None},
     "StudySpec": {
         "question": "",
         "resolution": None,

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 class TrialResult:
     """What one attempt at a trial returned: the held-out accuracy, a fraction, after `steps` steps of training.
 
-    device_seconds: of training and evaluation, interruptions left out.
+    device_seconds: of training and evaluation, interruptions left out. images: training images seen, 0 where unknown.
+    device: "cpu" or the GPU's name, precision: "fp32" or "bf16" as trained, both "" where unknown. learning_rate: the
+    one used, where it was tuned.
     """
 
     accuracy: float
     interval95: tuple[float, float]
     steps: int
     device_seconds: float
+    images: int = 0
+    device: str = ""
+    precision: str = ""
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

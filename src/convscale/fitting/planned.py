@@ -27,6 +27,7 @@ from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, plan, plan_resolution
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
+from convscale.recipes.settings import require_agreement
 from convscale.records import DataRecord, Estimate
 from convscale.report.fits import plan_lines
 from convscale.runs import Story, claimed, format_call, next_run_path, require_writable
@@ -115,14 +116,16 @@ def plan_fit(
 
     Raises what `fit` raises, as far as that can be known beforehand.
     """
+    limits = () if budget is None else (budget,)
     call = format_call(
-        "convscale.fit", data, *(() if budget is None else (budget,)), baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
+        "convscale.fit", data, *limits, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
         recipe=None if recipe is None else _named(recipe), epochs=epochs, batch=batch, set=tuple(set), search=search,
         output=output, seed=seed or None, workers=workers or None, exclude=exclude, layout=layout,
         stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
         resolution_step=resolution_step if resolution_step > 1 else None,
     )  # fmt: skip
     require_budget_or_weights(budget, weights)
+    require_agreement(set, epochs=epochs, batch=batch, search=search)
     file = None if weights is None else _start(weights, baseline, law)
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude, layout=layout)
     choice = choose(dataset, baseline) if file is None else chosen_by_weights(dataset, file)

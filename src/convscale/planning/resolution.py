@@ -27,8 +27,8 @@ def plan_resolution(
     max_resolution: int | None = None,
     resolution_step: int = 1,
 ) -> Plan:
-    """`network` at the largest resolution that keeps the budget, at most its own; nothing else about it changes. Without
-    a budget that is its own, or the largest allowed.
+    """`network` at the largest resolution that keeps the budget, at most its own; nothing else about it changes.
+    Without a budget that is its own, or the largest allowed.
 
     Every size is considered, since memory and latency may fall from one to the next. Latency and the allowed
     resolutions are as for `plan`.

@@ -38,7 +38,7 @@ def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, 
     if str(data).startswith(PREFIX):
         from convscale.data.hub import read_hub  # an optional extra, imported when asked for
 
-        return Found(*read_hub(str(data), label_column, used=used))
+        return read_hub(str(data), label_column, used=used)
     if not str(data) or not path.exists():
         raise DataError(
             f"{data}: no such file or folder",

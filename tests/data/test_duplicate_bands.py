@@ -74,7 +74,8 @@ def test_images_of_as_many_channels_are_compared(tmp_path: Path) -> None:
         "like": brighter(four),
         "alike": brighter(three),
     }
-    assert near(tmp_path, as_npy, **images) == [{"four", "like"}, {"three", "alike"}]
+    found = near(tmp_path, as_npy, **images)
+    assert len(found) == 2 and {"four", "like"} in found and {"three", "alike"} in found
 
 
 def test_a_flat_image_and_one_of_another_level(tmp_path: Path) -> None:

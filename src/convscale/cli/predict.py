@@ -14,6 +14,7 @@ import click
 
 from convscale.cli.shared import json_option, print_json, print_text, workers_option
 from convscale.errors import DataError
+from convscale.progress import print_note
 from convscale.records import PredictionSet
 from convscale.runs import weights_file
 from convscale.units import printable
@@ -57,7 +58,10 @@ def _listed(images: Sequence[str]) -> list[str]:
     """The names, those on stdin in the place of -."""
     names: list[str] = []
     for name in images:
-        names += _lines(sys.stdin.buffer.read()) if name == "-" else [name] * bool(name.strip())
+        if not name.strip():
+            print_note("an empty name is skipped")
+            continue
+        names += _lines(sys.stdin.buffer.read()) if name == "-" else [name]
     return names
 
 

@@ -43,7 +43,10 @@ def open_table(path: Path) -> Table:
             file.seek(0)
             reader = csv.reader(file, delimiter=max(_SEPARATORS, key=lambda mark: len(_cells(header, mark))))
             columns = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, _row(columns, cells)) for cells in reader if any(map(str.strip, cells))]
+            rows = [
+                (reader.line_num, _row(columns, cells, f"{path}, line {reader.line_num}"))
+                for cells in reader if any(map(str.strip, cells))
+            ]  # fmt: skip
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text", hint="save it as UTF-8") from None
     except csv.Error as error:
@@ -55,6 +58,13 @@ def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
+def _row(columns: list[str], cells: list[str], where: str) -> dict[str, str]:
+    """The cells by column. Raises DataError for cells beyond the last one."""
+    if beyond := [cell.strip() for cell in cells[len(columns) :] if cell.strip()]:
+        raise DataError(
+            f"{where}: {len(cells)} cells, the first line names {len(columns)} columns; beyond them "
+            f"{', '.join(beyond):.100}",
+            hint="put a cell that holds the separator into double quotes",
+        )
     padded = cells + [""] * (len(columns) - len(cells))
     return {name: cell.strip() for name, cell in zip(columns, padded, strict=False)}

@@ -87,8 +87,11 @@ def draw_sheet(pixels: NDArray[np.uint8], path: Path, names: Sequence[str] = ())
         cell = cell.resize((CELL_PIXELS - 4, CELL_PIXELS - 4), enlarge)
         sheet.paste(cell, (left, top))
         if names:
-            font = text_font(NAME_PIXELS - 4)
-            name = shortened(names[index], lambda text, font=font: font.getlength(text) <= CELL_PIXELS - 4)
-            pen.text((left, top + CELL_PIXELS - 4), name, fill="black", font=font)
+            name = shortened(names[index], _fits_cell)
+            pen.text((left, top + CELL_PIXELS - 4), name, fill="black", font=text_font(NAME_PIXELS - 4))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: sheet.save(file, format="PNG"))
+
+
+def _fits_cell(text: str) -> bool:
+    return bool(text_font(NAME_PIXELS - 4).getlength(text) <= CELL_PIXELS - 4)

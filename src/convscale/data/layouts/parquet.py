@@ -72,8 +72,8 @@ def read_parquet(files: dict[str, list[Path]], label_column: str) -> Found:
     if len(splits) > 1:
         return Found(splits, classes)
     ((split, images),) = splits.items()
-    names = [name for name in table.column_names if is_split_column(name) and name not in ("image", label_column)]
-    cells = {name: [as_text(value) for value in table[name].to_pylist()] for name in names}
+    saying = [name for name in table.column_names if is_split_column(name) and name not in ("image", label_column)]
+    cells = {name: [as_text(value) for value in table[name].to_pylist()] for name in saying}
     parts, notes = by_columns(images, cells, split, path.name)
     return Found(parts, classes, notes=tuple(notes))
 

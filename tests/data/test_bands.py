@@ -179,7 +179,7 @@ def test_arrays_of_grey_and_rgb_are_images_as_others(shape: tuple[int, ...]) -> 
 
 TYPES: list[tuple[Any, float, tuple[float, float] | None]] = [
     (bool, 1, None), (np.uint8, 255, None), (np.int8, 127, None), (np.uint16, 65535, None), (np.int16, 32767, None),
-    (">u2", 65535, None), (np.int64, 255, None), (np.int32, 65535, None), (np.uint32, 2**32 - 1, None),
+    (">u2", 65535, None), (np.int64, 255, None), (np.int32, 65535, (0, 65535)), (np.uint32, 2**32 - 1, (0, 2**32 - 1)),
     (np.float32, 0.5, (0, 0.5)), (np.float64, 3.0, (0, 3)), (np.float16, 1.0, (0, 1)), (np.uint16, 900, (0, 900)),
 ]  # fmt: skip
 
@@ -196,6 +196,16 @@ def test_numbers_of_any_type(kind: Any, top: float, stored_range: tuple[float, f
         with pytest.raises(DataError, match="floating-point pixels") as raised:
             seen(npy(array), 4)
         assert "--range LOW,HIGH" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.uint64])
+def test_more_than_255_in_32_bits_needs_a_range(kind: Any) -> None:
+    for shape in ((8, 8), (8, 8, 3), (8, 8, 5)):
+        content, channels = npy(np.full(shape, 256, kind)), 5 if shape[-1] == 5 else 3
+        with pytest.raises(DataError, match="not clear which value is white") as raised:
+            seen(content, channels)
+        assert "--range LOW,HIGH" in str(raised.value.hint)
+        assert (seen(content, channels, (0, 512)) == 128).all()
 
 
 REFUSED: list[tuple[bytes, str, str]] = [

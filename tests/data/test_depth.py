@@ -81,8 +81,6 @@ SAME_GREY = {
     "white is zero": tiff(65535 - DEEP, 0),
     "white is zero, packed": tiff(65535 - DEEP, 0, packed=True),
     "white is zero, 8 bits": tiff((255 - GREY).astype(np.uint8), 0),
-    "32 bits, all used": tiff((GREY * ((2**32 - 1) // 255)).astype(np.uint32)),
-    "32 bits, 0 to 65535": tiff((GREY * 257).astype(np.uint32)),
     "32 bits, 0 to 255": tiff(GREY.astype(np.uint32)),
     "32 bits with a sign, 0 to 255": tiff(GREY.astype(np.int32)),
 }
@@ -92,6 +90,14 @@ SAME_GREY = {
 def test_all_bits_give_the_same_grey(kind: str) -> None:
     assert np.array_equal(seen(SAME_GREY[kind]), GREY[..., 0])
     assert np.array_equal(seen(SAME_GREY[kind], 3), np.repeat(GREY, 3, axis=2))
+
+
+@pytest.mark.parametrize("factor", [257, (2**32 - 1) // 255])
+def test_more_than_255_in_32_bits_needs_a_range(factor: int) -> None:
+    content = tiff((GREY * factor).astype(np.uint32))
+    with pytest.raises(DataError, match="x: 32 bits per channel, values .*: it is not clear which value is white"):
+        seen(content)
+    assert np.array_equal(seen(content, 1, (0, 255 * factor)), GREY[..., 0])
 
 
 COLOURS = np.random.default_rng(1).integers(0, 65536, (9, 7, 4)).astype(np.uint16)
@@ -195,12 +201,15 @@ def test_no_word_where_enough_is_used(tmp_path: Path) -> None:
     assert check_data(tmp_path, quiet=True).notes == ()
 
 
-def test_32_bits_of_which_images_need_more_or_fewer_are_told(tmp_path: Path) -> None:
+def test_32_bits_are_never_scaled_by_the_image(tmp_path: Path) -> None:
+    """A dark image of a set whose others are brighter: all by one range, or not at all."""
     for name, most in (("a", 200), ("b", 900)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.tif").write_bytes(tiff(np.linspace(0, most, 81).reshape(9, 9, 1).astype(np.uint32)))
-    (note,) = check_data(tmp_path, quiet=True).notes
-    assert "values 0 to 900: white is 255, 65535, depending on the image; --range 0,900" in note
+    found = check_data(tmp_path, quiet=True)
+    assert any("--range 0,900" in note for note in found.notes)
+    assert [Path(one.image).parent.name for one in found.unreadable] == ["b"] and "white" in found.unreadable[0].reason
+    assert check_data(tmp_path, quiet=True, stored_range=(0, 900)).unreadable == ()
 
 
 @pytest.mark.parametrize(

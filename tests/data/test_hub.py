@@ -27,7 +27,7 @@ NUMBERED = ("numbers", "tar", "json")  # no class names: labels are numbers
 def test_a_local_copy_is_read_by_index_with_its_bytes(
     layout: str, copies: dict[str, Path], digits: list[tuple[bytes, int]]
 ) -> None:
-    splits, classes, skipped = read_hub(f"hf:{copies[layout]}", "label")
+    splits, classes, skipped, *_ = read_hub(f"hf:{copies[layout]}", "label")
     (name,) = splits
     images = splits[name]
     assert name == ("all" if layout == "saved" else "train")
@@ -42,7 +42,7 @@ def test_a_local_copy_is_read_by_index_with_its_bytes(
 
 
 def test_splits_take_their_usual_names(copies: dict[str, Path], digits: list[tuple[bytes, int]]) -> None:
-    splits, classes, _ = read_hub(f"hf:{copies['splits']}", "label")
+    splits, classes, *_ = read_hub(f"hf:{copies['splits']}", "label")
     assert {name: len(images) for name, images in splits.items()} == {"train": 90, "validation": 30}
     assert classes == NAMES
     assert splits["validation"].content(0) == digits[90][0]
@@ -61,7 +61,7 @@ def test_splits_that_name_their_classes_in_another_order(hub: Any, digits: list[
     turned = tuple(reversed(NAMES))
     held = table_of(hub, [(content, 9 - label) for content, label in digits[90:]], turned)
     hub.DatasetDict(train=table_of(hub, digits[:90]), test=held).save_to_disk(tmp_path / "data")
-    splits, classes, _ = read_hub(f"hf:{tmp_path / 'data'}", "label")
+    splits, classes, *_ = read_hub(f"hf:{tmp_path / 'data'}", "label")
     assert classes == NAMES
     assert splits["test"].labels.tolist() == [label for _, label in digits[90:]]
     stream = open_streams(f"hf-stream:{tmp_path / 'data'}", "label")["test"]

@@ -48,3 +48,23 @@ def test_values_below_0_are_reported_though_8_bits_hold_them(tmp_path: Path) -> 
         np.save(tmp_path / f"c{index % 2}" / f"{index}.npy", np.full((8, 8), -20 - index, np.int8))
     notes = notes_on_pixels(cs.open_dataset(tmp_path).train, channels=1)
     assert any("values -2" in note and "--range -2" in note for note in notes)
+
+
+@pytest.mark.parametrize("row", ["images/0.png,dog, big", "0.png,dog,,,big", "0.png,dog,big,"])
+def test_a_row_of_more_cells_than_columns_is_refused(tmp_path: Path, row: str) -> None:
+    _folders(tmp_path, "images")
+    table = tmp_path / "labels.csv"
+    table.write_text(f"file,label\n{row}\n" + "".join(f"{n}.png,cat\n" for n in range(1, 6)))
+    with pytest.raises(DataError, match=r"line 2: \d cells, the first line names 2 columns; beyond them .*big"):
+        cs.open_dataset(tmp_path)
+    table.write_text("file,label\n" + "".join(f"{n}.png,{'cat' if n % 2 else 'dog'},,\n" for n in range(6)))
+    assert cs.open_dataset(tmp_path).classes == ("cat", "dog"), "empty cells at the end are none"
+
+
+@pytest.mark.parametrize("names", [("Cat", "cat"), ("big dog", "big_dog"), ("big dog", "Big-Dog")])
+def test_classes_of_nearly_the_same_name_are_reported(tmp_path: Path, names: tuple[str, str]) -> None:
+    data = cs.open_dataset(_folders(tmp_path, *names, "other"))
+    assert len(data.classes) == 3
+    first, second = sorted(names)
+    assert data.notes == (f"classes of nearly the same name are kept apart: {first!r} and {second!r}",)
+    assert cs.open_dataset(_folders(tmp_path / "b", "c", "c1", "c2")).notes == ()

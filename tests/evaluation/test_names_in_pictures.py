@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscale.figures import Mistake, draw_confusion, draw_mistakes
-from convscale.figures.style import MAX_NAME, plain
+from convscale.figures import Mistake, draw_confusion, draw_mistakes, draw_sheet
+from convscale.figures.style import MAX_NAME, plain, shortened
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,29 @@ def test_pictures_with_such_names(tmp_path: Path) -> None:
     draw_confusion(np.eye(4, dtype=np.int64), ("????", "????", "猫", "חתול"), tmp_path / "questions.png")
     asked = np.asarray(Image.open(tmp_path / "questions.png").convert("L"))
     assert drawn.shape != asked.shape or (drawn != asked).any()
+
+
+def test_the_first_batch_shows_the_class_of_each_image(tmp_path: Path) -> None:
+    pixels = np.full((10, 3, 8, 8), 255, dtype=np.uint8)  # white: every other pixel is a letter's
+
+    def drawn(*names: str) -> np.ndarray:
+        draw_sheet(pixels[: len(names) or None], tmp_path / "sheet.png", names)
+        return np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+
+    assert drawn().shape == (2 * 96, 8 * 96) and (drawn() == 255).all()
+    sheet = drawn(*["cat"] * 9, "猫")
+    assert sheet.shape == (2 * 112, 8 * 96)
+    labels = [
+        sheet[112 * row + 96 : 112 * row + 112, 96 * column : 96 * column + 96] for row, column in ((0, 0), (1, 1))
+    ]
+    assert all((label < 128).any() for label in labels) and (labels[0] != labels[1]).any()
+    assert (sheet[:96] == 255).all(), "beside the images, not on them"
+    long = drawn("щ" * 40, "$x$", "i" * 40)
+    assert (long[96:, 94:98] == 255).all(), "no name reaches the one beside it"
+
+
+def test_names_are_cut_where_they_do_not_fit() -> None:
+    assert shortened("abcdef", lambda text: len(text) <= 6) == "abcdef"
+    assert shortened("abcdefg", lambda text: len(text) <= 6) == "abcde…"
+    assert shortened("$x$", lambda text: True) == "$x$", "no formula in Pillow"
+    assert shortened("abc", lambda text: False) == "…"

@@ -255,3 +255,42 @@ def test_predictions_read_back(tmp_path: Path) -> None:
     before = {"kind": "predictions", "predictions": [{"image": "a", "classes": [["x", 0.5]]}]}
     (tmp_path / "before.json").write_text(json.dumps(before))
     assert read_record(tmp_path / "before.json").predictions == whole.predictions[:1]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "\ufeff{0}\r\n{1}\r\n", "{0}\r\r\n{1}", '"{0}"\n"{1}"\n', "'{0}'\r\n'{1}'", "  {0}  \n\t{1}", "{0}\0{1}\0",
+        "{0}\n\n \n{1}", "\ufeff\"{0}\"\n \"{1}\" ",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_every_line_on_stdin_names_its_file(
+    written: str, encoding: str, net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Lists as editors, spreadsheets, shells and Windows write them."""
+    names = [tmp_path / name for name in ("a b.png", "Größe [1].png")]
+    for index, name in enumerate(names):
+        Image.fromarray(pixels(index, 20, 24, 3)).save(name)
+    text = written.removeprefix("\ufeff" if encoding == "utf-16" else "").format(*names).encode(encoding)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    rows = run_json(capsys, "predict", net, "-")["predictions"]
+    assert [row["image"] for row in rows] == list(map(str, names))
+
+
+def test_names_with_blanks_and_quotes_of_their_own_come_first(
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("a.png", " a.png", '"a.png"')):
+        Image.fromarray(pixels(index, 20, 24, 3)).save(tmp_path / name, format="PNG")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'a.png\n a.png\n"a.png"\n')))
+    rows = run_json(capsys, "predict", net, "-")["predictions"]
+    assert [row["image"] for row in rows] == ["a.png", " a.png", '"a.png"']
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'a.png\n "b.png"\n')))
+    code, out, err = run(capsys, "predict", net, "-")
+    assert code == 1 and '"b.png": no such image file' in out and "1 of 2 images cannot be read" in err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfea")))
+    code, _, err = run(capsys, "predict", net, "-")
+    assert code == 2 and "the list on stdin is not text" in err

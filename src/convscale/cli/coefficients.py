@@ -26,6 +26,7 @@ from convscale.cli.shared import (
     seed_option,
     set_option,
 )
+from convscale.recipes.settings import require_no_length
 from convscale.search.coefficients.settings import Method, SearchSettings
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     net = load_network(baseline, resolution=resolution)
+    require_no_length(settings, "--lengths")
     recipe = recipe_from_options(recipe_name, None, None, settings)
     from convscale.studies.coefficients import TrainingSearch, search_by_training
     from convscale.trials.trial import data_choice

@@ -77,12 +77,12 @@ def command(
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
-    With --weights, their network is kept, at a resolution that fits the budget.
+    With --weights, their network is kept, at a resolution that fits the budget, or at its own where no limit is given.
 
     DATA is "digits", a folder with one subfolder per class, a folder with images and a CSV of labels, parquet, or a
     name of `convscale data sets`.
     """
-    budget = Budget(**limits)
+    budget = None if all(limit is None for limit in limits.values()) else Budget(**limits)
     network = None if baseline is None else load_network(baseline)  # a mistyped one, or recipe, is said before any work
     if recipe_name is not None:
         recipe_from_options(recipe_name, epochs, batch, settings, search)

@@ -65,7 +65,7 @@ def command(
 
 
 def _print(planned: Plan) -> None:
-    limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.budget.limits().items())
+    limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in planned.limits.items())
     print_text(f"{planned.network.name}: {planned.law.name} law, {limits}")
     print_table(plan_table(planned))
     word = "binding" if planned.spent else "closest to its limit"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import glob
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from convscale.cli.shared import json_option, print_json, print_text, workers_option
+from convscale.errors import DataError
+from convscale.progress import print_note
 from convscale.records import PredictionSet
 from convscale.runs import weights_file
 from convscale.units import printable
@@ -54,9 +58,38 @@ def _listed(images: Sequence[str]) -> list[str]:
     """The names, those on stdin in the place of -."""
     names: list[str] = []
     for name in images:
-        lines = os.fsdecode(sys.stdin.buffer.read()).split("\n") if name == "-" else [name]
-        names += [line.removesuffix("\r") for line in lines if line.strip()]
+        if not name.strip():
+            print_note("an empty name is skipped")
+            continue
+        names += _lines(sys.stdin.buffer.read()) if name == "-" else [name]
     return names
+
+
+def _lines(content: bytes) -> list[str]:
+    """The names in a list, one per line, or between NUL characters as of `find -print0`, in the encoding that its first
+    bytes name, if any. Raises DataError for one that cannot be decoded."""
+    try:
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = content.decode("utf-16")
+        else:
+            text = os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
+    except UnicodeDecodeError:
+        raise DataError("the list on stdin is not text", hint="write it in UTF-8, one name per line") from None
+    if "\0" in text:
+        return [name for name in text.split("\0") if name.strip("\n")]
+    return [_meant(line.removesuffix("\r")) for line in text.split("\n") if line.strip()]
+
+
+def _meant(line: str) -> str:
+    """The name on a line: as it stands, or, where nothing is called so, without blanks and quotes around it."""
+    bare = line.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
+        bare = bare[1:-1]
+    return bare if not _matches(line) and _matches(bare) else line
+
+
+def _matches(name: str) -> bool:
+    return os.path.lexists(name) or bool(glob.glob(name, recursive=True))  # noqa: PTH207 absolute ones too
 
 
 def _line(prediction: Prediction) -> str:

@@ -14,6 +14,7 @@ from convscale.cli.shared import (
     typed_command,
 )
 from convscale.machine import speaks
+from convscale.recipes.settings import require_agreement
 from convscale.report.fits import fit_record, summary_lines
 from convscale.runs import open_unfinished_run
 
@@ -43,6 +44,7 @@ def command(
     """
     if output is not None and epochs is None:
         raise click.UsageError("-o names the folder of the new run and requires --epochs N")
+    require_agreement(settings, epochs=epochs)
     unfinished = open_unfinished_run(run)
     unfinished.recipe().with_settings(list(settings))  # a mistyped one is refused before PyTorch is loaded
     from convscale.training import resume

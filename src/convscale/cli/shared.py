@@ -178,10 +178,12 @@ def recipe_from_options(
     settings: Sequence[str],
     search: tuple[int, int] | None = None,
 ) -> Recipe:
-    """The recipe as the options change it."""
+    """The recipe as the options change it. Raises ConfigError where they contradict one another."""
     from convscale.recipes import recipe
+    from convscale.recipes.settings import require_agreement
 
     count = None if batch == "auto" else batch
+    require_agreement(settings, epochs=epochs, batch=count, search=search)
     changed = recipe(name_or_file).with_changes(epochs=epochs, batch=count).with_settings(list(settings))
     return changed if search is None else changed.searching(*search)
 

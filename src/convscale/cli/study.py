@@ -117,11 +117,14 @@ def _overridden(
     stored_range: tuple[float, float] | None, images: int | None, test_images: int | None,
     coefficients: str | None, baselines: tuple[str, ...], settings: tuple[str, ...], **values: Any,
 ) -> StudySpec:  # fmt: skip
+    from convscale.recipes.settings import require_agreement, require_no_length
     from convscale.records import Method
     from convscale.trials.trial import data_choice
 
     changes = {key: value for key, value in values.items() if value is not None}
     changes |= {"baselines": baselines} if baselines else {}
+    require_agreement(settings)
+    require_no_length(settings, "--lengths")
     changes |= {"settings": (*spec.settings, *settings)} if settings else {}
     if coefficients is not None:
         changes["methods"] = (*spec.methods, Method(coefficients=coefficients, name="searched"))

@@ -247,7 +247,9 @@ def stratified_split(labels: Labels, share: float, seed: int, classes: tuple[str
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             name = classes[label] if classes else int(label)
-            raise DataError(f"class {name!r} has a single image", hint="a split needs two or more per class")
+            raise DataError(
+                f"class {name!r} has a single image", hint="add images of it, remove it, or name splits train and test"
+            )
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held += generator.permutation(members)[:count].tolist()
     test = np.array(sorted(held), dtype=np.int64)

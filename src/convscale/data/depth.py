@@ -57,10 +57,11 @@ class StoredPixels(NamedTuple):
         found = self.values == key if self.values.ndim == 2 else (self.values[..., :3] == key).all(axis=2)
         return found
 
-    def in_words(self) -> str:
+    def in_words(self, *, of_top: bool = True) -> str:
         """16 bits per channel, values 985 to 1115 of 65535."""
         low, high = self.used
-        return f"{self.bits} bits per channel, values {low:.10g} to {high:.10g} of {self.top:.10g}"
+        words = f"{self.bits} bits per channel, values {low:.10g} to {high:.10g}"
+        return f"{words} of {self.top:.10g}" if of_top else words
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -2,18 +2,21 @@
 
 Two images are exact duplicates when the same pixels are stored. Near duplicates (recompressed, resized, a
 little brighter) agree in all but MAX_BITS bits of a difference hash, the dHash of Krawetz ("Kind of Like That",
-hackerfactor.com, 2013), and then in a thumbnail: the hash alone takes all flat or tiny images for one.
+hackerfactor.com, 2013), and then in a thumbnail: the hash alone takes all flat or tiny images for one. Images of
+other channels than grey or RGB are compared in all of them, with images of as many.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscale.data.bands import planes
 from convscale.data.depth import StoredPixels, to_8_bits
 from convscale.data.images import Labels, Pixels
 
@@ -21,7 +24,7 @@ from convscale.data.images import Labels, Pixels
 # found among its 9,469, and no other pair.
 MAX_BITS = 10  # of 64; a compressed, resized or brightened photo differs in 0 to 6 as a rule
 MAX_RESIDUAL = 0.15  # what differs between two thumbnails, as a share of their contrast: a correlation of 0.989
-THUMBNAIL = 12  # pixels per side, in RGB: 432 bytes per image
+THUMBNAIL = 12  # pixels per side: 432 bytes per image in RGB
 NEIGHBOURS = 128  # compared with each image in each of the orders
 STRIP_PIXELS = 1 << 20
 
@@ -35,16 +38,14 @@ class Fingerprints:
     def __init__(self, n: int) -> None:
         self.digests: list[bytes | None] = [None] * n
         self.hashes: Hashes = np.zeros(n, np.uint64)
-        self.thumbnails: Pixels = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+        self.thumbnails: list[Pixels | None] = [None] * n
 
     def add(self, index: int, image: Image.Image, stored: bytes | StoredPixels | None = None) -> None:
         """Keep the fingerprint of an upright RGB image; images that are never added match nothing. What is `stored`
-        decides about exact copies, where it is more than `image` shows: values of more than 8 bits, or a file."""
+        decides where it is more than `image` shows: values of more than 8 bits, other channels, or, about exact copies
+        alone, a file."""
         self.digests[index] = _digest(image, stored)
-        if isinstance(stored, StoredPixels) and stored.used[0] < stored.used[1]:
-            image = to_8_bits(stored, stored.used).convert("RGB")  # what little they use
-        self.hashes[index] = difference_hash(image)
-        self.thumbnails[index] = np.asarray(_shrink(image, THUMBNAIL, THUMBNAIL))
+        self.hashes[index], self.thumbnails[index] = _look(image, stored)
 
     def exact_groups(self) -> list[list[int]]:
         """Groups of two or more images with the same pixels, in order of their first image."""
@@ -53,12 +54,22 @@ class Fingerprints:
     def near_groups(self) -> list[list[int]]:
         """Groups joined by near duplicates, exact copies of each included, in order of their first image."""
         copies = self._by_digest()
-        first = np.array([group[0] for group in copies], dtype=np.int64)
-        groups: defaultdict[int, list[int]] = defaultdict(list)
-        for group, root in zip(copies, near_components(self.hashes[first], self.thumbnails[first]), strict=True):
-            groups[int(root)].append(group[0])
         joined = {group[0]: group for group in copies}
-        return [sorted(i for one in firsts for i in joined[one]) for firsts in groups.values() if len(firsts) > 1]
+        alike: defaultdict[int, list[int]] = defaultdict(list)  # by their number of channels
+        for first in joined:
+            alike[self._thumbnail(first).shape[2]].append(first)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for firsts in alike.values():
+            thumbnails = np.stack([self._thumbnail(first) for first in firsts])
+            for first, root in zip(firsts, near_components(self.hashes[firsts], thumbnails), strict=True):
+                groups[firsts[int(root)]].append(first)
+        found = [sorted(i for one in firsts for i in joined[one]) for firsts in groups.values() if len(firsts) > 1]
+        return sorted(found)
+
+    def _thumbnail(self, index: int) -> Pixels:
+        thumbnail = self.thumbnails[index]
+        assert thumbnail is not None, "it was added"
+        return thumbnail
 
     def _by_digest(self) -> list[list[int]]:
         groups: defaultdict[bytes, list[int]] = defaultdict(list)
@@ -68,9 +79,24 @@ class Fingerprints:
         return list(groups.values())
 
 
+def _look(image: Image.Image, stored: bytes | StoredPixels | None) -> tuple[int, Pixels]:
+    """The dHash and the thumbnail, (THUMBNAIL, THUMBNAIL, channels), of an image: of RGB, or of all stored channels."""
+    if isinstance(stored, StoredPixels):
+        used = stored.used if stored.used[0] < stored.used[1] else None  # what little they use
+        if stored.channels not in (1, 3) and stored.bands:
+            found = planes(stored, used)
+            thumbnail = np.dstack([np.asarray(_shrink(one, THUMBNAIL, THUMBNAIL)) for one in found])
+            return _brighter(np.mean([np.asarray(_shrink(one, 9, 8)) for one in found], axis=0)), thumbnail
+        image = image if used is None else to_8_bits(stored, used).convert("RGB")
+    return difference_hash(image), np.asarray(_shrink(image, THUMBNAIL, THUMBNAIL))
+
+
 def difference_hash(image: Image.Image) -> int:
     """64 bits: whether each pixel of the image as 9x8 in grey is brighter than the one to its left."""
-    grey = np.asarray(_shrink(image.convert("L"), 9, 8))
+    return _brighter(np.asarray(_shrink(image.convert("L"), 9, 8)))
+
+
+def _brighter(grey: NDArray[Any]) -> int:
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from convscale.data.bands import Opened
 from convscale.data.depth import Range, StoredPixels
 from convscale.data.images import ImageCollection
 from convscale.data.reading import decode, open_image, turn_upright
+from convscale.data.tiff_bands import read_tiff
 from convscale.data.usage import Usage, unread_channels
 from convscale.errors import DataError
 
@@ -71,7 +73,14 @@ def _examine(images: ImageCollection, index: int, usage: Usage) -> Examined:
         raise DataError(f"{name}: damaged: {error}") from None
     if turned:
         oddities.append("turned by its EXIF orientation")
-    return Examined(upright, oddities, content if unread_channels(image) else stored)
+    return Examined(upright, oddities, _all_stored(content) if unread_channels(image) else stored)
+
+
+def _all_stored(content: bytes) -> bytes | StoredPixels:
+    """The channels of a TIFF, the file itself where they cannot be read."""
+    with suppress(Exception):  # decoders raise anything
+        return read_tiff(content) or content
+    return content
 
 
 def _shown(image: Opened, name: str, stored_range: Range | None) -> Image.Image:

@@ -14,7 +14,9 @@ from convscale.data.bands import Opened
 from convscale.data.hub_source import import_datasets, is_saved, load, loading, parse_spec, saved_tables
 from convscale.data.images import ImageCollection, Labels
 from convscale.data.labels import Used, derive_classes, label_indices
+from convscale.data.layouts.found import Found
 from convscale.data.reading import open_image
+from convscale.data.split_columns import as_text, by_columns, is_split_column
 from convscale.data.split_names import SPLITS
 from convscale.errors import DataError
 
@@ -71,10 +73,9 @@ def encoded(stored: Any, name: str) -> bytes:
         raise DataError(f"{name}: {path} cannot be read: {error}", hint="the images lie outside the table") from None
 
 
-def read_hub(
-    spec: str, label_column: str, *, used: Used = frozenset, progress: bool = False
-) -> tuple[dict[str, ImageCollection], tuple[str, ...], tuple[str, ...]]:
-    """Splits by name, class names and skipped splits, as `layouts.read_splits`. `progress` shows downloads;
+def read_hub(spec: str, label_column: str, *, used: Used = frozenset, progress: bool = False) -> Found:
+    """Splits by name, class names and skipped splits, as `layouts.read_splits`; a single table is divided as its
+    columns say. `progress` shows downloads;
     `used` picks the splits to read from those found.
 
     The image column is the first of type Image. The label column is `label_column`, else the only one of type
@@ -103,7 +104,22 @@ def read_hub(
         labels = label_indices(values[name], names or classes, where[name], indexed=names is not None)
         labels = labels if names is None else translate(labels, names, classes)
         splits[name] = HubImages(undecoded(table, columns[name]), columns[name].image, labels, f"{spec}, {name}")
-    return splits, classes, skipped
+    if len(splits) > 1:
+        return Found(splits, classes, skipped)
+    ((split, single),) = splits.items()
+    parts, notes = by_columns(single, _split_cells(tables[split], columns[split]), split, spec)
+    return Found(parts, classes, skipped, notes=tuple(notes))
+
+
+def _split_cells(table: Any, columns: Columns) -> dict[str, list[str]]:
+    """The text of the columns that may say what split a row is of; numbers of named classes by their names."""
+    names = [name for name in table.features if is_split_column(name) and name not in (columns.image, columns.label)]
+    found = {}
+    for name in names:
+        values = table.with_format(None).select_columns([name])[name][:]
+        words = getattr(table.features[name], "names", None)
+        found[name] = [as_text(words[value] if words and value is not None else value) for value in values]
+    return found
 
 
 def translate(labels: Labels, names: tuple[str, ...], classes: tuple[str, ...]) -> Labels:

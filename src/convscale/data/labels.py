@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -12,6 +14,7 @@ from convscale.data.images import Labels
 from convscale.errors import DataError
 
 Used = Callable[[Collection[str]], Collection[str]]  # the splits to read of those found
+_GROUPS = 5  # shown in a note
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:
@@ -56,3 +59,15 @@ def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, in
             )
         labels[row] = position
     return labels
+
+
+def similar_names(classes: Iterable[str]) -> list[str]:
+    """Notes on classes whose names differ in nothing but case, blanks, hyphens and underscores."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        alike[re.sub(r"[\s_-]+", "", name).casefold()].append(name)
+    groups = [" and ".join(map(repr, names)) for key, names in alike.items() if key and len(names) > 1]
+    if not groups:
+        return []
+    more = f", and {len(groups) - _GROUPS:,} more" if len(groups) > _GROUPS else ""
+    return [f"classes of nearly the same name are kept apart: {'; '.join(groups[:_GROUPS])}{more}"]

@@ -23,6 +23,7 @@ MAX_ASPECT = 100
 _EXIF, _XMP = ("exif", "Raw profile type exif"), ("xmp", "XML:com.adobe.xmp")  # where Pillow keeps them
 
 ADVICE = "remove it or replace it"
+_RANGE = "set --range LOW,HIGH, the values that become 0 and 255"
 
 # By EXIF orientation (CIPA DC-008, 4.6.4): what turns the stored pixels upright. 1 is upright, all others are invalid.
 TURNS = {
@@ -117,10 +118,10 @@ def _too_large(name: str) -> DataError:
 def decode(image: Opened, channels: int, name: str, stored_range: Range | None = None) -> Image.Image:
     """The image upright, as 8-bit grey (channels 1) or RGB (3): the camera's rotation applied, all values that the
     file can hold, or those of `stored_range`, scaled to 0 to 255, transparency placed on white, the first frame of an
-    animation. Raises DataError where data is missing, for bands that are neither grey nor RGB, and for floating-point
-    pixels without a range.
+    animation. Raises DataError where data is missing, for bands that are neither grey nor RGB, and, without a range,
+    for floating-point pixels and for values above 255 in 32 bits or more.
     """
-    _require_range_of_floats(image, name, stored_range)
+    _require_scale(image, name, stored_range)
     if isinstance(image, StoredPixels):
         if image.channels not in (1, 3):
             raise wrong_channels(image.channels, channels, name)
@@ -130,6 +131,7 @@ def decode(image: Opened, channels: int, name: str, stored_range: Range | None =
         image.load()  # what stands behind the pixels of a PNG counts too
         turn = turn_upright(image) if image.format != "TIFF" else None  # Pillow turns a TIFF when it loads one
         if deep is not None:
+            _require_scale(deep, name, stored_range)
             image = to_8_bits(deep, stored_range, image.info.get("transparency"))
         if turn is not None:
             image = image.transpose(turn)
@@ -139,6 +141,8 @@ def decode(image: Opened, channels: int, name: str, stored_range: Range | None =
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         image = image.convert("L" if channels == 1 else "RGB")
+    except DataError:
+        raise
     except Exception as error:  # decoders of damaged files raise anything
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     return image if stored_range is None or deep is not None else _stretched(image, stored_range)
@@ -158,15 +162,21 @@ def decode_channels(
         raise DataError(f"{name}: damaged: {error}", hint=ADVICE) from None
     if stored.channels != channels:
         raise wrong_channels(stored.channels, channels, name)
-    _require_range_of_floats(stored, name, stored_range)
+    _require_scale(stored, name, stored_range)
     found = planes(stored, stored_range)
     return found if turn is None else tuple(plane.transpose(turn) for plane in found)
 
 
-def _require_range_of_floats(image: Opened, name: str, stored_range: Range | None) -> None:
+def _require_scale(image: Opened, name: str, stored_range: Range | None) -> None:
+    """Raise DataError where only a range can say what black and white are: an image's own values cannot, or each image
+    would have a white of its own."""
     floats = image.values.dtype.kind == "f" if isinstance(image, StoredPixels) else image.mode == "F"
-    if floats and stored_range is None:
-        raise DataError(f"{name}: floating-point pixels", hint="set --range LOW,HIGH, the values that become 0 and 255")
+    if stored_range is not None:
+        return
+    if floats:
+        raise DataError(f"{name}: floating-point pixels", hint=_RANGE)
+    if isinstance(image, StoredPixels) and image.bits > 16 and image.top > 255:
+        raise DataError(f"{name}: {image.in_words(of_top=False)}: it is not clear which value is white", hint=_RANGE)
 
 
 def _needs_stored(image: Image.Image, stored_range: Range | None) -> bool:

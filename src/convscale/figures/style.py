@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,13 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def plain(name: str) -> str:
-    """A class name that the font can show, in one line, its dollar signs no formula.
+    """A class name that the font can show, in one line, its dollar signs no formula, of MAX_NAME characters at most."""
+    return shortened(name, lambda text: len(text) <= MAX_NAME).replace("$", r"\$")
+
+
+def shortened(name: str, fits: Callable[[str], bool]) -> str:
+    """A class name that the font can show, in one line; where that does not fit, its longest start that does with an
+    ellipsis.
 
     matplotlib's own font has Latin, Greek, Cyrillic, Armenian and Georgian letters. Characters that it lacks, and those
     of scripts that run from right to left, which matplotlib would turn round, are written as Python does: \\u65e5.
@@ -39,13 +46,22 @@ def plain(name: str) -> str:
     units = [
         one if _is_drawn(one, known) else ascii(one)[1:-1] for one in printable(unicodedata.normalize("NFC", name))
     ]
-    kept, length = 0, 0
-    while kept < len(units) and length + len(units[kept]) <= MAX_NAME:
-        length += len(units[kept])
-        kept += 1
-    if kept < len(units) and length == MAX_NAME:
-        kept -= 1  # for the mark that says that it is cut
-    return "".join(units[:kept]).replace("$", r"\$") + ("…" if kept < len(units) else "")
+    if fits("".join(units)):
+        return "".join(units)
+    kept = len(units) - 1
+    while kept > 0 and not fits("".join(units[:kept]) + "…"):
+        kept -= 1
+    return "".join(units[:kept]) + "…"
+
+
+@cache
+def text_font(size: int) -> Any:
+    """The font of pictures for Pillow, `size` pixels high."""
+    _keep_cache()
+    from matplotlib.font_manager import FontProperties, findfont
+    from PIL import ImageFont
+
+    return ImageFont.truetype(findfont(FontProperties()), size)
 
 
 def _is_drawn(character: str, known: frozenset[int]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convscale.figures.style import new_figure, plain, save_figure
+from convscale.figures.style import new_figure, plain, save_figure, shortened, text_font
 from convscale.files import write_atomic
 from convscale.records import EpochRecord
 from convscale.units import format_count
@@ -18,6 +18,7 @@ CLASSES_WITH_NAMES = 40
 CLASSES_WITH_COUNTS = 20
 SHEET_IMAGES = 64
 CELL_PIXELS = 96
+NAME_PIXELS = 16
 
 
 def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
@@ -70,17 +71,27 @@ def shown_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return shown
 
 
-def draw_sheet(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Up to 64 images (n, channels, height, width) on one sheet, as a network sees them before normalisation."""
-    from PIL import Image
+def draw_sheet(pixels: NDArray[np.uint8], path: Path, names: Sequence[str] = ()) -> None:
+    """Up to 64 images (n, channels, height, width) on one sheet, as a network sees them before normalisation, each with
+    its class of `names`, if these are given, below it."""
+    from PIL import Image, ImageDraw
 
     shown = pixels[:SHEET_IMAGES]
-    columns = min(8, len(shown))
-    sheet = Image.new("RGB", (columns * CELL_PIXELS, -(-len(shown) // columns) * CELL_PIXELS), "white")
+    columns, height = min(8, len(shown)), CELL_PIXELS + (NAME_PIXELS if names else 0)
+    sheet = Image.new("RGB", (columns * CELL_PIXELS, -(-len(shown) // columns) * height), "white")
+    pen = ImageDraw.Draw(sheet)
     for index, image in enumerate(shown):
+        left, top = index % columns * CELL_PIXELS + 2, index // columns * height + 2
         cell = Image.fromarray(shown_channels(image)).convert("RGB")
         enlarge = Image.Resampling.NEAREST if cell.width < CELL_PIXELS else Image.Resampling.BILINEAR
         cell = cell.resize((CELL_PIXELS - 4, CELL_PIXELS - 4), enlarge)
-        sheet.paste(cell, (index % columns * CELL_PIXELS + 2, index // columns * CELL_PIXELS + 2))
+        sheet.paste(cell, (left, top))
+        if names:
+            name = shortened(names[index], _fits_cell)
+            pen.text((left, top + CELL_PIXELS - 4), name, fill="black", font=text_font(NAME_PIXELS - 4))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: sheet.save(file, format="PNG"))
+
+
+def _fits_cell(text: str) -> bool:
+    return bool(text_font(NAME_PIXELS - 4).getlength(text) <= CELL_PIXELS - 4)

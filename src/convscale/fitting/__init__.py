@@ -63,7 +63,7 @@ class Fit(AsDict, Displayed):
 
 
 def fit(
-    data: str | Path, budget: Budget, *, baseline: ConvNet | str | Path | None = None,
+    data: str | Path, budget: Budget | None = None, *, baseline: ConvNet | str | Path | None = None,
     weights: str | Path | None = None, law: ScalingLaw | None = None, recipe: Recipe | str | Path | None = None,
     epochs: int | None = None, batch: int | None = None, set: Sequence[str] = (),
     search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int = 0,
@@ -81,8 +81,8 @@ def fit(
     (`Recipe.searching`), `exclude` a list of images to leave out, `layout` whether folders are classes or splits
     (`open_dataset`), and `stored_range` the pixel values that become 0 and 255. With `weights` (a run, a weights file
     or a name of `list_weights`) their network is trained further, by recipe finetune unless another is named, at the
-    largest resolution up to its own that fits the budget. `resolution`, `max_resolution` and `resolution_step` limit
-    the input side, in pixels, as in `plan`.
+    largest resolution up to its own that fits the budget; they need no budget. `resolution`, `max_resolution` and
+    `resolution_step` limit the input side, in pixels, as in `plan`.
 
     The plan is printed before training starts; `plan_fit` returns it without training. Raises the errors of
     `open_dataset`, `plan`, `get_weights` and `train`.

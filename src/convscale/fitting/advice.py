@@ -19,34 +19,35 @@ MEASURED_PIXELS = "measured with MobileNetV2's weights on 2,000 photos: 95 % at 
 def advise(dataset: Dataset, planned: Plan, recipe: Recipe, *, limited: bool) -> list[str]:
     """The notes on a plan. `limited`: the resolution was limited by name."""
     if keeps_network(planned):
-        return [] if limited else _on_pixels(planned)
-    return _on_weights(dataset, planned, recipe)
+        return [] if limited or planned.budget is None else _on_pixels(planned, planned.budget)
+    assert planned.budget is not None, "only weights do without"
+    return _on_weights(dataset, planned, planned.budget, recipe)
 
 
-def _on_weights(dataset: Dataset, planned: Plan, recipe: Recipe) -> list[str]:
+def _on_weights(dataset: Dataset, planned: Plan, budget: Budget, recipe: Recipe) -> list[str]:
     """For a training from random weights on few photographs: that published ones would do better, and which."""
     side, _ = typical_image(dataset.train)
     images = len(dataset.train)
     asks_for_weights = recipe.trainable == "head" or recipe.norm_statistics == "frozen"  # and the training says so
     if side < PHOTO_SIDE or images >= ENOUGH_IMAGES or asks_for_weights:
         return []
-    name = suitable_weights(planned.budget, planned.network.num_classes)
+    name = suitable_weights(budget, planned.network.num_classes)
     return [
         f"{images:,} photos are few for training from random weights; published weights would likely do far "
         f"better ({MEASURED}): add --weights {name}, and --recipe linear-probe for a quick answer"
     ]
 
 
-def _on_pixels(planned: Plan) -> list[str]:
+def _on_pixels(planned: Plan, budget: Budget) -> list[str]:
     """For weights whose input the budget shrinks: what that costs, and what else there is."""
-    base, chosen, limits = planned.baseline, planned.network, planned.budget.limits()
+    base, chosen, limits = planned.baseline, planned.network, budget.limits()
     if chosen.resolution >= base.resolution:
         return []
     figures = costs_of(cost(base), None)
     over = {key: figures[key] for key, limit in limits.items() if figures.get(key, 0) > limit}
     needed = ", ".join(f"{key} {format_limit(key, value)}" for key, value in over.items())
     larger = f"a budget of {needed}" if needed else "a larger budget"
-    name = suitable_weights(planned.budget, chosen.num_classes)
+    name = suitable_weights(budget, chosen.num_classes)
     smaller = _figures(name, chosen.num_classes)["macs"] < figures["macs"]
     return [
         f"the budget leaves {chosen.resolution} of the {base.resolution} px that these weights were trained for: "

@@ -8,11 +8,11 @@ from pathlib import Path
 from convscale.catalog import network as find_network
 from convscale.data import Dataset, fit_to_images, typical_image
 from convscale.display import Display, Displayed
-from convscale.errors import ConfigError
+from convscale.errors import BudgetError, ConfigError
 from convscale.headers import read_header
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
-from convscale.planning import Plan
+from convscale.planning import Budget, Plan
 from convscale.report.plans import keeps_network
 from convscale.runs import Decision, weights_file
 
@@ -64,6 +64,15 @@ def chosen_by_weights(dataset: Dataset, weights: Path) -> Choice:
     return Choice(network.with_classes(len(dataset.classes)), "finetune", "the network of its weights")
 
 
+def require_budget_or_weights(budget: Budget | None, weights: object) -> None:
+    """Raise BudgetError where nothing says how large the network is to be."""
+    if budget is None and weights is None:
+        raise BudgetError(
+            "a budget needs at least one limit",
+            hint="for example --macs 600M or --params 5M, or --weights NAME, which needs none",
+        )
+
+
 def require_free_network(baseline: object, law: object) -> None:
     """Raise ConfigError where a baseline or a law is given beside weights."""
     if baseline is not None or law is not None:
@@ -78,7 +87,8 @@ def decisions(choice: Choice, planned: Plan, *, asked: bool) -> tuple[Decision, 
     best = "the nearest to it that spends the budget" if planned.spent else "what comes closest to the budget"
     by_law = f"{law.name} law at phi {chosen.phi:.2f}, {best}"
     if keeps_network(planned):
-        by_law = "the largest up to that of the weights that keeps the budget"
+        kept = "that keeps the budget" if planned.budget else "that is allowed; no limit was given"
+        by_law = f"the largest up to that of the weights {kept}"
     return (
         Decision("baseline", choice.baseline.name, choice.reason),
         Decision("recipe", choice.recipe_name, "as asked" if asked else choice.reason),

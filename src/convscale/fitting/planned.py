@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,12 +13,21 @@ from convscale.data.layouts import Layout
 from convscale.data.notes import data_notes
 from convscale.display import Display, Displayed
 from convscale.fitting.advice import advise
-from convscale.fitting.choosing import OWN, Choice, choose, chosen_by_weights, decisions, require_free_network
+from convscale.fitting.choosing import (
+    OWN,
+    Choice,
+    choose,
+    chosen_by_weights,
+    decisions,
+    require_budget_or_weights,
+    require_free_network,
+)
 from convscale.flattening import AsDict
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, plan, plan_resolution
 from convscale.recipes import Recipe
 from convscale.recipes import recipe as open_recipe
+from convscale.recipes.settings import require_agreement
 from convscale.records import DataRecord, Estimate
 from convscale.report.fits import plan_lines
 from convscale.runs import Story, claimed, format_call, next_run_path, require_writable
@@ -95,7 +103,7 @@ class PlannedFit(AsDict, Displayed):
 
 
 def plan_fit(
-    data: str | Path, budget: Budget, *, baseline: ConvNet | str | Path | None = None,
+    data: str | Path, budget: Budget | None = None, *, baseline: ConvNet | str | Path | None = None,
     weights: str | Path | None = None, law: ScalingLaw | None = None, recipe: Recipe | str | Path | None = None,
     epochs: int | None = None, batch: int | None = None, set: Sequence[str] = (),
     search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int = 0,
@@ -108,22 +116,28 @@ def plan_fit(
 
     Raises what `fit` raises, as far as that can be known beforehand.
     """
+    limits = () if budget is None else (budget,)
     call = format_call(
-        "convscale.fit", data, budget, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
+        "convscale.fit", data, *limits, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
         recipe=None if recipe is None else _named(recipe), epochs=epochs, batch=batch, set=tuple(set), search=search,
         output=output, seed=seed or None, workers=workers or None, exclude=exclude, layout=layout,
         stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
         resolution_step=resolution_step if resolution_step > 1 else None,
     )  # fmt: skip
+    require_budget_or_weights(budget, weights)
+    require_agreement(set, epochs=epochs, batch=batch, search=search)
     file = None if weights is None else _start(weights, baseline, law)
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude, layout=layout)
     choice = choose(dataset, baseline) if file is None else chosen_by_weights(dataset, file)
     if recipe is not None:
         choice = replace(choice, recipe_name=_named(recipe))
-    planned = (partial(plan, law=law) if file is None else plan_resolution)(
-        choice.baseline, budget,
-        resolution=resolution, max_resolution=max_resolution, resolution_step=resolution_step,
-    )  # fmt: skip
+    pixels: dict[str, Any] = {
+        "resolution": resolution, "max_resolution": max_resolution, "resolution_step": resolution_step,
+    }  # fmt: skip
+    if file is None and budget is not None:
+        planned = plan(choice.baseline, budget, law, **pixels)
+    else:
+        planned = plan_resolution(choice.baseline, budget, **pixels)
     named = recipe if isinstance(recipe, Recipe) else open_recipe(choice.recipe_name)
     chosen = _changed(named, epochs, batch, set, search).for_images(len(dataset.train))
     limited = resolution is not None or max_resolution is not None

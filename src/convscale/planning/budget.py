@@ -97,5 +97,6 @@ def costs_of(cost: Cost, latency_seconds: float | None) -> dict[str, float]:
 
 
 def binding_limits(used: dict[str, float]) -> tuple[str, ...]:
-    """The limits that these shares spend, or the fullest where none is spent."""
-    return tuple(key for key in used if used[key] >= SPENT[key]) or (max(used, key=lambda key: used[key]),)
+    """The limits that these shares spend, or the fullest where none is spent; none where nothing is limited."""
+    spent = tuple(key for key in used if used[key] >= SPENT[key])
+    return spent or tuple(sorted(used, key=lambda key: used[key])[-1:])

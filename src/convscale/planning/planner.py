@@ -72,13 +72,13 @@ class Plan(AsDict, Displayed):
     naive: what the formula alone gives, which may break a limit or fall short. alternatives: neighbours that keep
     the budget and use nearly as much of it, with fewer parameters, MACs or activations, a fuller budget, or a
     place nearer to the law. baseline: what was scaled. evidence: a sentence about where the law comes from, empty where
-    nothing is known.
+    nothing is known. budget: None where nothing limits a network that has its weights.
     """
 
     JSON: ClassVar = ("law=law.name", "evidence", "**chosen", "binding", "naive", "alternatives")
 
     law: ScalingLaw
-    budget: Budget
+    budget: Budget | None
     chosen: Proposal
     binding: tuple[str, ...]
     naive: Proposal | None = field(metadata={"none": {}})
@@ -92,19 +92,24 @@ class Plan(AsDict, Displayed):
         return self.chosen.network
 
     @property
+    def limits(self) -> dict[str, float]:
+        """The limits of the budget, in base units."""
+        return {} if self.budget is None else self.budget.limits()
+
+    @property
     def spent(self) -> bool:
         """Whether a limit is spent; else `binding` names the one that came closest."""
         return any(share >= SPENT[key] for key, share in self.chosen.used.items())
 
     def _display(self) -> Display:
         """What was chosen, what the formula alone gives, and the alternatives."""
-        limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in self.budget.limits().items())
+        limits = ", ".join(f"{key} at most {format_limit(key, value)}" for key, value in self.limits.items())
         naive = [_row("naive", self.naive)] if self.naive else []
         rows = [_row("plan", self.chosen), *naive, *(_row("or", one) for one in self.alternatives)]
         word = "binding" if self.spent else "closest to its limit"
         return Display(
-            f"Plan {self.network.name}: {self.law.name} law, {limits}", _COLUMNS, tuple(rows),
-            notes=(f"{word}: {', '.join(self.binding)}",),
+            f"Plan {self.network.name}: {self.law.name} law, {limits or 'no limit'}", _COLUMNS, tuple(rows),
+            notes=(f"{word}: {', '.join(self.binding)}",) if self.binding else (),
         )  # fmt: skip
 
 
@@ -112,11 +117,11 @@ _COLUMNS = ("", "phi", "off law", "blocks", "width", "px", "params", "MACs", "fu
 
 
 def _row(label: str, one: Proposal) -> tuple[str, ...]:
-    fullest = max(one.used, key=lambda key: one.used[key])
+    fullest = max(one.used, key=lambda key: one.used[key], default=None)
     return (
         label, f"{one.phi:.2f}", f"{one.off_law:.1%}", change(*one.blocks), f"x{one.scaling.width:.3f}",
         str(one.network.resolution), format_count(one.cost.params), format_count(one.cost.macs),
-        f"{one.used[fullest]:.1%} of {fullest}",
+        "" if fullest is None else f"{one.used[fullest]:.1%} of {fullest}",
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from convscale.scaling import Scaling, law
 
 def plan_resolution(
     network: ConvNet,
-    budget: Budget,
+    budget: Budget | None,
     *,
     predictor: LatencyPredictor | None = None,
     predict_latency: Callable[[ConvNet], float] | None = None,
@@ -28,6 +28,7 @@ def plan_resolution(
     resolution_step: int = 1,
 ) -> Plan:
     """`network` at the largest resolution that keeps the budget, at most its own; nothing else about it changes.
+    Without a budget that is its own, or the largest allowed.
 
     Every size is considered, since memory and latency may fall from one to the next. Latency and the allowed
     resolutions are as for `plan`.
@@ -35,7 +36,7 @@ def plan_resolution(
     Raises BudgetError where a limit is broken even at the smallest, or where a latency limit has no prediction, and
     ConfigError where the network has none of the requested resolutions.
     """
-    limits = budget.limits()
+    limits = {} if budget is None else budget.limits()
     require_prediction(limits, predictor, predict_latency)
     allowed = Pixels(resolution, max_resolution, resolution_step)
     chain = BlockCosts(predictor if LATENCY in limits else None).chain(network)
@@ -52,7 +53,7 @@ def plan_resolution(
             f"{network.name} has no such resolution: its own, {network.resolution} pixels, is its largest",
             hint=f"{network.total_stride} to {network.resolution} pixels",
         )
-    fitting = next((side for side in reversed(sides) if max(used(side).values()) <= 1), None)
+    fitting = next((side for side in reversed(sides) if all(share <= 1 for share in used(side).values())), None)
     if fitting is None:
         over = ", ".join(f"{key} {limits[key]:,.10g}" for key, share in used(sides[0]).items() if share > 1)
         where = f"at {sides[0]} pixels" if len(sides) == 1 else "at any resolution"

@@ -11,7 +11,6 @@ from convscale.catalog import network as find_network
 from convscale.costs import cost
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
-from convscale.files import read_toml_text
 from convscale.networks import ConvNet
 from convscale.recipes.parts import (
     LBFGS,
@@ -26,6 +25,7 @@ from convscale.recipes.parts import (
     require_between,
     require_share,
 )
+from convscale.recipes.settings import parse_settings
 from convscale.schema import check, from_table, to_table
 
 LARGEST_PHI = 7.0
@@ -233,15 +233,13 @@ class Recipe(Displayed):
     def with_settings(self, settings: list[str]) -> Recipe:
         """The same recipe with values written as KEY=VALUE, the value as in TOML, a word as a string, and a dot in
         the key for a part of a part: `optimizer.eps=1e-3`. Nothing else follows, but that `epochs` take the place of
-        `steps`. Raises ConfigError."""
+        `steps`, and that a new `optimizer.type` starts with the defaults of its own. Raises ConfigError."""
         table = dict(to_table(self))
-        if any(setting.partition("=")[0].strip() == "epochs" for setting in settings):
+        found = parse_settings(settings)
+        if any(key == "epochs" for key, _ in found):
             table.pop("steps", None)
-        for setting in settings:
-            key, equals, text = setting.partition("=")
-            if not equals or not key.strip():
-                raise ConfigError(f"setting {setting!r} is not KEY=VALUE", hint="for example learning_rate=0.1")
-            *parts, last = key.strip().split(".")
+        for key, value in sorted(found, key=lambda one: not one[0].endswith(".type")):  # which clear their section
+            *parts, last = key.split(".")
             section = table
             owner: Any = self
             for part in parts:
@@ -251,7 +249,7 @@ class Recipe(Displayed):
                     raise ConfigError(f"{key}: {part} has no parts", hint="use one dot at most")
             if last == "type":
                 section.clear()
-            section[last] = _value(text.strip())
+            section[last] = value
         return from_table(Recipe, table)
 
     def for_network(self, network: ConvNet) -> Recipe:
@@ -293,14 +291,6 @@ def _thinned(values: tuple[float, ...], count: int, around: float) -> tuple[floa
     if count == 1:
         return (values[len(values) // 2],)
     return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
-
-
-def _value(text: str) -> Any:
-    try:
-        table = read_toml_text(f"value = {text}", text)
-    except ConfigError:
-        return text
-    return table["value"] if len(table) == 1 else text
 
 
 def _same(name: str, network: ConvNet) -> bool:

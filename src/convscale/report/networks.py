@@ -73,7 +73,7 @@ def cost_table(cost: Cost) -> Table:
 
 def plan_table(planned: Plan) -> Table:
     """The planned network, what the law alone would give, and other ways to spend the budget."""
-    limits = planned.budget.limits()
+    limits = planned.limits
     words = {key: LIMIT_HEADINGS.get(key, key) for key in (*limits, "params", "macs")}
     columns = [
         text_column(""), Column("phi", "{:.2f}".format), Column("off law", "{:.1%}".format), Column("blocks"),

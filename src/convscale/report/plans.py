@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convscale.costs import cost
 from convscale.planning import Plan, format_limit
-from convscale.units import format_count
+from convscale.units import format_bytes, format_count
 
 SAME = 1.02  # of the MACs: nobody calls that larger or smaller
 
@@ -41,8 +41,11 @@ def network_in_words(plan: Plan) -> str:
 
 
 def budget_in_words(plan: Plan) -> str:
-    """The share of each limit, and which of them decide."""
-    limits = plan.budget.limits()
+    """The share of each limit, and which of them decide; where there is no limit, what the network costs."""
+    limits, costs = plan.limits, plan.chosen.cost
+    if not limits:
+        training = f"{format_bytes(costs.training_memory_bytes_per_image)} per image of a batch to train"
+        return f"no limit given; weights file {format_bytes(costs.file_bytes)}, memory {training}"
     shares = ", ".join(
         f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in plan.chosen.used.items()
     )

@@ -77,7 +77,7 @@ def _row(run: Run) -> RunRow:
         path=str(run.path),
         data=None if data is None else data.source,
         network=network.name,
-        budget=None if plan is None else plan.budget.limits(),
+        budget=None if plan is None or plan.budget is None else plan.budget.limits(),
         macs=costs.macs,
         params=costs.params,
         top1=evaluation.top1 if evaluation is not None else epochs[-1].top1 if epochs else None,

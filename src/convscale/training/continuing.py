@@ -18,6 +18,7 @@ from convscale.errors import ConfigError
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.recipes import LBFGS, Recipe, SearchGrid
+from convscale.recipes.settings import require_agreement
 from convscale.runs import Decision, Run, Settings, Story, open_unfinished_run
 from convscale.training.resuming import same_data
 from convscale.units import format_number
@@ -65,9 +66,10 @@ def continuation(
 ) -> Continuation:
     """`epochs` more for the finished run in `path`, its recipe otherwise changed by `changes`.
 
-    Raises RunError where there is no run, ConfigError where it is not finished or cannot be trained further, DataError
-    where its data is no longer what it was.
+    Raises RunError where there is no run, ConfigError where it is not finished or cannot be trained further, or where
+    `changes` contradict `epochs`, DataError where its data is no longer what it was.
     """
+    require_agreement(changes, epochs=epochs)
     run, trained = _finished(path)
     before, settings = run.recipe(), run.settings()
     recipe = replace(before, search=SearchGrid()).with_changes(epochs=epochs, head_epochs=0)

@@ -200,16 +200,16 @@ def start_from(model: Model, path: Path, classes: tuple[str, ...]) -> None:
 
 
 def draw_first_batch(job: Job) -> None:
-    """A sheet of the first batch's images as augmented, before mixup and cutmix."""
+    """A sheet of the first batch's images as augmented, before mixup and cutmix, with their classes."""
     path = job.run.path / "pictures" / "first-batch.png"
     if not path.exists():
         batches = training_batches(
             job.train, job.preprocessing, job.recipe.augmentation, min(SHEET_IMAGES, job.recipe.batch),
             seed=job.settings.seed, epoch=0, sampling=job.recipe.sampling,
         )  # fmt: skip
-        pixels = next(batches).pixels
-        if len(pixels):
-            draw_sheet(pixels.numpy(), path)
+        first = next(batches)
+        if len(first.pixels):
+            draw_sheet(first.pixels.numpy(), path, [job.dataset.classes[label] for label in first.labels.tolist()])
 
 
 def warn_of_memory(job: Job, processes: Processes) -> None:

@@ -24,6 +24,7 @@ from convscale.planning import Plan
 from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
 from convscale.recipes import recipe as find_recipe
+from convscale.recipes.settings import require_agreement
 from convscale.records import Evaluation
 from convscale.runs import (
     Run,
@@ -87,6 +88,7 @@ def train(
     chosen, path = Settings(**settings), Path(output)
     network = open_network(network)
     named = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    require_agreement(set)
     recipe = named.with_settings(list(set))
     chosen = replace(chosen, changed=chosen.changed or tuple(recipe.changes_from(named)))
     with Processes() as processes:
@@ -158,6 +160,7 @@ def resume(
     errors of `train`.
     """
     settings = [*set, *(changes or ())]
+    require_agreement(settings)
     if epochs is not None:
         call = format_call("convscale.resume", run, set=tuple(settings), epochs=epochs, output=output)
         ahead = continuation(Path(run), epochs, data=data, changes=settings, command=command or call)

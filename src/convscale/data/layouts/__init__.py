@@ -9,7 +9,7 @@ import numpy as np
 
 from convscale.data.hub_source import PREFIX
 from convscale.data.images import ArrayImages, ImageCollection, Joined
-from convscale.data.labels import Used
+from convscale.data.labels import Used, similar_names
 from convscale.data.layouts.folders import data_folder, read_folders
 from convscale.data.layouts.found import Found, Layout
 from convscale.data.layouts.parquet import read_parquet, read_parquet_folder
@@ -28,6 +28,11 @@ def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, 
     """
     if layout is not None and layout not in get_args(Layout):
         raise DataError(f"layout {layout!r} is not allowed", hint="classes or splits")
+    found = _read(data, label_column, used, layout)
+    return found._replace(notes=(*found.notes, *similar_names(found.classes)))
+
+
+def _read(data: str | Path, label_column: str, used: Used, layout: Layout | None) -> Found:
     if (copy := find_copy(data)) is not None:
         return _read_copy(copy, label_column, layout)
     path = Path(data)
@@ -38,7 +43,7 @@ def read_splits(data: str | Path, label_column: str, used: Used = frozenset, *, 
     if str(data).startswith(PREFIX):
         from convscale.data.hub import read_hub  # an optional extra, imported when asked for
 
-        return Found(*read_hub(str(data), label_column, used=used))
+        return read_hub(str(data), label_column, used=used)
     if not str(data) or not path.exists():
         raise DataError(
             f"{data}: no such file or folder",
@@ -78,7 +83,7 @@ def _read_from(place: Path, asked: Path, found: Found) -> Found:
 def _read_copy(copy: Copy, label_column: str, layout: Layout | None) -> Found:
     """A named set's own splits: those to train on joined as "train", and the one that is held out."""
     try:
-        found = read_splits(copy.place, copy.label_column(label_column), copy.of.used, layout=layout)
+        found = _read(copy.place, copy.label_column(label_column), copy.of.used, layout)
     except DataError as error:
         if not copy.fetched:
             raise

@@ -11,6 +11,7 @@ from convscale.data.image_files import count_kinds, holds_image, scan, subfolder
 from convscale.data.images import ImageCollection, ParquetImages
 from convscale.data.labels import Used, derive_classes, label_indices
 from convscale.data.layouts.found import Found
+from convscale.data.split_columns import as_text, by_columns, is_split_column
 from convscale.data.split_names import split_name
 from convscale.errors import DataError
 
@@ -48,7 +49,7 @@ def read_parquet_folder(folder: Path, parquet: list[Path], label_column: str, us
 
 def read_parquet(files: dict[str, list[Path]], label_column: str) -> Found:
     """Columns `image` ({bytes, path}) and `label_column`; class names from Hugging Face's metadata if any, each
-    split's numbers read by its own names."""
+    split's numbers read by its own names. The columns of a single table may say what splits its rows are of."""
     tables = {name: _parquet_table(paths, label_column) for name, paths in files.items()}
     named: dict[str, list[Any]] = {}  # labels as names, or as they stand where the split names none
     declared: tuple[str, ...] | None = None
@@ -68,7 +69,13 @@ def read_parquet(files: dict[str, list[Path]], label_column: str) -> Found:
         labels = label_indices(named[name], classes, f"{files[name][0]}, column {label_column!r}")
         path = files[name][0] if len(files[name]) == 1 else files[name][0].parent / name
         splits[name] = ParquetImages(path, table["image"], labels)
-    return Found(splits, classes)
+    if len(splits) > 1:
+        return Found(splits, classes)
+    ((split, images),) = splits.items()
+    saying = [name for name in table.column_names if is_split_column(name) and name not in ("image", label_column)]
+    cells = {name: [as_text(value) for value in table[name].to_pylist()] for name in saying}
+    parts, notes = by_columns(images, cells, split, path.name)
+    return Found(parts, classes, notes=tuple(notes))
 
 
 def _parquet_table(paths: list[Path], label_column: str) -> Any:

@@ -1,24 +1,14 @@
-"""The rows of a CSV, with commas, semicolons or tabs, and what its columns say about splits."""
+"""The rows of a CSV, with commas, semicolons or tabs."""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from convscale.data.split_names import split_name
 from convscale.errors import DataError
 
 _SEPARATORS = ",;\t|"
-_SPLIT_COLUMNS = frozenset({"split", "set", "subset", "partition", "fold", "dataset", "datasplit", "phase"})
-_FLAGS = {
-    "isvalid": ("validation", "train"), "isval": ("validation", "train"), "isvalidation": ("validation", "train"),
-    "istest": ("test", "train"), "istrain": ("train", "test"), "istraining": ("train", "test"),
-}  # fmt: skip
-_TRUE, _FALSE = frozenset({"true", "1", "1.0", "yes", "t", "y"}), frozenset({"false", "0", "0.0", "no", "f", "n"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +30,9 @@ class Table:
         if not self.rows:
             raise DataError(f"{self.path}: no row", hint="one line per image, after the line of column names")
 
-
-class ColumnSplits(NamedTuple):
-    """The split of each row, None for a row of no split, and notes."""
-
-    splits: list[str | None]
-    notes: list[str]
+    def cells(self, *others: str) -> dict[str, list[str]]:
+        """The text of each row by column, for all but the `others`."""
+        return {name: [row[name] for _, row in self.rows] for name in self.columns if name not in others}
 
 
 def open_table(path: Path) -> Table:
@@ -56,7 +43,10 @@ def open_table(path: Path) -> Table:
             file.seek(0)
             reader = csv.reader(file, delimiter=max(_SEPARATORS, key=lambda mark: len(_cells(header, mark))))
             columns = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, _row(columns, cells)) for cells in reader if any(map(str.strip, cells))]
+            rows = [
+                (reader.line_num, _row(columns, cells, f"{path}, line {reader.line_num}"))
+                for cells in reader if any(map(str.strip, cells))
+            ]  # fmt: skip
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text", hint="save it as UTF-8") from None
     except csv.Error as error:
@@ -68,41 +58,13 @@ def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def _row(columns: list[str], cells: list[str]) -> dict[str, str]:
+def _row(columns: list[str], cells: list[str], where: str) -> dict[str, str]:
+    """The cells by column. Raises DataError for cells beyond the last one."""
+    if beyond := [cell.strip() for cell in cells[len(columns) :] if cell.strip()]:
+        raise DataError(
+            f"{where}: {len(cells)} cells, the first line names {len(columns)} columns; beyond them "
+            f"{', '.join(beyond):.100}",
+            hint="put a cell that holds the separator into double quotes",
+        )
     padded = cells + [""] * (len(columns) - len(cells))
     return {name: cell.strip() for name, cell in zip(columns, padded, strict=False)}
-
-
-def column_splits(table: Table, others: tuple[str, ...], otherwise: str) -> ColumnSplits:
-    """The split of each row by the columns that say it, `otherwise` where none does; `others` are not among them."""
-    candidates = {name: re.sub(r"[\W_]+", "", name.casefold()) for name in table.columns if name not in others}
-    flags = [(name, *_FLAGS[key]) for name, key in candidates.items() if key in _FLAGS]
-    flags = [flag for flag in flags if {row[flag[0]].casefold() for _, row in table.rows} <= _TRUE | _FALSE]
-    notes: list[str] = []
-    for name in (name for name, key in candidates.items() if key in _SPLIT_COLUMNS):
-        meant = {row[name]: split.split for _, row in table.rows if (split := split_name(row[name])) is not None}
-        if "train" in meant.values() or set(meant.values()) == {"test"}:
-            return ColumnSplits([meant.get(row[name]) for _, row in table.rows], [*notes, *_said(table, name, meant)])
-        values = ", ".join(sorted({row[name] for _, row in table.rows})[:5])
-        notes.append(f"{table.path.name}: column {name!r} not used: it names no train split, only {values:.100}")
-    if not flags:
-        return ColumnSplits([otherwise] * len(table.rows), notes)
-    splits = [next(_flagged(flags, row)) for _, row in table.rows]
-    named = " and ".join(repr(flag[0]) for flag in flags)
-    return ColumnSplits(list(splits), [*notes, f"{table.path.name}: splits by column {named}"])
-
-
-def _flagged(flags: list[tuple[str, str, str]], row: dict[str, str]) -> Iterator[str]:
-    """What a row's flags say: the split that one raises, else the one that is left."""
-    for name, raised, _ in flags:
-        if row[name].casefold() in _TRUE:
-            yield raised
-    yield flags[0][2]
-
-
-def _said(table: Table, column: str, meant: dict[str, str]) -> Iterator[str]:
-    yield f"{table.path.name}: splits by column {column!r}"
-    for split in sorted(set(meant.values())):
-        values = sorted({value for value, meaning in meant.items() if meaning == split})
-        if len(values) > 1:
-            yield f"{split}: {' and '.join(values)} together"

@@ -11,7 +11,8 @@ from convscale.data.labels import Used, derive_classes, label_indices
 from convscale.data.layouts.found import Found
 from convscale.data.layouts.levels import image_folders
 from convscale.data.layouts.locating import Images
-from convscale.data.layouts.rows import Table, column_splits, open_table
+from convscale.data.layouts.rows import Table, open_table
+from convscale.data.split_columns import column_splits
 from convscale.data.split_names import split_name
 from convscale.errors import DataError
 
@@ -115,7 +116,7 @@ def _image_column(table: Table, label_column: str, images: Images) -> str:
 
 def _read(table: Table, column: str, label_column: str, split: str, images: Images, read: _Labels) -> None:
     """Add the rows of a table. Raises DataError naming the line that is wrong."""
-    by_column = column_splits(table, (label_column, column), split)
+    by_column = column_splits(table.cells(label_column, column), len(table.rows), split, table.path.name)
     read.notes += by_column.notes
     for (line, row), part in zip(table.rows, by_column.splits, strict=True):
         text, where = row[column], f"{table.path}, line {line}"

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +181,8 @@ for call in (read_hub, open_streams):
     else:
         raise SystemExit("no error")
 """
-    started = time.monotonic()
     assert run(code, tmp_path, HF_ENDPOINT="http://127.0.0.1:9") == ""
     assert run(code, tmp_path, HF_HUB_OFFLINE="1") == ""
-    assert time.monotonic() - started < 20
     assert [*tmp_path.rglob("*")] == []  # nothing is written to a home
 
 

@@ -85,6 +85,16 @@ class WeightsHeader(Displayed):
         return metadata
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file of any name begins as those of safetensors do."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(9)
+    except OSError:
+        return False
+    return len(begin) == 9 and begin[8:] == b"{" and struct.unpack("<Q", begin[:8])[0] <= path.stat().st_size - 8
+
+
 def has_header(path: str | Path) -> bool:
     """Whether a file is a weights file of Convscale, damaged or not."""
     try:

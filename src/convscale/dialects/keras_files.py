@@ -64,19 +64,17 @@ def _configuration(path: Path) -> Any:
     """The model's configuration as JSON has it; None for a file without one, or with one that cannot be read, which is
     no reason to refuse its weights."""
     try:
-        if path.suffix.lower() == ".keras":
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 small = archive.getinfo("config.json").file_size <= _MOST_BYTES
                 return json.loads(archive.read("config.json")) if small else None
-        if path.suffix.lower() in (".h5", ".hdf5"):
-            import h5py
+        import h5py
 
-            with h5py.File(path, "r") as file:
-                text = file.attrs.get("model_config")
-                return None if text is None else json.loads(text)
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("model_config")
+            return None if text is None else json.loads(text)
     except (ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile):
-        pass
-    return None
+        return None
 
 
 def _layers(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -139,7 +139,9 @@ def without_signs(nested: Nested, tables: Tables, known: list[Network]) -> tuple
                 networks += labelled(nested, tables, [match])
             else:
                 place = ".".join((*path, group)).rstrip(".")
-                notes.append(f"averages under {place!r} are ignored: their names or shapes are not those of the weights")
+                notes.append(
+                    f"averages under {place!r} are ignored: their names or shapes are not those of the weights"
+                )
     return networks, notes
 
 

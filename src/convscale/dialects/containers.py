@@ -189,7 +189,9 @@ def _largest_table(nested: Nested, tables: Tables, where: str, key: str | None) 
         )
     if key is not None:
         _at([Network(path, "", {}, frozenset()) for path in tables], key, where)
-        tables = {path: table for path, table in tables.items() if f"{'.'.join(path)}.".startswith(f"{key.strip('.')}.")}
+        tables = {
+            path: table for path, table in tables.items() if f"{'.'.join(path)}.".startswith(f"{key.strip('.')}.")
+        }
     path = max(tables, key=lambda path: len(tables[path]))
     return Opened(tables[path], notes=tuple(_how_read(Network(path, "", {}, frozenset()))))
 

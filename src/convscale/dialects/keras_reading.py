@@ -95,8 +95,8 @@ _NUMBERED_AVERAGES = (
     "are the averages if fit has ended or SwapEMAWeights put them there"
 )
 _PERHAPS_AVERAGES = (
-    "the optimizer's variables have no names here: if it keeps averages (use_ema), they are ignored, and the model's own "
-    "weights are used"
+    "the optimizer's variables have no names here: if it keeps averages (use_ema), they are ignored, and the model's "
+    "own weights are used"
 )
 _OPTIMIZER = ("optimizer_weights/", "optimizer/")
 _KERAS_AVERAGE = "_average"

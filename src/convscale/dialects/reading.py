@@ -6,18 +6,16 @@ Nothing in a file is ever run: pickles are read as weights only.
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError

@@ -14,5 +14,6 @@ def tensors_of(network: str, library: str = "timm", classes: int = 3, value: flo
     entries = dialect(library).entries(cs.resolve(cs.network(network).with_classes(classes)))
     ones = ("running_var", "bn1.weight", "bn2.weight")
     return {
-        entry.theirs: torch.full(entry.peer_shape, 1.0 if entry.theirs.endswith(ones) else float(value)) for entry in entries
+        entry.theirs: torch.full(entry.peer_shape, 1.0 if entry.theirs.endswith(ones) else float(value))
+        for entry in entries
     }

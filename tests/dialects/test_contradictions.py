@@ -51,9 +51,9 @@ def test_a_network_that_is_not_known(tmp_path: Path) -> None:
     folder = with_config(tmp_path, {"architecture": "mobilenetblur_100"})
     with pytest.raises(ConfigError, match="'mobilenetblur_100' is not known here.*--network mobilenet-v1"):
         converted(folder)
-    assert "config.json names 'mobilenetblur_100', which is not known here" in converted(
-        folder, network="mobilenet-v1"
-    )[2]
+    assert (
+        "config.json names 'mobilenetblur_100', which is not known here" in converted(folder, network="mobilenet-v1")[2]
+    )
     torch.save({"state_dict": RESNET, "args": {"model": "resnetblur18"}}, tmp_path / "net.pth")
     notes = converted(tmp_path / "net.pth", network="resnet-18")[2]
     assert "the checkpoint's arguments name 'resnetblur18', which is not known here: read as resnet-18" in notes

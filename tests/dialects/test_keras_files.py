@@ -14,6 +14,7 @@ import torch
 from convscale.data.loader import Normalise
 from convscale.dialects import convert
 from convscale.dialects.keras_files import in_model
+from convscale.dialects.reading import read_foreign
 from convscale.errors import ConfigError
 from convscale.nn import load_weights
 from tests.dialects.foreign_weights import CLOSE
@@ -86,3 +87,16 @@ def test_files_without_a_model_say_nothing(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         assert in_model(tmp_path / name) is None
     assert in_model(tmp_path / "absent.keras") is None
+
+
+def test_an_optimizers_numbered_variables_are_reported(tmp_path: Path) -> None:
+    """As save_weights leaves them in the middle of a training: averages among them cannot be told from moments."""
+    h5py = pytest.importorskip("h5py")
+    for moments in (False, True):
+        with h5py.File(tmp_path / "net.weights.h5", "w") as file:
+            file["layers/conv2d/vars/0"] = np.ones((3, 3, 3, 8), np.float32)
+            file["optimizer/vars/1"] = np.float32(0.1)
+            if moments:
+                file["optimizer/vars/2"] = np.ones((3, 3, 3, 8), np.float32)
+        notes = " ".join(read_foreign(tmp_path / "net.weights.h5").notes)
+        assert ("if it keeps averages (use_ema), they are ignored" in notes) == moments

@@ -145,9 +145,10 @@ def doubts(identity: Identity | None, rows: Sequence[Published], settings: Seque
     different = [one for one in others if _use(one, settings) != _use(row, settings)]
     if not different:
         return []
+    be = "is" if len(different) == 1 else "are"
     one = max(different, key=lambda other: (other.padding, other.norm_eps) != (row.padding, row.norm_eps))
     return [
-        f"{len(different)} of {len(others)} published weights with the same tensors are used differently, such as "
+        f"{len(different)} of {len(others)} published weights with the same tensors {be} used differently, such as "
         f"{one.name}: padding {one.padding}, BN eps {one.norm_eps:g}, {one.preprocessing.in_words()}; "
         "--network NAME picks one"
     ]

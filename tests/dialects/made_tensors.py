@@ -13,7 +13,5 @@ def tensors_of(network: str, library: str = "timm", classes: int = 3, value: flo
     """Of a network of the catalog: norms that change nothing, kernels of one value."""
     entries = dialect(library).entries(cs.resolve(cs.network(network).with_classes(classes)))
     ones = ("running_var", "bn1.weight", "bn2.weight")
-    return {
-        entry.theirs: torch.full(entry.peer_shape, 1.0 if entry.theirs.endswith(ones) else float(value))
-        for entry in entries
-    }
+    values = {entry.theirs: 1.0 if entry.theirs.endswith(ones) else float(value) for entry in entries}
+    return {entry.theirs: torch.full(entry.peer_shape, values[entry.theirs]) for entry in entries}

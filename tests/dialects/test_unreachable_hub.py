@@ -51,7 +51,6 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]
 def test_one_question_and_what_to_do(asked: list[str], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="resnet18.a1_in1k cannot be fetched: ") as refused:
         get_weights("resnet-18", hub_cache=tmp_path / "hub")
-    assert [question for question in asked if "resolve" in question] == [
-        "/timm/resnet18.a1_in1k/resolve/main/model.safetensors"
-    ]
+    questions = [question for question in asked if "resolve" in question]
+    assert questions == ["/timm/resnet18.a1_in1k/resolve/main/model.safetensors"]
     assert "on a machine with network access, download" in refused.value.hint

@@ -68,8 +68,8 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to` as safetensors, or as a PyTorch file where `output` is called .pth. A folder is a run, or holds a weights file: as timm and
-    transformers write it, described by config.json, or one of any name.
+    names of the library `to`, as safetensors or, where `output` is called .pth, as a PyTorch file. A folder is a run,
+    or holds a weights file: as timm and transformers write it, described by config.json, or one of any name.
 
     dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.

@@ -18,6 +18,7 @@ from convscale.schema import check, from_table, to_table
 from convscale.version import __version__
 
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
+UNTRAINED = ("untrained",)  # the one class of a trunk without a classifier of its own
 RESTORE = "restore the file, or copy it again"
 
 

@@ -114,6 +114,12 @@ def test_a_trunk_is_written_without_a_classifier(tmp_path: Path, to: str) -> Non
         written = safetensors.torch.load_file(tmp_path / "theirs.safetensors")
         assert not [name for name in written if name.startswith("fc.")] and done.tensors == len(written)
         assert "a trunk: no classifier is written" in " ".join(done.notes)
+    done = convert(
+        tmp_path / "net.pth",
+        tmp_path / "o.safetensors",
+        choices=Choices(network="resnet-18", trunk=True, classes=("a",)),
+    )
+    assert "--classes is not used: there is no classifier" in done.notes
     back = convert(tmp_path / "theirs.safetensors", tmp_path / "b.safetensors", choices=Choices(network="resnet-18"))
     assert back.missing == ("fc.bias", "fc.weight")
 
@@ -121,7 +127,7 @@ def test_a_trunk_is_written_without_a_classifier(tmp_path: Path, to: str) -> Non
 def test_a_trunk_has_no_logits_to_compare(tmp_path: Path, noise: Path) -> None:
     torch.save(WEIGHTS, tmp_path / "net.pth")
     for to in (None, "timm"):
-        with pytest.raises(ConfigError, match="a trunk has no classifier, so no logits to compare"):
+        with pytest.raises(ConfigError, match="there is no classifier, so no logits to compare"):
             convert(tmp_path / "net.pth", tmp_path / "o.safetensors", to=to, verify=noise,
                     choices=Choices(network=SMALL, trunk=True))  # fmt: skip
     assert not (tmp_path / "o.safetensors").exists()

@@ -25,14 +25,13 @@ from convscale.dialects.writing import writer
 from convscale.errors import ConfigError
 from convscale.files import write_atomic
 from convscale.flattening import AsDict
-from convscale.headers import Provenance, WeightsHeader, has_header
+from convscale.headers import UNTRAINED, Provenance, WeightsHeader, has_header
 from convscale.layers import resolve
 from convscale.nn import Model, build, load_weights, save_weights
 from convscale.runs import WEIGHTS, weights_file
 from convscale.units import format_number
 
 WRITTEN = ("timm", "torchvision")
-UNTRAINED = ("untrained",)  # the one class of a trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,6 @@ def convert(
         tensors = _exported(model, header, to)
         done = replace(done, dialect=to, tensors=len(tensors), notes=(*done.notes, *_lost(header, to)))
     if verify is not None:
-        if header.classes == UNTRAINED:
-            raise ConfigError("a trunk has no classifier, so no logits to compare", hint="omit --verify")
         difference = compare(recognise(tensors, str(source), done.dialect), tensors, model, header, source, verify)
         done = replace(done, max_relative_difference=difference)
     if to is None:
@@ -188,7 +185,8 @@ def _classes(
     """Class names, where they are taken from, and notes on what is assumed."""
     count = found.network.num_classes
     if found.missing:
-        return UNTRAINED, "there is no classifier", ()
+        unused = "--classes is not used: there is no classifier"
+        return UNTRAINED, "there is no classifier", () if given is None else (unused,)
     if given is not None:
         if len(given) != count:
             raise ConfigError(

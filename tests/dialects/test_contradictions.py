@@ -82,6 +82,8 @@ def test_what_the_file_says_comes_before_its_name(tmp_path: Path) -> None:
         ({"gp": "avg", "drop": 0.1, "drop_path": 0.2}, []),
         ({"act_layer": "relu", "model_kwargs": {"output_stride": 16, "drop_rate": 0.1}},
          ["act_layer 'relu'", "output_stride 16"]),
+        ({"model_kwargs": {"act_layer": torch.nn.ReLU, "norm_layer": torch.nn.Identity()}},
+         ["act_layer torch.nn.modules.activation.ReLU", "norm_layer torch.nn.modules.linear.Identity"]),
         ({"model_kwargs": {"pad_type": "same", "bn_eps": 1e-2, "zero_init_last": False}}, []),
     ],
 )  # fmt: skip

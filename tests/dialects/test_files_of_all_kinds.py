@@ -179,6 +179,7 @@ def test_names_that_are_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for source, options, reason in (
         ("", [], "the file or folder to convert: the name is empty"),
         (tmp_path / "net.pth", ["--network", ""], "--network: the name is empty"),
+        (tmp_path / "net.pth", ["--key", ""], "--key: the name is empty"),
         (tmp_path / "net.pth", ["--classes", tmp_path / "names.txt"], "names.txt: no class names"),
     ):
         code, _, error = run(capsys, "convert", source, "-o", tmp_path / "o.safetensors", *options)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from convscale.dialects.pickles import class_of
 from convscale.dialects.statements import Size, Statement, Values, size_of
 from convscale.errors import ConfigError
 from convscale.files import read_json
@@ -113,11 +114,17 @@ def size_in(value: Any) -> Size | None:
 def unread(arguments: Mapping[str, Any], source: str) -> list[str]:
     """Notes on arguments of timm's models by which they compute something else than ours."""
     return [
-        f"{source}: {name} {value!r} is not read: the network keeps its own"
+        f"{source}: {name} {_in_words(value)} is not read: the network keeps its own"
         for name, value in sorted(arguments.items())
-        if value not in (None, "", {}) and name not in _HARMLESS and not name.startswith("drop")
+        if value is not None and value != "" and name not in _HARMLESS and not name.startswith("drop")
         and not (name in ("gp", "global_pool") and value in ("avg", "fast"))
     ]  # fmt: skip
+
+
+def _in_words(value: Any) -> str:
+    """A plain value; of an object or a class in a checkpoint its class."""
+    plain = isinstance(value, str | int | float | list | tuple)
+    return repr(value) if plain else str(getattr(value, "name", "") or class_of(value))
 
 
 # What is read, what acts in training alone, and what is of the classifier and the input, which tensors show.

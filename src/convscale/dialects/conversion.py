@@ -109,8 +109,9 @@ def convert(
 
 def _require_named(source: str | Path, choices: Choices | None) -> None:
     """Raise ConfigError for names that are given and empty."""
-    network = None if choices is None else choices.network
-    for what, text in (("the file or folder to convert", str(source)), ("--network", network)):
+    chosen = choices or Choices()
+    names = (("the file or folder to convert", str(source)), ("--network", chosen.network), ("--key", chosen.key))
+    for what, text in names:
         if text is not None and not text.strip():
             raise ConfigError(f"{what}: the name is empty", hint="a variable without a value in a script?")
 

@@ -18,6 +18,7 @@ from convscale.schema import check, from_table, to_table
 from convscale.version import __version__
 
 _HEADER_LIMIT = 100 * MAX_CONFIG_BYTES
+UNTRAINED = ("untrained",)  # the one class of a trunk without a classifier of its own
 RESTORE = "restore the file, or copy it again"
 
 
@@ -83,6 +84,16 @@ class WeightsHeader(Displayed):
         if self.provenance is not None:
             metadata["provenance"] = json.dumps(to_table(self.provenance, complete=True), ensure_ascii=False)
         return metadata
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file of any name begins as those of safetensors do."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(9)
+    except OSError:
+        return False
+    return len(begin) == 9 and begin[8:] == b"{" and struct.unpack("<Q", begin[:8])[0] <= path.stat().st_size - 8
 
 
 def has_header(path: str | Path) -> bool:

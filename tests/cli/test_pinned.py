@@ -51,7 +51,7 @@ OPTIONS = {
     ],
     "convert": [
         "source", "-o", "--output", "--from", "--network", "--padding", "--bn-eps", "--mean", "--std", "--crop",
-        "--resolution", "--classes", "--trunk", "--to", "--verify", "--json",
+        "--resolution", "--classes", "--key", "--trunk", "--to", "--verify", "--json",
     ],
     "weights": ["list", "get", "network", "--json", "name", "-o", "--output", "--hub-cache", "--json"],
     "coefficients": [

@@ -75,4 +75,4 @@ def test_hyperparameters_of_lightnings(tmp_path: Path) -> None:
         assert converted(tmp_path / "last.ckpt")[1].network.padding == padding
     torch.save({"state_dict": state, "hyper_parameters": {"model": "resnet18"}}, tmp_path / "last.ckpt")
     done, _ = converted(tmp_path / "last.ckpt")
-    assert f"{SOURCE} is for resnet18, but the tensors are efficientnet-b0's: not used" in done.notes
+    assert f"{SOURCE} name resnet18, but the tensors are efficientnet-b0's: not used" in done.notes

@@ -78,7 +78,7 @@ def test_averages_are_reported_with_the_raw_weights_beside_them(tmp_path: Path, 
         {"model": source.raw, "ema": elsewhere("trainer.ema", "Averager")()}
     )
     numbered = {str(index): value for index, value in enumerate(source.averages.values())}
-    assert "'ema' are ignored: their names are not those" in notes({"model": source.raw, "ema": numbered})
+    assert "'ema' are ignored: their names or shapes are not those" in notes({"model": source.raw, "ema": numbered})
     listed = [*parameters(source.averages).values()][:-1]
     assert f"'ema' are ignored: {len(listed)} tensors without names" in notes({"model": source.raw, "ema": listed})
     assert "prefix 'module.' is removed" in notes(below("module.", source.raw))
@@ -104,7 +104,7 @@ def other(source: Source) -> State:
 REFUSED = {
     "teacher and student": (
         lambda s: below("student.", s.raw) | below("teacher.", other(s)),
-        "2 networks could be meant: 'student', 'teacher'.*save only the one you mean",
+        "2 networks could be meant: 'student', 'teacher'.*--key student or --key teacher",
     ),
     "the best and the last": (
         lambda s: {"model": s.raw, "best_model": other(s)},

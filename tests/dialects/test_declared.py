@@ -127,7 +127,7 @@ def test_a_published_name_fills_what_the_folder_leaves_open(weights: Path, tmp_p
 
 def test_a_configuration_of_another_network_is_passed_over(weights: Path, tmp_path: Path) -> None:
     for config, told in (
-        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json is for resnet18.mine, but the tensors are eff"),
+        (TIMM_CONFIG | {"architecture": "resnet18"}, "config.json names resnet18.mine, but the tensors are eff"),
         ({"model_type": "vit"}, "config.json describes a vit model of transformers: not used"),
         ([1, 2], ""), ({}, ""),
     ):  # fmt: skip
@@ -249,7 +249,7 @@ def test_which_file_of_a_folder(weights: Path, tmp_path: Path, capsys: pytest.Ca
     parts.mkdir()
     (parts / "model-00001-of-00002.safetensors").write_bytes(b"x")
     (parts / "model-00002-of-00002.safetensors").write_bytes(b"x")
-    with pytest.raises(RunError, match="weights in 2 parts"):
+    with pytest.raises(RunError, match="one of 2 parts of a network.s weights; the others are beside it"):
         converted(parts, tmp_path)
 
 

@@ -189,7 +189,7 @@ def test_an_architecture_or_more_is_reported(b0: Path, tmp_path: Path) -> None:
     ):
         (tmp_path / name).symlink_to(b0)
         done, _ = converted(tmp_path / name, tmp_path)
-        assert re.search(told, done.notes[0]) and any("are used differently" in note for note in done.notes)
+        assert re.search(told, done.notes[0]) and any(" used differently" in note for note in done.notes)
     done, _ = converted(b0, tmp_path, network="tf_efficientnet_b0")
     assert done.notes[0].startswith("--network names only an architecture")
 

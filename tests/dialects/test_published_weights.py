@@ -92,7 +92,7 @@ def test_equal_tensors_of_other_meaning_are_named(tmp_path: Path) -> None:
     assert "padding same, BN eps 0.001" in doubt and "--network NAME" in doubt
     exact = Choices(network="tf_efficientnet_b0.ap_in1k")
     done = convert(tmp_path / "net.safetensors", tmp_path / "ours.safetensors", choices=exact)
-    assert not any("are used differently" in note for note in done.notes)
+    assert not any(" used differently" in note for note in done.notes)
     header = read_header(tmp_path / "ours.safetensors")
     assert header.preprocessing.mean == (0.5, 0.5, 0.5) and header.network.padding == "same"
     assert header.classes == imagenet_classes() and header.classes[0] == "n01440764 tench"

@@ -10,6 +10,7 @@ import click
 
 from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import json_option, print_json, print_text
+from convscale.errors import ConfigError
 from convscale.files import read_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406")  # one for all, or one pe
 )
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Side of the input.")
 @click.option("--classes", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one per line.")
+@click.option("--key", metavar="NAME", help="Where the network is in a file of several, such as best or model.ema.")
 @click.option("--trunk", is_flag=True, help="Convert the trunk only, whatever head the file has.")
 @click.option("--to", type=click.Choice(TO), help="Write another library's file, from a Convscale file or any other.")
 @click.option("--verify", type=click.Path(path_type=Path), metavar="IMAGES",
@@ -44,7 +46,7 @@ CHANNELS = Numbers(float, "0.5, or 0.485,0.456,0.406")  # one for all, or one pe
 def command(
     source: str, output: Path, dialect: str | None, network: str | None, padding: str | None, bn_eps: float | None,
     mean: tuple[float, ...] | None, std: tuple[float, ...] | None, crop: float | None, resolution: int | None,
-    classes: Path | None, trunk: bool, to: str | None, verify: Path | None, as_json: bool,
+    classes: Path | None, key: str | None, trunk: bool, to: str | None, verify: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Convert weights of another library to a Convscale file, or a Convscale file to another library's.
 
@@ -57,12 +59,14 @@ def command(
         raise click.UsageError(f"-o {output}: no file can be written there")
     from convscale.dialects import Choices, convert
 
-    names = read_text(classes).splitlines() if classes else []
+    names = tuple(name for name in read_text(classes).splitlines() if name.strip()) if classes else None
+    if names == ():
+        raise ConfigError(f"{classes}: no class names", hint="one name per line, in class order")
     done = convert(
         source, output, dialect=dialect, to=to, verify=verify,
         choices=Choices(
             network=network, padding=padding, norm_eps=bn_eps, mean=mean, std=std, crop=crop,  # type: ignore[arg-type]
-            resolution=resolution, classes=tuple(name for name in names if name.strip()) or None, trunk=trunk,
+            resolution=resolution, classes=names, trunk=trunk, key=key,
         ),
     )  # fmt: skip
     if as_json:

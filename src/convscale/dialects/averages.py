@@ -16,7 +16,13 @@ from convscale.dialects.pickles import class_of
 Tables = dict[Path, dict[str, Tensor]]
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
-_AVERAGE = re.compile(r"ema|swa|averaged?|averages|averaging|avg|moving|polyak|shadow|modelema|emamodel", re.IGNORECASE)
+_AVERAGE = re.compile(r"ema|swa|polyak|averaged|averages|averaging|modelema|emamodel", re.IGNORECASE)
+# Words that networks have in their names too (avg_pool_net, shadow_net): they say averages beside these words alone.
+_COMMON = re.compile(
+    r"((model|module|weights?|params?|parameters|state|dict|variables)_)*"
+    r"((moving_)?(avg|average)|shadow(?!_model))"
+    r"(_(models?|module|weights?|params?|parameters|state|dict|variables))*"
+)
 # The second half is of optimizers: exp_avg, square_avg.
 _RAW = re.compile(r"non|no|not|without|before|online|raw|current|collected|backup|exp|sq|square", re.IGNORECASE)
 COUNTER = "n_averaged"  # of PyTorch's AveragedModel and Lightning's callback
@@ -51,6 +57,13 @@ class Network:
         """The path of keys, and the prefix where it is that which says averages."""
         by_prefix = _says_average([self.prefix]) and not _says_average(self.path)
         return self.place if by_prefix or not self.path else ".".join(self.path)
+
+    def is_average_of(self, raw: Network) -> bool:
+        """Whether `raw` has all of its parameters, and each tensor of both in one shape."""
+        shapes = {name: raw.tensors[name].shape for name in self.tensors if name in raw.tensors}
+        return all(self.tensors[name].shape == shape for name, shape in shapes.items()) and all(
+            name in shapes or name.endswith(_BUFFERS) for name in self.tensors
+        )
 
     def is_within(self, other: Network) -> bool:
         """Whether `other` has the same tensors, or more."""
@@ -89,7 +102,7 @@ def _says_average(keys: Sequence[str]) -> bool:
         words = _WORD.findall(part)
         if any(_RAW.fullmatch(word) for word in words):
             return False
-        if any(_AVERAGE.fullmatch(word) for word in words):
+        if any(_AVERAGE.fullmatch(word) for word in words) or _COMMON.fullmatch("_".join(words).lower()):
             return True
     return False
 
@@ -126,7 +139,9 @@ def without_signs(nested: Nested, tables: Tables, known: list[Network]) -> tuple
                 networks += labelled(nested, tables, [match])
             else:
                 place = ".".join((*path, group)).rstrip(".")
-                notes.append(f"averages under {place!r} are ignored: their names are not those of the weights")
+                notes.append(
+                    f"averages under {place!r} are ignored: their names or shapes are not those of the weights"
+                )
     return networks, notes
 
 
@@ -215,12 +230,13 @@ def completed(averages: Network, raw: list[Network]) -> tuple[dict[str, Tensor],
     tensors = averages.tensors
     if averages.path[-1:] == ("average_model_state",):  # Lightning's: its statistics are those from before averaging
         tensors = {name: value for name, value in tensors.items() if not name.endswith(_STATISTICS)}
-    nearest = max(raw, key=lambda network: _belongs(tensors, network), default=None)
-    if nearest is None or _belongs(tensors, nearest) < len(tensors) / 2:
+    nearest = max((one for one in raw if averages.is_average_of(one)), key=lambda one: len(one.tensors), default=None)
+    if nearest is None:
         return averages.tensors, ["these are averages of weights"]
     where = f", under {nearest.place!r}," if nearest.place else " beside them"
     notes = [f"these are averages of weights: the raw ones{where} are not used"]
     missing = [name for name in nearest.tensors if name not in tensors and not name.endswith(_BUFFERS[-1])]
     if missing:
-        notes.append(f"{len(missing)} tensors have no averages, such as {missing[0]}: the raw ones are used")
+        have = "tensor has no average" if len(missing) == 1 else "tensors have no averages"
+        notes.append(f"{len(missing)} {have}, such as {missing[0]}: the raw values are used")
     return tensors | {name: nearest.tensors[name] for name in missing}, notes

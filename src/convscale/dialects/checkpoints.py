@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from convscale.dialects.configs import interpolation_of, numbers, square
-from convscale.dialects.statements import Statement
+from convscale.dialects.configs import interpolation_of, numbers, size_in, unread
+from convscale.dialects.statements import Size, Statement
 from convscale.networks import Padding
 
 SOURCE = "the checkpoint's arguments"
@@ -40,33 +40,40 @@ def in_checkpoint(said: Mapping[str, Any]) -> Statement | None:
     references = cut is not None and resized is not None and cut <= resized
     if references and cut is not None and resized is not None:
         size, crop = cut, cut / resized
-    eps = numbers(said.get("bn_eps"))
+    more = said.get("model_kwargs")
+    more = more if isinstance(more, Mapping) else {}
+    eps = numbers(said.get("bn_eps")) or numbers(more.get("bn_eps"))
     mean, std = numbers(said.get("mean")), numbers(said.get("std"))
+    other = {name: said[name] for name in _OTHERWISE if name in said}
     statement = Statement(
         source=SOURCE, size=size, crop=crop, resize_rounding="nearest" if references else "down",
         interpolation=interpolation_of(said.get("interpolation")), mean=mean if std else None,
-        std=std if mean else None, padding=_padding(said), norm_eps=eps[0] if eps else _tensorflow_eps(said),
+        std=std if mean else None, padding=_padding(more),
+        norm_eps=eps[0] if eps else _tensorflow_eps(said) or _tensorflow_eps(more),
         weights=names[0] if names else "", dialect="torchvision" if references else "timm",
+        notes=tuple(unread(other, SOURCE) + unread(more, SOURCE)),
     )  # fmt: skip
-    return statement if names or statement.size or statement.mean or statement.norm_eps or statement.padding else None
+    said_enough = (names, statement.size, statement.mean, statement.norm_eps, statement.padding, statement.notes)
+    return statement if any(said_enough) else None
 
 
-def _timm_sizes(said: Mapping[str, Any]) -> tuple[int | None, float | None]:
-    """Side of the input and crop_pct, as train.py's --img-size or --input-size and --crop-pct."""
-    shape, side = said.get("input_size"), _whole(said.get("img_size"))
-    if isinstance(shape, list | tuple) and len(shape) == 3:
-        side = square(shape[1], shape[2], SOURCE)
+# Options of timm's train.py by which a network computes something else.
+_OTHERWISE = ("gp", "global_pool", "act_layer", "norm_layer", "aa_layer", "output_stride", "stem_type", "se_layer")
+
+
+def _timm_sizes(said: Mapping[str, Any]) -> tuple[Size | None, float | None]:
+    """Size of the input and crop_pct, as train.py's --img-size or --input-size and --crop-pct."""
+    size = size_in(said.get("input_size")) or size_in(said.get("img_size"))
     crop = numbers(said.get("crop_pct"))
-    return side, crop[0] if crop and 0.1 <= crop[0] <= 1 else None
+    return size, crop[0] if crop and 0.1 <= crop[0] <= 1 else None
 
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _padding(said: Mapping[str, Any]) -> Padding | None:
-    more = said.get("model_kwargs")
-    value = more.get("pad_type") if isinstance(more, Mapping) else None
+def _padding(arguments: Mapping[str, Any]) -> Padding | None:
+    value = arguments.get("pad_type")
     if not isinstance(value, str):
         return None
     return "same" if value.lower() == "same" else "symmetric"

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from convscale.dialects.statements import Statement, Values
+from convscale.dialects.pickles import class_of
+from convscale.dialects.statements import Size, Statement, Values, size_of
 from convscale.errors import ConfigError
 from convscale.files import read_json
 from convscale.networks import Padding
@@ -20,28 +21,26 @@ _PIL: dict[Any, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 def beside(weights: Path) -> list[Statement]:
     """What the configurations in the folder of a weights file say; empty if there are none.
 
-    Raises ConfigError for one that is not JSON and for an input that is not square.
+    Raises ConfigError for one that is not JSON.
     """
     found = []
     for name, read in ((PREPROCESSOR, _preprocessor), (CONFIG, _config)):
         path = weights.parent / name
         if path.is_file():
-            table = read_json(path, _MOST_BYTES)
+            table = _read(path)
             if isinstance(table, Mapping):
                 found += [read(table)]
     return [statement for statement in found if statement is not None]
 
 
-def square(height: Any, width: Any, source: str) -> int | None:
-    """The side of a square in pixels, None for none. Raises ConfigError for a rectangle."""
-    if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
-        return None
-    if height != width:
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path, _MOST_BYTES)
+    except ConfigError as error:
         raise ConfigError(
-            f"{source}: its input is {height} x {width} pixels, but Convscale's inputs are square",
-            hint="set --resolution PX, one side",
-        )
-    return height
+            error.message,
+            hint="it describes the weights beside it: mend it, or convert the weights from another folder",
+        ) from None
 
 
 def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
@@ -53,10 +52,13 @@ def interpolation_of(value: Any) -> Literal["bilinear", "bicubic"] | None:
 def numbers(value: Any) -> Values | None:
     """A finite number or a list of them; None for anything else."""
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    good = values and all(
-        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values
-    )
-    return tuple(float(one) for one in values) if good else None
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
+        return None
+    try:
+        found = tuple(float(one) for one in values)
+    except OverflowError:
+        return None
+    return found if found and all(map(math.isfinite, found)) else None
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
@@ -80,17 +82,14 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
     arguments = arguments if isinstance(arguments, Mapping) else {}
     shape, crop, tag = cfg.get("input_size"), numbers(cfg.get("crop_pct")), cfg.get("tag")
     architecture, eps = str(table.get("architecture", "")), numbers(arguments.get("bn_eps"))
-    notes = [
-        f"{source}: {name} {arguments[name]!r} is not read: the network keeps its own"
-        for name in _UNREAD & arguments.keys()
-    ]
+    notes = [*unread(arguments, source), *unread({"global_pool": table.get("global_pool")}, source)]
     if cfg.get("crop_mode", "center") != "center":
         notes.append(f"timm evaluates them with crop mode {cfg['crop_mode']!r}: Convscale crops the centre")
     if "interpolation" in cfg and interpolation_of(cfg["interpolation"]) is None:
         notes.append(f"{source}: interpolation {cfg['interpolation']!r} is ignored: neither bilinear nor bicubic")
     return Statement(
         source=source,
-        size=square(shape[1], shape[2], source) if isinstance(shape, Sequence) and len(shape) == 3 else None,
+        size=size_in(shape),
         crop=crop[0] if crop else None,
         resize_rounding="down",
         interpolation=interpolation_of(cfg.get("interpolation")),
@@ -106,7 +105,34 @@ def _timm(table: Mapping[str, Any], source: str) -> Statement:
     )
 
 
-_UNREAD = {"act_layer", "global_pool", "output_stride", "norm_layer"}  # of a network that is built otherwise
+def size_in(value: Any) -> Size | None:
+    """The size of an input that a library states as a side or a shape; None for anything else."""
+    found = numbers(value)
+    return None if found is None else size_of(*found)
+
+
+def unread(arguments: Mapping[str, Any], source: str) -> list[str]:
+    """Notes on arguments of timm's models by which they compute something else than ours."""
+    return [
+        f"{source}: {name} {_in_words(value)} is not read: the network keeps its own"
+        for name, value in sorted(arguments.items())
+        if value is not None and value != "" and name not in _HARMLESS and not name.startswith("drop")
+        and not (name in ("gp", "global_pool") and value in ("avg", "fast"))
+    ]  # fmt: skip
+
+
+def _in_words(value: Any) -> str:
+    """A plain value; of an object or a class in a checkpoint its class."""
+    plain = isinstance(value, str | int | float | list | tuple)
+    return repr(value) if plain else str(getattr(value, "name", "") or class_of(value))
+
+
+# What is read, what acts in training alone, and what is of the classifier and the input, which tensors show.
+_HARMLESS = {
+    "pad_type", "bn_eps", "bn_tf", "bn_momentum", "num_classes", "in_chans", "img_size", "pretrained", "scriptable",
+    "exportable", "no_jit", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir",
+    "zero_init_last", "grad_checkpointing",
+}  # fmt: skip
 
 
 def _padding(pad_type: Any) -> Padding | None:
@@ -120,7 +146,6 @@ def _transformers(table: Mapping[str, Any]) -> Statement | None:
     if kind != "efficientnet":
         return Statement(source=CONFIG, notes=(f"{CONFIG} describes a {kind} model of transformers: not used",))
     size, eps, labels = table.get("image_size"), numbers(table.get("batch_norm_eps")), table.get("id2label")
-    sides = size if isinstance(size, Sequence) and len(size) == 2 else (size, size)
     classes = None
     if isinstance(labels, Mapping) and all(str(key).isdecimal() for key in labels):
         names = texts([labels[key] for key in sorted(labels, key=int)])
@@ -132,7 +157,7 @@ def _transformers(table: Mapping[str, Any]) -> Statement | None:
         if table.get(name, values[0]) not in values
     )
     return Statement(
-        source=CONFIG, size=square(sides[0], sides[1], CONFIG), norm_eps=eps[0] if eps else None, classes=classes,
+        source=CONFIG, size=size_in(size), norm_eps=eps[0] if eps else None, classes=classes,
         dialect="transformers", notes=notes,
     )  # fmt: skip
 
@@ -153,8 +178,8 @@ def _preprocessor(table: Mapping[str, Any]) -> Statement:
     )  # fmt: skip
 
 
-def _sizes(table: Mapping[str, Any]) -> tuple[int | None, float | None, list[str]]:
-    """Side of the input, share of the resized image, notes."""
+def _sizes(table: Mapping[str, Any]) -> tuple[Size | None, float | None, list[str]]:
+    """Size of the input, share of the resized image, notes."""
     resized, squashed = _side(table.get("size"))
     if not table.get("do_resize", True):
         return None, None, [f"{PREPROCESSOR} does not resize images; Convscale does"]
@@ -163,20 +188,19 @@ def _sizes(table: Mapping[str, Any]) -> tuple[int | None, float | None, list[str
         notes.append("transformers squashes images to a square: Convscale crops the centre")
     if table.get("do_center_crop", False):
         cut, _ = _side(table.get("crop_size"))
-        if cut is not None and resized is not None and cut <= resized:
+        if isinstance(cut, int) and isinstance(resized, int) and cut <= resized:
             return cut, cut / resized, notes
         return cut, None, notes
     return resized, None if resized is None else 1.0, notes
 
 
-def _side(value: Any) -> tuple[int | None, bool]:
+def _side(value: Any) -> tuple[Size | None, bool]:
     """Of {"height", "width"}, {"shortest_edge"} or a number, and whether it squashes."""
     if isinstance(value, Mapping):
         if "shortest_edge" in value:
-            edge = value["shortest_edge"]
-            return square(edge, edge, PREPROCESSOR), False
-        return square(value.get("height"), value.get("width"), PREPROCESSOR), True
-    return square(value, value, PREPROCESSOR), False
+            return size_in(value["shortest_edge"]), False
+        return size_in([value.get("height"), value.get("width")]), True
+    return size_in(value), False
 
 
 def _statistics(table: Mapping[str, Any]) -> tuple[Values | None, Values | None, bool]:

@@ -53,10 +53,11 @@ class Opened:
     said: dict[str, Any] = field(default_factory=dict)
 
 
-def open_container(found: Any, where: str) -> Opened:
-    """The network in `found`, what a file of PyTorch or safetensors holds.
+def open_container(found: Any, where: str, key: str | None = None) -> Opened:
+    """The network in `found`, what a file of PyTorch or safetensors holds; `key`: the one at or below this dotted path
+    of keys, "." for the outermost.
 
-    Raises RunError if several networks could be meant, or if there are no named tensors.
+    Raises RunError if several networks could be meant, if there are no named tensors, or none at `key`.
     """
     if not isinstance(found, Mapping | list | tuple):
         raise RunError(f"{where}: holds {class_of(found)}, not named tensors", hint=SAVE_STATE)
@@ -64,12 +65,12 @@ def open_container(found: Any, where: str) -> Opened:
     tables = _tables(nested)
     networks = labelled(nested, tables, _networks(tables))
     if not networks:
-        return _largest_table(nested, tables, where)
+        return _largest_table(nested, tables, where, key)
     partial, notes = without_signs(nested, tables, networks)
     listed, more = without_names(nested, networks)
     networks += [*partial, *listed]
     raw = [network for network in networks if not network.averaged]
-    chosen = _only([network for network in networks if network.averaged and (network.begun or not raw)] or raw, where)
+    chosen = _only(_candidates(_at(networks, key, where)), where)
     notes = [*_how_read(chosen), *notes, *more, *_not_begun(networks, chosen)]
     tensors = chosen.tensors
     if chosen.averaged:
@@ -120,6 +121,31 @@ def _as_written(prefix: str, keys: list[str]) -> str:
     return max((begin for begin in fitting if all(key.startswith(begin) for key in keys)), key=len, default=prefix)
 
 
+def _at(networks: list[Network], key: str | None, where: str) -> list[Network]:
+    """Those at `key`, else those below it. Raises RunError for none."""
+    if key is None:
+        return networks
+    path = key.strip(".")
+    at = [network for network in networks if network.place == path]
+    found = at or [network for network in networks if f"{network.place}.".startswith(f"{path}.")]
+    if not found:
+        places = ", ".join(dict.fromkeys(network.place or "." for network in networks))
+        raise RunError(f"{where}: no network at --key {key}", hint=f"its networks are at: {places}")
+    return found
+
+
+def _candidates(networks: list[Network]) -> list[Network]:
+    """Averages that have begun, and raw weights, but for those that are known to have such averages."""
+    raw = [network for network in networks if not network.averaged]
+    averages = [network for network in networks if network.averaged and (network.begun or not raw)]
+    replaced: list[Network] = []
+    for average in averages:
+        of = [one for one in raw if average.is_average_of(one)]
+        largest = max(of, key=lambda one: len(one.tensors), default=None)
+        replaced += of if largest is not None and all(one.is_within(largest) for one in of) else []
+    return [*averages, *(one for one in raw if all(one is not other for other in replaced))]
+
+
 def _only(networks: list[Network], where: str) -> Network:
     """The one that is meant: of equal ones the most complete. Raises RunError where several differ."""
     kept: list[Network] = []
@@ -127,10 +153,10 @@ def _only(networks: list[Network], where: str) -> Network:
         if not any(network.is_within(other) for other in kept):
             kept.append(network)
     if len(kept) > 1:
-        places = ", ".join(repr(network.place) for network in kept)
+        places = [network.place or "." for network in kept]
         raise RunError(
-            f"{where}: any of {len(kept)} networks could be meant: {places}",
-            hint="save only the one you mean: its state_dict(), preferably as safetensors",
+            f"{where}: any of {len(kept)} networks could be meant: {', '.join(map(repr, places))}",
+            hint=f"--key reads one of them: --key {' or --key '.join(places[:3])}",
         )
     return kept[0]
 
@@ -149,8 +175,8 @@ def _not_begun(networks: list[Network], chosen: Network) -> Iterator[str]:
             yield f"averages under {network.place!r} have not started ({COUNTER} is 0): {taken}"
 
 
-def _largest_table(nested: Nested, tables: Tables, where: str) -> Opened:
-    """Of a dialect without a sign: the mapping with the most tensors."""
+def _largest_table(nested: Nested, tables: Tables, where: str, key: str | None) -> Opened:
+    """Of a dialect without a sign: the mapping with the most tensors, or the one at `key`."""
     found = nested[()]
     if not tables and (not isinstance(found, Mapping) or class_of(found) not in PLAIN):
         raise RunError(f"{where}: holds {class_of(found)}, not named tensors", hint=SAVE_STATE)
@@ -161,6 +187,11 @@ def _largest_table(nested: Nested, tables: Tables, where: str) -> Opened:
             f"{', ...' * (len(held) > _SHOWN)}",
             hint=SAVE_STATE,
         )
+    if key is not None:
+        _at([Network(path, "", {}, frozenset()) for path in tables], key, where)
+        tables = {
+            path: table for path, table in tables.items() if f"{'.'.join(path)}.".startswith(f"{key.strip('.')}.")
+        }
     path = max(tables, key=lambda path: len(tables[path]))
     return Opened(tables[path], notes=tuple(_how_read(Network(path, "", {}, frozenset()))))
 

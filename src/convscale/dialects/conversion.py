@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 from torch import Tensor
 
 from convscale.dialects.folders import weights_in
@@ -17,16 +16,20 @@ from convscale.dialects.layout import Dialect, recognise
 from convscale.dialects.layout import dialect as dialect_of
 from convscale.dialects.matching import Fit, fit
 from convscale.dialects.meaning import Choices, Meaning, meaning_of
+from convscale.dialects.names import in_catalog
 from convscale.dialects.published_weights import Published
 from convscale.dialects.reading import read_foreign
+from convscale.dialects.statements import says
 from convscale.dialects.verify import compare
+from convscale.dialects.writing import writer
 from convscale.errors import ConfigError
 from convscale.files import write_atomic
 from convscale.flattening import AsDict
-from convscale.headers import Provenance, WeightsHeader, has_header
+from convscale.headers import UNTRAINED, Provenance, WeightsHeader, has_header
 from convscale.layers import resolve
 from convscale.nn import Model, build, load_weights, save_weights
 from convscale.runs import WEIGHTS, weights_file
+from convscale.units import format_number
 
 WRITTEN = ("timm", "torchvision")
 
@@ -64,19 +67,22 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to` as safetensors. A folder is a run, or holds a weights file: as timm and
-    transformers write it, described by config.json, or one of any name.
+    names of the library `to`, as safetensors or, where `output` is called .pth, as a PyTorch file. A folder is a run,
+    or holds a weights file: as timm and transformers write it, described by config.json, or one of any name.
 
     dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
-    Raises ConfigError for an output that is itself read, for choices beside a file of Convscale's, for a dialect that
-    is unknown or has no names for the network and for a wrong number of class names, UnknownNameError for published
-    weights that are unknown, RunError for a file that is damaged, holds code, or whose tensors fit no network, and
-    for a folder without one weights file; with `verify`, as `compare` does.
+    Raises ConfigError for an empty name, an output that is itself read or has another format's suffix, choices beside a
+    file of Convscale's, a dialect that is unknown or has no names for the network, preprocessing that is none and a
+    wrong number of class names, UnknownNameError for published weights that are unknown, RunError for a file that is
+    damaged, holds code or several networks, or whose tensors fit no network, and for a folder without one weights
+    file; with `verify`, as `compare` does.
     """
     if to is not None:
         require_written(to)
+    _require_named(source, choices)
+    write = writer(Path(output), to)
     found: tuple[str, ...] = ()
     if Path(source).is_dir() and not is_ours(source):
         source, found = weights_in(Path(source))
@@ -97,9 +103,17 @@ def convert(
     if to is None:
         save_weights(output, model, header)
     else:
-        data = safetensors.torch.save(tensors, {"format": "pt"})
-        write_atomic(Path(output), lambda file: file.write(data))
+        write_atomic(Path(output), lambda file: write(tensors, file))
     return done
+
+
+def _require_named(source: str | Path, choices: Choices | None) -> None:
+    """Raise ConfigError for names that are given and empty."""
+    chosen = choices or Choices()
+    names = (("the file or folder to convert", str(source)), ("--network", chosen.network), ("--key", chosen.key))
+    for what, text in names:
+        if text is not None and not text.strip():
+            raise ConfigError(f"{what}: the name is empty", hint="a variable without a value in a script?")
 
 
 def _require_another(source: Path, output: Path) -> None:
@@ -121,7 +135,7 @@ class _Loaded(NamedTuple):
 def is_ours(source: str | Path) -> bool:
     """Whether `source` is a run folder or a file with Convscale's header."""
     path = Path(source)
-    return (path.is_dir() and (path / WEIGHTS).exists()) or (path.suffix.lower() == ".safetensors" and has_header(path))
+    return (path.is_dir() and (path / WEIGHTS).exists()) or (path.is_file() and has_header(path))
 
 
 def _load_ours(source: str | Path, to: str | None) -> _Loaded:
@@ -134,8 +148,10 @@ def _load_ours(source: str | Path, to: str | None) -> _Loaded:
 
 
 def _load_foreign(source: str | Path, name: str | None, choices: Choices, found: tuple[str, ...]) -> _Loaded:
-    foreign = read_foreign(source)
+    foreign = read_foreign(source, choices.key)
     known = recognise(foreign.tensors, str(source), name)
+    if choices.network is not None:
+        choices = replace(choices, network=in_catalog(choices.network))
     fitted = fit(known, foreign, choices.network, choices.trunk)
     meaning = meaning_of(known, fitted, foreign, choices)
     known = known if name else _library(known, fitted, meaning.row)
@@ -170,22 +186,32 @@ def _classes(
     """Class names, where they are taken from, and notes on what is assumed."""
     count = found.network.num_classes
     if found.missing:
-        return ("untrained",), "there is no classifier", ()
+        unused = "--classes is not used: there is no classifier"
+        return UNTRAINED, "there is no classifier", () if given is None else (unused,)
     if given is not None:
         if len(given) != count:
-            raise ConfigError(f"{len(given)} class names for {count} classes", hint="one name per line, in class order")
+            raise ConfigError(
+                f"{format_number(len(given), 'class name')} for {_classes_in_words(count)}",
+                hint="one name per line, in class order",
+            )
         return given, "--classes", ()
     notes: tuple[str, ...] = ()
     if meaning.named is not None:
         names, source = meaning.named
         if len(names) == count:
             return _distinct(names, source)
-        notes = (f"{source} names {len(names):,} classes, but the classifier has {count:,}: not used",)
+        notes = (
+            f"{says(source, 'names')} {_classes_in_words(len(names))}, but the classifier has {count:,}: not used",
+        )
     if count == 1000:
         note = "1,000 classes: named as ImageNet's, in the usual order"
         return imagenet_classes(), "ImageNet's usual order", (*notes, note)
-    note = f"{count:,} classes without names: numbered"
+    note = f"{_classes_in_words(count)} without names: numbered"
     return tuple(map(str, range(count))), "numbered", (*notes, note)
+
+
+def _classes_in_words(count: int) -> str:
+    return f"{count:,} class{'es' * (count != 1)}"
 
 
 def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
@@ -195,7 +221,7 @@ def _distinct(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], str
     if not twice:
         return names, source, (f"from {source}: class names",)
     numbered = tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(names))
-    return numbered, source, (f"{source} has several classes called {', '.join(twice[:3])}: numbered",)
+    return numbered, source, (f"in {source}, several classes are called {', '.join(twice[:3])}: numbered",)
 
 
 def require_written(to: str) -> None:
@@ -205,10 +231,12 @@ def require_written(to: str) -> None:
 
 
 def _exported(model: Model, header: WeightsHeader, to: str) -> dict[str, Tensor]:
-    """The model's weights under the names of `to`."""
+    """The model's weights under the names of `to`; of a trunk without the classifier that was never trained."""
     state = model.state_dict()
     return {
-        entry.theirs: entry.to_theirs(state[entry.ours]) for entry in dialect_of(to).entries(resolve(header.network))
+        entry.theirs: entry.to_theirs(state[entry.ours])
+        for entry in dialect_of(to).entries(resolve(header.network))
+        if header.classes != UNTRAINED or not entry.ours.startswith("head.classifier")
     }
 
 
@@ -221,7 +249,9 @@ def _lost(header: WeightsHeader, to: str) -> tuple[str, ...]:
         padding = [f"create the timm model with pad_type={'same' if network.padding == 'same' else ''!r}"]
     else:
         padding = []
+    trunk = ("a trunk: no classifier is written, so load it with strict=False",)
     return (
+        *(trunk if header.classes == UNTRAINED else ()),
         *padding,
         f"set the BN eps of their model to {network.norm_eps:g}",
         f"not in the file: preprocessing ({header.preprocessing.in_words()}) and class names",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convscale.dialects.reading import TORCH_SUFFIXES
+from convscale.dialects.reading import KERAS_SUFFIXES, TORCH_SUFFIXES, require_whole
 from convscale.errors import RunError
 
 # What timm and transformers call it, the first that is there.
 _NAMES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-_SUFFIXES = (".safetensors", ".h5", ".hdf5", ".keras", *TORCH_SUFFIXES)
+_SUFFIXES = (".safetensors", *KERAS_SUFFIXES, *TORCH_SUFFIXES)
 # Beside the weights in folders of transformers' Trainer: the optimizer's, the generators' and the schedule's state.
 _OTHERS = ("optimizer", "scheduler", "rng_state", "scaler", "training_args")
 
@@ -20,15 +20,15 @@ def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]]:
     Raises RunError for a folder that holds none, or several of which none has a usual name.
     """
     found = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in _SUFFIXES)
-    found = [path for path in found if not path.name.startswith(_OTHERS)]
-    found += [path.with_suffix("") for path in sorted(folder.glob("*.index"))]
+    found = [path for path in found if not path.name.startswith((*_OTHERS, "."))]  # macOS leaves ._model.safetensors
+    found += [path.with_suffix("") for path in sorted(folder.glob("[!.]*.index"))]
     usual = [path for name in _NAMES for path in found if path.name == name]
     chosen = usual[0] if usual else found[0] if len(found) == 1 else None
     if chosen is None:
-        parts = [path for path in found if "-of-" in path.name]
-        if parts:
-            message, hint = f"weights in {len(parts)} parts, starting with {parts[0].name}", "save them as one file"
-        elif found:
+        if all("-of-" in path.name for path in found):
+            for path in found:
+                require_whole(path)
+        if found:
             names = ", ".join(path.name for path in found[:5]) + ", ..." * (len(found) > 5)
             message, hint = f"{len(found)} weights files: {names}", "name one of them"
         else:

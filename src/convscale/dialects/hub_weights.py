@@ -103,6 +103,7 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
     print_note(f"fetching {row.repository} from the Hugging Face hub")
     try:
         with _errors_alone():
+            _require_reachable(hub.hf_hub_url(row.repository, FILE))
             return str(hub.hf_hub_download(**options))
     except (OSError, ValueError) as error:  # no network, no such repository, offline mode
         cache = Path(options["cache_dir"] or constants.HF_HUB_CACHE)
@@ -112,6 +113,21 @@ def _download(hub: Any, row: Published, options: dict[str, Any]) -> str:
             hint=f"on a machine with network access, download {hub.hf_hub_url(row.repository, FILE)} and put it "
             f"at {place}, or convert it: convscale convert {FILE} --network {row.name} -o FILE",
         ) from None
+
+
+def _require_reachable(url: str) -> None:
+    """Raise OSError within seconds where the hub cannot be reached: hf_hub_download tries for half a minute."""
+    from huggingface_hub import get_hf_file_metadata
+
+    try:
+        get_hf_file_metadata(url, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of the HTTP client, which is another one in each of the hub's versions
+        raise OSError(f"the Hugging Face hub cannot be reached: {error}") from None
+
+
+_CONNECT_SECONDS = 5
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from convscale.dialects.configs import square
-from convscale.dialects.statements import Statement
+from convscale.dialects.configs import size_in
+from convscale.dialects.statements import Size, Statement
 from convscale.preprocessing import IMAGENET_STD
 
 _MOST_BYTES = 20_000_000
@@ -19,10 +19,7 @@ SHAPE, NORMALISATION = "the Keras model's input", "the Keras model's own normali
 
 
 def in_model(path: Path) -> Statement | None:
-    """What the configuration of a .keras file, or of a whole model's .h5, says; None if there is none.
-
-    Raises ConfigError for an input that is not square.
-    """
+    """What the configuration of a .keras file, or of a whole model's .h5, says; None if there is none."""
     try:
         layers = list(_layers(_configuration(path)))
     except RecursionError:
@@ -64,19 +61,17 @@ def _configuration(path: Path) -> Any:
     """The model's configuration as JSON has it; None for a file without one, or with one that cannot be read, which is
     no reason to refuse its weights."""
     try:
-        if path.suffix.lower() == ".keras":
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 small = archive.getinfo("config.json").file_size <= _MOST_BYTES
                 return json.loads(archive.read("config.json")) if small else None
-        if path.suffix.lower() in (".h5", ".hdf5"):
-            import h5py
+        import h5py
 
-            with h5py.File(path, "r") as file:
-                text = file.attrs.get("model_config")
-                return None if text is None else json.loads(text)
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("model_config")
+            return None if text is None else json.loads(text)
     except (ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile):
-        pass
-    return None
+        return None
 
 
 def _layers(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -90,18 +85,18 @@ def _layers(table: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield from _layers(layer)
 
 
-def _resized(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> int | None:
+def _resized(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Size | None:
     """What a Resizing layer makes of any input."""
     for kind, config in layers:
         if kind == "Resizing":
-            return square(config.get("height"), config.get("width"), "the Keras model's Resizing layer")
+            return size_in([config.get("height"), config.get("width")])
     return None
 
 
-def _side(config: Mapping[str, Any]) -> int | None:
-    """Of the square that an InputLayer takes, None for any."""
+def _side(config: Mapping[str, Any]) -> Size | None:
+    """Of the images that an InputLayer takes, None for any."""
     shape = config.get("batch_shape") or config.get("batch_input_shape")
     if not isinstance(shape, Sequence) or len(shape) != 4:
         return None
     sides = shape[2:] if shape[1] in (1, 3) else shape[1:3]  # channels first, or last
-    return square(sides[0], sides[1], SHAPE)
+    return size_in(sides)

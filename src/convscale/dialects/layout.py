@@ -21,6 +21,7 @@ from convscale.dialects.naming import (
 )
 from convscale.errors import ConfigError, UnknownNameError
 from convscale.layers import ConvLayer, LayerGraph, LinearLayer
+from convscale.units import format_number
 
 Shape = tuple[int, ...]
 
@@ -154,6 +155,6 @@ def recognise(keys: Iterable[str], where: str, name: str | None = None) -> Diale
     if name is not None:
         return dialect(name)
     raise ConfigError(
-        f"{where}: {len(names)} tensors, of no known dialect; the first is {min(names, default='')!r}",
+        f"{where}: {format_number(len(names), 'tensor')}, of no known dialect; the first is {min(names, default='')!r}",
         hint=f"--from one of {', '.join(DIALECTS)}",
     )

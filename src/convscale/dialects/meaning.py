@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convscale.dialects import checkpoints, configs, keras_files, metadata
-from convscale.dialects.identity import OPTION, Identity, altered, candidates, doubts, identify, other_network
+from convscale.dialects.identity import (
+    OPTION,
+    Identity,
+    altered,
+    candidates,
+    doubts,
+    identify,
+    other_network,
+    unknown_network,
+)
 from convscale.dialects.layout import Dialect
 from convscale.dialects.matching import Fit
+from convscale.dialects.normalisation import of_0_to_1, require_possible
 from convscale.dialects.published_weights import Published, reference_preprocessing
 from convscale.dialects.reading import Foreign
-from convscale.dialects.statements import SETTINGS, Statement, Taken, of_preprocessing, take
+from convscale.dialects.statements import SETTINGS, Statement, Taken, of_preprocessing, says, take
 from convscale.errors import ConfigError
 from convscale.networks import ConvNet, Padding
 from convscale.preprocessing import Preprocessing, default_preprocessing
@@ -21,6 +31,7 @@ from convscale.preprocessing import Preprocessing, default_preprocessing
 class Choices:
     """What the caller says about a file, overriding what is declared, known or usual; None: not given.
 
+    key: where in the file the network is, a dotted path of keys, as model.ema; "." for the outermost.
     network: a name of the catalog, a TOML file, or the name of published weights, as tf_efficientnet_b0.in1k. mean,
     std: for values of 0 to 1, one per channel or one for all. trunk: take the trunk alone, whatever head the
     file has.
@@ -35,6 +46,7 @@ class Choices:
     resolution: int | None = None
     classes: tuple[str, ...] | None = None
     trunk: bool = False
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +73,15 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     Raises ConfigError for values that make no sense and for an input that is not square, UnknownNameError for
     published weights that are unknown.
     """
-    declared, notes = _declared(dialect, fit, foreign)
+    declared, notes = _declared(dialect, fit, foreign, choices.network)
     identity = None if fit.own_table else identify(dialect, fit, foreign, choices.network, declared)
     table = _table(dialect, fit, identity)
     flags = _flags(choices, fit.network.input_channels)
     resized = _resized(declared, choices, table)
     taken = take([*flags, *_own_table(fit), *declared, *resized, table], fit.network.input_channels)
     network, preprocessing = _built(fit.network, taken, foreign)
-    notes = [_why(dialect, fit, identity), *notes, *(note for one in declared for note in one.notes)]
+    against = () if identity is None else identity.notes
+    notes = [_why(dialect, fit, identity), *against, *notes, *(note for one in declared for note in one.notes)]
     from_table = [setting for setting, source in taken.sources.items() if source is table]
     notes += [*altered(identity, foreign), *doubts(identity, candidates(dialect, fit), from_table)]
     row = None if identity is None else identity.row
@@ -84,8 +97,11 @@ def meaning_of(dialect: Dialect, fit: Fit, foreign: Foreign, choices: Choices) -
     return Meaning(network, preprocessing, taken_from, named, row, licence, tuple(notes))
 
 
-def _declared(dialect: Dialect, fit: Fit, foreign: Foreign) -> tuple[list[Statement], list[str]]:
-    """What the file and its folder say, and notes on what is of another network."""
+def _declared(dialect: Dialect, fit: Fit, foreign: Foreign, wanted: str | None) -> tuple[list[Statement], list[str]]:
+    """What the file and its folder say, and notes on what is of another network.
+
+    Raises ConfigError for a configuration of a network that is unknown, unless the caller names one.
+    """
     keras = dialect.name == "keras"
     found = [
         keras_files.inside(fit.tensors) if keras else None,
@@ -94,11 +110,22 @@ def _declared(dialect: Dialect, fit: Fit, foreign: Foreign) -> tuple[list[Statem
         keras_files.in_model(foreign.path) if keras else None,
         *configs.beside(foreign.path),
     ]
-    statements = [one for one in found if one is not None]
+    statements = [of_0_to_1(one) for one in found if one is not None]
     others = [one for one in statements if other_network(one, fit)]
+    unknown = [one for one in statements if unknown_network(one, fit)]
+    refused = next((one for one in unknown if one.source == configs.CONFIG), None)
+    if refused is not None and wanted is None:
+        raise ConfigError(
+            f"{foreign.path.with_name(refused.source)}: the network {refused.weights!r} is not known here; its tensors "
+            f"are those of {fit.network.name}, but it may compute something else",
+            hint=f"if it is the same: --network {fit.network.name}",
+        )
     return [one for one in statements if one not in others], [
-        f"{one.source} is for {one.weights}, but the tensors are {fit.network.name}'s: not used" for one in others
-    ]
+        *(f"{says(one.source, 'names')} {one.weights}, but the tensors are {fit.network.name}'s: not used"
+          for one in others),
+        *(f"{says(one.source, 'names')} {one.weights!r}, which is not known here: read as {fit.network.name}, whose "
+          "tensors have the same names and shapes; it may compute something else" for one in unknown),
+    ]  # fmt: skip
 
 
 def _flags(choices: Choices, channels: int) -> list[Statement]:
@@ -145,7 +172,7 @@ def _resized(declared: Sequence[Statement], choices: Choices, table: Statement) 
     """The crop that is usual at a size that is declared and is not the table's, whose crop is for its own; timm keeps
     the table's at any size."""
     size, named_by = next(((one.size, one.dialect) for one in declared if one.size is not None), (None, ""))
-    if size is None or size == table.size or choices.resolution is not None or named_by == "timm":
+    if not isinstance(size, int) or size == table.size or choices.resolution is not None or named_by == "timm":
         return []
     return [Statement(source=f"usual at {size} px", explicit=False, crop=default_preprocessing(size, 3).crop)]
 
@@ -158,6 +185,13 @@ def _built(network: ConvNet, taken: Taken, foreign: Foreign) -> tuple[ConvNet, P
             f"{foreign.path}: nothing states the mean and std of the network's {network.input_channels} input channels",
             hint="give --mean and --std: one value for all channels, or one per channel",
         )
+    if isinstance(values["size"], tuple):
+        sides = " x ".join(map(str, values["size"]))
+        raise ConfigError(
+            f"{taken.sources['size'].source}: its input is {sides} pixels, but Convscale's inputs are square",
+            hint="set --resolution PX, one side",
+        )
+    require_possible(values["mean"], values["std"], (taken.sources["mean"], taken.sources["std"]))
     network = replace(network, padding=values["padding"], norm_eps=values["norm_eps"], resolution=values["size"])
     return network, Preprocessing(
         values["size"],

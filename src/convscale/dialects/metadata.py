@@ -11,16 +11,21 @@ from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
-from convscale.dialects.configs import interpolation_of, numbers, square, texts
+from convscale.dialects.configs import interpolation_of, numbers, size_in, texts
 from convscale.dialects.statements import Statement, Values
+from convscale.headers import is_safetensors
 from convscale.networks import Padding
 
 SOURCE = "the file's metadata"
 MOST_SHOWN = 12
 _WRITERS = {"format"}  # {"format": "pt"} is of every file that PyTorch's libraries write
 _ASSIGNED = re.compile(r"\b([a-z][a-z_]*)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
-_NUMBER = r"(\d*\.?\d+(?:e-?\d+)?)"
-_NORMALISED = re.compile(rf"\(?\s*x\s*-\s*{_NUMBER}\s*\)?\s*/\s*{_NUMBER}")  # (x-127.5)/127.5
+_NUMBER = r"(-?\d*\.?\d+(?:e-?\d+)?)"
+_NUMBERS = re.compile(rf"[\s\[(]*{_NUMBER}(?:[\s,;/x\u00d7\[\]()]+{_NUMBER})*[\s\])]*(?:px)?", re.IGNORECASE)
+# Keys whose text describes the network, or its images; sentences under other keys may be about anything.
+_OF_NETWORK = re.compile(r"arch|model|network|config|args", re.IGNORECASE)
+_OF_IMAGES = re.compile(r"input|image|prepro|normali[sz]|transform", re.IGNORECASE)
+_NORMALISED = re.compile(rf"\(\s*x\s*-\s*{_NUMBER}\s*\)\s*/\s*{_NUMBER}")  # (x-127.5)/127.5
 _SCALED = re.compile(rf"\bx\s*/\s*{_NUMBER}\s*(?:-\s*{_NUMBER})?")  # x/127.5-1
 _INPUT_SIDE = re.compile(r"\b(?:rgb|grey|gray)\s*(?:\d\s*x\s*)?(\d{2,5})(?:\s*x\s*(\d{2,5}))?", re.IGNORECASE)
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -39,7 +44,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 
 def in_file(path: Path) -> Statement | None:
     """What the metadata of a safetensors file say; None for another file, and for one that says nothing."""
-    if path.suffix.lower() != ".safetensors":
+    if not is_safetensors(path):
         return None
     try:
         with safe_open(path, "pt") as file:
@@ -53,18 +58,20 @@ def in_file(path: Path) -> Statement | None:
 def _statement(texts_of: Mapping[str, str]) -> Statement:
     said = _assigned(texts_of)
     mean, std = numbers(said.get("mean")), numbers(said.get("std"))
+    alone = [name for name, value, other in (("mean", mean, std), ("std", std, mean)) if value and not other]
     size = said.get("size")
-    for text in texts_of.values():
+    for text in (text for key, text in texts_of.items() if _OF_IMAGES.search(key)):
         if mean is None or std is None:
             mean, std = _normalised(text)
         side = _INPUT_SIDE.search(text)
         if size is None and side:
             size = [int(side[1]), int(side[2] or side[1])]
-    sides = [side for side in (numbers(size) or ()) if side > 4]  # 3, 224, 224: channels are not a side
+    if mean is None or std is None:
+        mean = std = None
     eps, crop = numbers(said.get("norm_eps")), numbers(said.get("crop"))
     return Statement(
         source=SOURCE,
-        size=square(int(sides[0]), int(sides[-1]), SOURCE) if sides else None,
+        size=size_in(size),
         crop=crop[0] if crop and 0.1 <= crop[0] <= 1 else None,
         resize_rounding="down" if "crop_pct" in " ".join(texts_of) else "nearest",
         interpolation=interpolation_of(said.get("interpolation")),
@@ -75,15 +82,23 @@ def _statement(texts_of: Mapping[str, str]) -> Statement:
         classes=texts(said.get("classes")),
         weights=str(said.get("weights", "")),
         licence=str(said.get("licence", "")),
-        notes=tuple(f"{SOURCE}: {key}: {value[:300]}" for key, value in islice(texts_of.items(), MOST_SHOWN)),
+        notes=(
+            *(f"{SOURCE}: {key}: {value[:300]}" for key, value in islice(texts_of.items(), MOST_SHOWN)),
+            *(f"{SOURCE}: {name} is not used: mean and std belong together" for name in alone if mean is None),
+        ),
     )
 
 
 def _assigned(texts_of: Mapping[str, str]) -> dict[str, Any]:
-    """Settings by Statement's names: from keys of their own, else from "key=value" within a text."""
+    """Settings by Statement's names: from keys of their own, else from "key=value" within a description."""
     pairs: dict[str, Any] = {}
-    for text in texts_of.values():
-        pairs |= {key.lower(): value for key, value in _ASSIGNED.findall(text)}
+    for key, text in texts_of.items():
+        found = {name.lower(): value for name, value in _ASSIGNED.findall(text)}
+        if _OF_IMAGES.search(key):
+            pairs |= found
+        elif _OF_NETWORK.search(key):
+            names = [name for setting in ("weights", "padding", "norm_eps") for name in _NAMES[setting]]
+            pairs |= {name: value for name, value in found.items() if name in names}
     pairs |= {key.lower(): value for key, value in texts_of.items()}
     return {
         setting: _parsed(pairs[name], setting)
@@ -93,7 +108,7 @@ def _assigned(texts_of: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parsed(text: str, setting: str) -> Any:
-    """JSON, numbers with anything between them, names with commas or lines between them, else the text."""
+    """JSON, numbers with separators between them, names with commas or lines between them, else the text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -101,7 +116,7 @@ def _parsed(text: str, setting: str) -> Any:
     if setting == "classes":
         return [name.strip() for name in re.split(r"[\n,]", text) if name.strip()]
     if setting in ("mean", "std", "size", "norm_eps", "crop"):
-        return [float(number) for number in re.findall(_NUMBER, text)] or None
+        return [float(number) for number in re.findall(_NUMBER, text)] if _NUMBERS.fullmatch(text) else None
     if setting == "weights":  # "timm mobilenetv2_100, pad_type=same"
         words = [word for word in re.split(r"[\s,;]+", text) if word.lower() not in ("timm", "torchvision", "")]
         return words[0] if words else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from convscale.catalog import CATALOG
@@ -74,6 +75,12 @@ def given(name: str, dialect: str | None = None) -> Named | None:
     rows = sorted(published(), key=lambda row: row.dialect != dialect)
     found = named(name, rows)
     return None if found is None or found.rest else found
+
+
+def in_catalog(name: str) -> str:
+    """The catalog's spelling of a name of it in other letters, MobileNet-V1 or mobilenet_v1; others as they are."""
+    plain = name.lower().replace("_", "-")
+    return plain if plain in CATALOG and not Path(name).exists() and given(name) is None else name
 
 
 def unknown_weights(name: str, rows: Sequence[Published] = ()) -> UnknownNameError:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.library import Library
 
 from convscale.data.loader import Normalise
+from convscale.dialects.checking import first_line
 from convscale.dialects.published_weights import rows_of
-from convscale.dialects.reading import first_line
 from convscale.errors import ConfigError, ConvscaleError, MissingExtraError
 from convscale.headers import WeightsHeader
 from convscale.layers import ConvLayer, resolve

@@ -105,8 +105,8 @@ def load_pickle(path: Path) -> Unpickled:
 def _loaded(path: Path, names: dict[str, str], called: list[str], bag: Callable[[str], Any]) -> Any:
     """The value, with objects as `bag` makes them. What would be called is added to `called`."""
     allowed: list[Any] = [(_StandIn(name, called, bag), written) for written, name in names.items()]
-    with torch.serialization.safe_globals([*allowed, (_Object, "convscale.Object")]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals([*allowed, (_Object, "convscale.Object")]), path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _refused(path: Path, called: list[str]) -> RunError:

@@ -6,32 +6,31 @@ Nothing in a file is ever run: pickles are read as weights only.
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from convscale.dialects.checking import checked, first_line, require_plain
 from convscale.dialects.checkpoints import said_beside
 from convscale.dialects.containers import Opened, open_container
+from convscale.dialects.keras_reading import is_keras, read_keras
 from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
-from convscale.errors import MissingExtraError, RunError
+from convscale.errors import ConfigError, MissingExtraError, RunError
+from convscale.headers import is_safetensors
 
-MAX_TENSORS = 20_000
-MAX_GROWTH = 20  # an archive unpacks to at most this many times its size
+KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".tar", ".ckpt", ".th")
-_NOT_WEIGHTS = ("num_batches_tracked",)
 
 
 class Foreign(NamedTuple):
@@ -51,54 +50,89 @@ class Foreign(NamedTuple):
     said: Mapping[str, Any] = MappingProxyType({})
 
 
-def read_foreign(path: str | Path) -> Foreign:
-    """The tensors of a weights file, or of a TensorFlow checkpoint by its prefix.
+def read_foreign(path: str | Path, key: str | None = None) -> Foreign:
+    """The tensors of a weights file, or of a TensorFlow checkpoint by its prefix. key: where in the file the network
+    is, as the dotted path of its keys.
 
-    Raises RunError for a file that is missing, damaged, holds code, or no floating-point tensors; MissingExtraError
-    where reading its format needs a library that is not installed.
+    Raises RunError for a file that is missing, damaged, one part of several, holds code, no or quantised tensors, or no
+    network at `key`; ConfigError for a key of a format that has none; MissingExtraError where reading its format needs
+    a library that is not installed.
     """
     path = Path(path)
     index = path.with_name(f"{path.name}.index")
     if not path.is_file() and index.is_file():
+        _require_no_key(path, key)
         return _foreign(path, _tensorflow(path), sha256_of(*sorted(path.parent.glob(f"{path.name}.*"))))
     if not path.is_file():
         raise RunError(f"{path}: no such file", hint="name a weights file, or the prefix of a TensorFlow checkpoint")
-    return _foreign(path, _reader(path)(path), sha256_of(path))
+    require_whole(path)
+    return _foreign(path, _read(path, key), sha256_of(path))
+
+
+def _require_no_key(path: Path, key: str | None) -> None:
+    if key is not None:
+        raise ConfigError(
+            f"{path}: --key {key} has no meaning here", hint="it is for PyTorch and safetensors files alone"
+        )
+
+
+def require_whole(path: Path) -> None:
+    """Raise RunError for one of several files that hold a network's tensors together, naming those that are missing."""
+    part = _PART.search(path.name)
+    if part is None or int(part[2]) < 2:
+        return
+    count, begin = int(part[2]), path.name[: part.start(1)]
+    names = [f"{begin}{number:0{len(part[1])}}{path.name[part.end(1) :]}" for number in range(1, min(count, 99) + 1)]
+    missing = [name for name in names if not path.with_name(name).is_file()]
+    state = f"{', '.join(missing[:3])}{', ...' * (len(missing) > 3)} missing" if missing else "the others are beside it"
+    raise RunError(
+        f"{path}: one of {count} parts of a network's weights; {state}",
+        hint="save the network as one file: model.save_pretrained(FOLDER, max_shard_size='100GB')",
+    )
+
+
+_PART = re.compile(r"-(\d+)-of-(\d+)(?=\.)")
 
 
 def _foreign(path: Path, read: Opened, sha256: str) -> Foreign:
-    tensors = _checked(path, read.tensors)
+    tensors = checked(path, read.tensors)
     return Foreign(path, tensors, sha256, read.notes, read.averages, read.prefix, read.unused, read.said)
 
 
-def _reader(path: Path) -> Callable[[Path], Opened]:
+def _read(path: Path, key: str | None) -> Opened:
+    """By its content, whatever its name; by its name where the content is damaged."""
     suffix = path.suffix.lower()
+    if is_safetensors(path):
+        return _safetensors(path, key)
+    if is_pickle(path):
+        return _torch(path, key)
+    if suffix in KERAS_SUFFIXES or is_keras(path):
+        _require_no_key(path, key)
+        return read_keras(path)
     if suffix == ".safetensors":
-        return _safetensors
-    if suffix in (".h5", ".hdf5", ".keras"):
-        return _keras
-    if suffix in TORCH_SUFFIXES or is_pickle(path):
-        return _torch
+        return _safetensors(path, key)
+    if suffix in TORCH_SUFFIXES:
+        return _torch(path, key)
     raise RunError(
         f"{path}: {suffix or 'no suffix'} is not a weights format that can be read",
         hint=f".safetensors, {', '.join(TORCH_SUFFIXES)}, .h5, .keras, or the prefix of a TensorFlow checkpoint",
     )
 
 
-def _safetensors(path: Path) -> Opened:
+def _safetensors(path: Path, key: str | None) -> Opened:
     try:
         tensors = safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}") from None
-    return open_container(tensors, str(path))
+    return open_container(tensors, str(path), key)
 
 
-def _torch(path: Path) -> Opened:
+def _torch(path: Path, key: str | None) -> Opened:
     """A pickle of tensors, alone or in a training's checkpoint."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                _require_plain(path, sum(member.file_size for member in archive.infolist()))
+                require_plain(path, sum(member.file_size for member in archive.infolist()))
         found, classes = load_pickle(path)
     except RunError:
         raise
@@ -109,112 +143,10 @@ def _torch(path: Path) -> Opened:
     except (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise RunError(f"{path}: damaged, or not a PyTorch file: {first_line(error)}") from None
-    opened = open_container(found, str(path))
+    opened = open_container(found, str(path), key)
     objects = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
     bags = (f"neither read nor run: objects of {objects}",) if classes else ()
     return replace(opened, notes=(*opened.notes, *bags), said=said_beside(found))
-
-
-def _keras(path: Path) -> Opened:
-    """Keras 3 (.keras, .weights.h5) and the older .h5: each layer's variables under the layer's own name."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("h5py", "keras", f"reading {path.suffix} files") from None
-    try:
-        if path.suffix.lower() == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                _require_plain(path, archive.getinfo("model.weights.h5").file_size)
-                content = archive.read("model.weights.h5")
-                averaging = (
-                    b'"use_ema": true' in archive.read("config.json") if "config.json" in archive.namelist() else False
-                )
-            with h5py.File(io.BytesIO(content), "r") as file:
-                return _keras_model(path, file, averaging)
-        with h5py.File(path, "r") as file:
-            return _keras_model(path, file)
-    except RunError:
-        raise
-    except (
-        LookupError,
-        NotImplementedError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise RunError(f"{path}: damaged, or not a Keras file: {first_line(error)}") from None
-
-
-def _keras_model(path: Path, file: Any, averaging: bool = False) -> Opened:
-    """The layers of a model, and the averages of them where its optimizer keeps those by name. averaging: it keeps
-    them (use_ema), but under numbers in .keras files."""
-    found: dict[str, Any] = {}
-    file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)
-    _require_plain(path, sum(item.nbytes for item in found.values()))
-    tensors = dict(_variables({name: item for name, item in found.items() if not name.startswith(_OPTIMIZER)}))
-    averages = {
-        name: torch.from_numpy(np.asarray(item[()]))
-        for name, item in found.items() if name.startswith(_OPTIMIZER) and name.endswith(_KERAS_AVERAGE)
-    }  # fmt: skip
-    if averaging:
-        return Opened(tensors, notes=(_NUMBERED_AVERAGES,))
-    if not any(value.any() for value in averages.values()):  # none, or not begun
-        return Opened(tensors)
-    taken = {}
-    for name in tensors:
-        end = f"/{name.replace('/', '_').replace('depthwise_kernel', 'kernel')}{_KERAS_AVERAGE}"
-        matching = [value for key, value in averages.items() if key.endswith(end)]
-        if len(matching) == 1 and matching[0].shape == tensors[name].shape:
-            taken[name] = matching[0]
-    note = f"averages of weights used for {len(taken)} of {len(tensors)} tensors, from the optimizer"
-    return Opened(tensors | taken, averages=next(iter(averages)).rpartition("/")[0], notes=(note,))
-
-
-_NUMBERED_AVERAGES = (
-    "the optimizer's averages (use_ema) have no names here and are ignored: the model's own weights are used, which "
-    "are the averages if fit has ended or SwapEMAWeights put them there"
-)
-_OPTIMIZER = ("optimizer_weights/", "optimizer/")
-_KERAS_AVERAGE = "_average"
-
-
-def _require_plain(path: Path, unpacked: int) -> None:
-    """Weights hardly shrink: raise RunError for a file that unpacks to many times its size."""
-    size = path.stat().st_size
-    if unpacked > MAX_GROWTH * size:
-        raise RunError(f"{path}: {size:,} bytes that would unpack to {unpacked:,}: refused")
-
-
-# Keras 3 numbers a layer's variables; these are their names in that order, by the layer's class.
-_NUMBERED = {
-    "normalization": ("mean", "variance", "count"),
-    "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
-    "depthwise_conv2d": ("depthwise_kernel", "bias"),
-    "conv2d": ("kernel", "bias"),
-    "dense": ("kernel", "bias"),
-}
-
-
-def _variables(found: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """(layer/variable, tensor) of a Keras file. Keras 3 says "conv2d_7/vars/0", older files "top_conv/kernel"."""
-    for name, item in found.items():
-        *groups, variable = name.split("/")
-        if variable.isdecimal():
-            layer = groups[-2] if groups[-1:] == ["vars"] and len(groups) > 1 else ""
-            names = _NUMBERED.get(re.sub(r"_\d+$", "", layer), ())
-            if int(variable) >= len(names):
-                continue  # of a random generator
-            variable = names[int(variable)]
-        else:
-            layer, variable = groups[-1] if groups else "", variable.split(":")[0]
-            if layer.endswith("dwconv") and variable == "kernel":
-                variable = "depthwise_kernel"
-        if layer.startswith("normalization_"):  # numbered where a program builds several models
-            layer = "normalization"
-        yield f"{layer}/{variable}", torch.from_numpy(np.asarray(item[()]))
 
 
 def _tensorflow(path: Path) -> Opened:
@@ -246,29 +178,6 @@ def _tensorflow(path: Path) -> Opened:
 
 
 _AVERAGE = "ExponentialMovingAverage"
-
-
-def _checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Floating-point tensors as float32. Raises RunError for none, too many, and for values that are no numbers."""
-    kept = {name: value for name, value in tensors.items() if value.is_floating_point()}
-    if not kept or len(kept) > MAX_TENSORS:
-        raise RunError(f"{path}: {len(kept)} tensors of floating-point numbers", hint="is it a weights file?")
-    for name, value in kept.items():
-        if value.is_meta:
-            raise RunError(
-                f"{path}: {name} has a shape but no values", hint="save the model from a real device, not from meta"
-            )
-        if value.layout != torch.strided:
-            raise RunError(f"{path}: {name} is a sparse tensor", hint="save it dense: tensor.to_dense()")
-        kept[name] = value.to(torch.float32)
-        if not torch.isfinite(kept[name]).all():
-            raise RunError(f"{path}: {name} holds NaN or infinite values, as float32")
-    return {name: value for name, value in kept.items() if not name.endswith(_NOT_WEIGHTS)}
-
-
-def first_line(error: Exception) -> str:
-    """What an error of another library says first."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def sha256_of(*paths: Path) -> str:

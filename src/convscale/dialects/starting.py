@@ -19,6 +19,10 @@ def find_weights_file(source: str | Path) -> Path:
     and as `get_weights`.
     """
     path, name = Path(source), str(source)
+    if not name.strip():
+        raise RunError(
+            "--weights: the name is empty", hint="a run, a weights file, or a name from convscale weights list"
+        )
     if path.exists():
         return path
     if os.sep in name or path.suffix in _FILES:

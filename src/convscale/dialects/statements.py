@@ -16,6 +16,25 @@ SETTINGS = {
 }  # fmt: skip
 
 Values = tuple[float, ...]
+Size = int | tuple[int, int]  # the side of a square, or height and width
+
+
+def says(source: str, verb: str) -> str:
+    """A source and its verb, "names" or "says": of several arguments in the plural."""
+    return f"{source} {verb.removesuffix('s')}" if source.endswith("arguments") else f"{source} {verb}"
+
+
+def size_of(*shape: Any) -> Size | None:
+    """The size of an input of (height, width), (channels, height, width), (height, width, channels), or any of them
+    after the number of images, or of a square by its side; None for anything else."""
+    whole = [int(one) for one in shape[-3:] if isinstance(one, int | float) and one == one // 1 and one >= 1]
+    if len(whole) != len(shape[-3:]) or not whole:
+        return None
+    if len(whole) == 3:
+        first, middle, last = whole
+        channels_last = middle != last and (first == middle or last < first)
+        whole = [first, middle] if channels_last else [middle, last]
+    return whole[0] if len(set(whole)) == 1 else (whole[0], whole[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +42,14 @@ class Statement:
     """What `source` says of weights; None where it does not say.
 
     source: what reports call it, "config.json". explicit: whoever converts says it, or the file itself: another source
-    that contradicts it is reported. weights: the name of published ones, or of an architecture. dialect: that names
-    it. notes: what the source says and Convscale does otherwise.
+    that contradicts it is reported. size: in pixels, (height, width) where they differ. weights: the name of
+    published ones, or of an architecture. dialect: that names it. notes: what the source says and Convscale does
+    otherwise.
     """
 
     source: str
     explicit: bool = True
-    size: int | None = None
+    size: Size | None = None
     crop: float | None = None
     resize_rounding: Literal["nearest", "down"] = "nearest"
     interpolation: Literal["bilinear", "bicubic"] | None = None
@@ -89,13 +109,18 @@ def take(statements: Sequence[Statement], channels: int) -> Taken:
     sources: dict[str, Statement] = {}
     notes: list[str] = []
     for setting, name in SETTINGS.items():
+        notes += [
+            f"{one.source}: {name} has {len(getattr(one, setting))} values for {channels} channels: not used"
+            for one in statements
+            if one.explicit and getattr(one, setting) is not None and one.says(setting, channels) is None
+        ]
         said = [(one, value) for one in statements if (value := one.says(setting, channels)) is not None]
         if not said:
             continue
         sources[setting], values[setting] = said[0]
         notes += [
             f"{name} {_shown(values[setting])} is taken from {sources[setting].source}, "
-            f"although {other.source} says {_shown(value)}"
+            f"although {says(other.source, 'says')} {_shown(value)}"
             for other, value in said[1:]
             if other.explicit and value != values[setting]
         ]

@@ -14,7 +14,7 @@ from convscale.data.loader import Normalise, evaluation_batches
 from convscale.dialects.layout import Dialect
 from convscale.dialects.peers import load_peer
 from convscale.errors import ConfigError, DataError
-from convscale.headers import WeightsHeader
+from convscale.headers import UNTRAINED, WeightsHeader
 from convscale.layers import resolve
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -38,7 +38,7 @@ def compare(
     state has no classifier, DataError for images that cannot be read.
     """
     bias = tensors.get(dialect.entries(resolve(header.network))[-1].theirs)  # the classifier's: perhaps 1,001
-    if bias is None:
+    if bias is None or header.classes == UNTRAINED:
         raise ConfigError("there is no classifier, so no logits to compare", hint="omit --verify")
     files = FileImages(paths := _image_files(Path(images)), np.zeros(len(paths), dtype=np.int64))
     peer = load_peer(dialect.name, Path(source), tensors, header, bias.numel())

@@ -40,6 +40,7 @@ CATALOG: dict[str, Callable[[], ConvNet]] = {
     "small-mobilenet-v1": small.small_mobilenet_v1,
     "small-mobilenet-v2": small.small_mobilenet_v2,
     "small-resnet": small.small_resnet,
+    "tiny-mbconv": small.tiny_mbconv,
 }
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from convscale.networks import Basic, ConvNet, ConvPool, MBConv, Pool, Row, Separable, Squeeze, Stage, Stem
+from convscale.networks import (
+    Basic,
+    ConvNet,
+    ConvPool,
+    MBConv,
+    Pool,
+    Row,
+    ScalingRules,
+    Separable,
+    Squeeze,
+    Stage,
+    Stem,
+)
+
+FINE = ScalingRules(divisor=2, repeats="nearest")  # of the tiny networks, so that each dimension alone meets a cost
 
 
 def small_mbconv() -> ConvNet:
@@ -70,4 +84,24 @@ def small_resnet() -> ConvNet:
         num_classes=10,
         padding="symmetric",
         norm_eps=1e-5,
+    )
+
+
+def tiny_mbconv() -> ConvNet:
+    """EfficientNet's blocks at 3M MACs, to be scaled in fine steps: at 3.88 times the cost each dimension alone, and the
+    paper's law, have a network within 1 %."""
+    # expansion, channels, repeats, stride
+    table = ((1, 8, 1, 1), (4, 16, 2, 2), (4, 24, 2, 2), (4, 48, 2, 2))
+    return ConvNet(
+        "tiny-mbconv",
+        resolution=32,
+        stem=Stem(8, stride=1),
+        stages=tuple(
+            Stage(channels, stride, (Row(MBConv(3, expansion, squeeze=Squeeze(0.25)), repeats),))
+            for expansion, channels, repeats, stride in table
+        ),
+        head=ConvPool(192),
+        num_classes=10,
+        padding="symmetric",
+        rules=FINE,
     )

@@ -8,7 +8,7 @@ import pytest
 
 import convscale as cs
 from convscale.catalog import list_networks
-from convscale.scaling import DIMENSIONS, Scaling, scale, shares_law
+from convscale.scaling import DIMENSIONS, Scaling, scale
 from convscale.search.coefficients import candidates_toward, shares_of
 from convscale.search.coefficients.toward import Steps
 

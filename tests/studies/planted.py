@@ -24,9 +24,7 @@ def _baseline() -> cs.ConvNet:
     net = cs.network("small-mbconv")
     *rest, last = net.stages
     stages = (*rest, replace(last, channels=112))
-    return replace(
-        net, stem=replace(net.stem, channels=24), stages=stages, head=ConvPool(320), resolution=16
-    )
+    return replace(net, stem=replace(net.stem, channels=24), stages=stages, head=ConvPool(320), resolution=16)
 
 
 BASE = _baseline()

@@ -89,8 +89,8 @@ def small_resnet() -> ConvNet:
 
 
 def tiny_mbconv() -> ConvNet:
-    """EfficientNet's blocks at 3M MACs, to be scaled in fine steps: at 3.88 times the cost each dimension alone, and the
-    paper's law, have a network within 1 %."""
+    """EfficientNet's blocks at 3M MACs, to be scaled in fine steps: at 3.88 times the cost each dimension alone, and
+    the paper's law, have a network within 1 %."""
     # expansion, channels, repeats, stride
     table = ((1, 8, 1, 1), (4, 16, 2, 2), (4, 24, 2, 2), (4, 48, 2, 2))
     return ConvNet(

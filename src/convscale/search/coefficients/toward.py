@@ -1,7 +1,7 @@
 """The networks of given directions at one true cost: what the methods of a study compare.
 
-A direction that gives a dimension no share leaves it exactly as the baseline's: the same blocks, channels or pixels. One
-that grows a single dimension has only that dimension's own steps, and they may miss the cost.
+A direction that gives a dimension no share leaves it exactly as the baseline's: the same blocks, channels or pixels.
+One that grows a single dimension has only that dimension's own steps, and they may miss the cost.
 """
 
 from __future__ import annotations

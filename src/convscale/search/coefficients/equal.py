@@ -20,7 +20,7 @@ Measure = Callable[[ConvNet], float]
 
 ROUNDS = 4  # of planning, for a direction that grows several dimensions
 BAND = 0.1  # of MACs in which each plans, as a fraction
-MEASURED = 16  # networks of a band, those nearest to the direction
+MEASURED = 6  # networks of a band, those nearest to the direction
 
 
 def equal_candidates(
@@ -44,7 +44,8 @@ def equal_candidates(
 def _single(baseline: ConvNet, asked: float, place: int, ratio: Measure, tolerance: float) -> Candidate | str:
     """Of the two steps around the cost the nearer one."""
     steps = Steps(baseline, place)
-    around = steps.around(asked, lambda step: ratio(steps.network(step)))
+    start, _ = steps.around(asked * cost(baseline).macs, steps.macs)  # which takes no measuring
+    around = steps.around(asked, lambda step: ratio(steps.network(step)), start or 1)
     measured = {step: ratio(steps.network(step)) for step in around if step is not None}
     nearest = min(measured, key=lambda step: abs(measured[step] / asked - 1), default=None)
     if nearest is None or abs(measured[nearest] / asked - 1) > tolerance:
@@ -60,9 +61,10 @@ def _along(baseline: ConvNet, asked: float, shares: Shares, ratio: Measure, tole
     macs, off = asked, math.inf
     for _ in range(ROUNDS):
         pool = near_direction(baseline, max(macs * (1 + BAND / 2), 1.01), shares, BAND)[:MEASURED]
-        measured = [ratio(one.network) for one in pool]
-        for one, cost_ratio in zip(pool, measured, strict=True):
-            if abs(cost_ratio / asked - 1) <= tolerance:
+        measured = []
+        for one in pool:
+            measured.append(ratio(one.network))
+            if abs(measured[-1] / asked - 1) <= tolerance:
                 return one
         if not pool:
             macs *= 1 + BAND / 2

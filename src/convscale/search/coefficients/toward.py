@@ -7,7 +7,6 @@ One that grows a single dimension has only that dimension's own steps, and they 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from convscale.costs import cost
@@ -24,7 +23,6 @@ from convscale.search.coefficients.candidates import (
     simplex,
     why_not,
 )
-
 
 REACH = 0.2  # of a share from what was asked for
 
@@ -132,15 +130,21 @@ class Steps:
         """Whether there is such a step."""
         return self._dimension.has(self._first + step)
 
-    def around(self, target: float, measure: Callable[[int], float]) -> tuple[int | None, int | None]:
+    def around(self, target: float, measure: Callable[[int], float], start: int = 1) -> tuple[int | None, int | None]:
         """The last step whose measure is `target` or less, and the next one; None where there is none. The measure
-        must not fall from step to step."""
+        must not fall from step to step; the search begins at `start`, and asks for few steps where that is near."""
 
-        def measured(step: int) -> float:
-            return measure(step) if self.has(step) else math.inf
+        def fits(step: int) -> bool:
+            return step == 0 or (self.has(step) and measure(step) <= target)
 
-        top = 1
-        while measured(top) <= target:
-            top *= 2
-        above = bisect_right(range(1, top + 1), target, key=measured) + 1
-        return above - 1 if above > 1 else None, above if self.has(above) else None
+        low = high = start
+        reach = 1
+        while fits(high):
+            low, high, reach = high, high + reach, 2 * reach
+        reach = 1
+        while not fits(low):
+            high, low, reach = low, max(low - reach, 0), 2 * reach
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low or None, high if self.has(high) else None

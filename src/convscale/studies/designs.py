@@ -135,7 +135,7 @@ def _require_two(spec: StudySpec, points: Sequence[Point], unreachable: Sequence
                 reasons = "; ".join(f"{one.method}: {one.reason}" for one in missing)
                 raise BudgetError(
                     f"study {spec.name!r}: at {asked:g} times the {CURRENCIES[spec.equal]} of {baseline} "
-                    f"{there[0] if there else 'no method'} {'alone has' if there else 'has'} a network: {reasons}",
+                    f"{f'only {there[0]}' if there else 'no method'} has a network: {reasons}",
                     hint="other costs: --costs C,C,...; or run without what is missing: --allow-missing",
                 )
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
 
 
 def test_a_cost_with_fewer_than_two_methods_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    """At 1.01 times the cost no dimension alone has a network, at 1.6 only resolution."""
+    """At 1.01 times the cost neither depth nor resolution alone has a network, at 1.6 only resolution."""
     single = FOUR[1:]
     with pytest.raises(
         BudgetError, match=r"at 1.6 times the MACs of small-mbconv only resolution has a network: depth: "
@@ -94,7 +94,7 @@ def test_a_cost_with_fewer_than_two_methods_is_refused_before_anything_runs(tmp_
     assert "--allow-missing" in str(found.value.hint) and "depth alone comes no nearer than" in str(found.value)
     assert not (tmp_path / "settings.json").exists()
     with pytest.raises(BudgetError, match="at 1.01 times the MACs of small-mbconv no method has a network"):
-        design(spec(costs=(1.01, 4.0), methods=single))
+        design(spec(costs=(1.01, 4.0), methods=(FOUR[1], FOUR[3])))
     assert [one.method for one in design(spec(costs=(1.6,), methods=single[2:])).points] == ["baseline", "resolution"]
     allowed = design(spec(costs=(1.6, 4.0), methods=single, allow_missing=True))
     assert len(allowed.points) == 5 and {one.asked for one in allowed.unreachable} == {1.6}

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         Method,
         PairedDifference,
         Prediction,
+        RateChoice,
         Reuse,
         SearchedCandidate,
         SearchRow,
@@ -156,8 +157,8 @@ _HOMES = {
     ),
     "records": (
         "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate Evaluation "
-        "FactorCurve Decision FitRecord LengthChange Method PairedDifference Prediction Reuse SearchRow SearchTraining "
-        "SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
+        "FactorCurve Decision FitRecord LengthChange Method PairedDifference Prediction RateChoice Reuse SearchRow "
+        "SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
         "TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
     "runs": "Run Settings open_run",
@@ -188,9 +189,10 @@ __all__ = [
     "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method",
     "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange",
     "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp",
-    "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
-    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
-    "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
+    "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
+    "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story",
+    "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily",
+    "TrainedMember",
     "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
     "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
     "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",

@@ -93,7 +93,13 @@ UNNAMED: Defaults = {
         "mixup": 0,
         "cutmix": 0,
     },
-    "SearchGrid": {"learning_rates": [], "weight_decays": [], "decay_over_rate": False, "share": 0.2},
+    "SearchGrid": {
+        "learning_rates": [],
+        "weight_decays": [],
+        "decay_over_rate": False,
+        "share": 0.2,
+        "epochs_share": 1,
+    },
     "NetworkValues": {"dropout": None},
     "Preprocessing": {
         "mean": [0.485, 0.456, 0.406],
@@ -145,7 +151,9 @@ UNNAMED: Defaults = {
         "test_images": None,
         "layout": None,
         "stored_range": None,
+        "tuning": False,
     },
+    "Trial": {"images": ""},
     "TrialRecord": {"result": None, "failure": ""},
     "TrialResult": {"images": 0, "device": "", "precision": "", "learning_rate": None},
     "StudySpec": {
@@ -159,7 +167,11 @@ UNNAMED: Defaults = {
         "settings": [],
         "quoted": False,
         "data": None,
+        "equal": "macs",
+        "tune_rate": False,
+        "allow_missing": False,
     },
+    "StudyResult": {"rates": []},
     "Method": {"law": "", "coefficients": "", "shares": [], "name": ""},
     "SearchSettings": {
         "cost": 2,

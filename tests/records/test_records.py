@@ -36,7 +36,7 @@ from tests.works import Inline
 
 DIGITS = DataChoice(source="digits", train_images=100, test_images=50)
 STUDY = StudySpec(
-    name="planted", baselines=("small-mbconv",), resolution=16, costs=(4.0,), lengths=(1, 2), seeds=2, recipe="digits",
+    name="planted", baselines=("small-mbconv",), resolution=16, costs=(4.01,), lengths=(1, 2), seeds=2, recipe="digits",
     methods=(Method(law="compound"), Method(law="width")), data=DIGITS,
 )  # fmt: skip
 TINY = cs.network("small-mbconv").at_resolution(16)

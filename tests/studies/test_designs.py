@@ -13,31 +13,45 @@ import convscale as cs
 from convscale.errors import BudgetError, ConfigError, DataError, UnknownNameError
 from convscale.files import write_toml
 from convscale.records import FactorCurve, Method
+from convscale.scaling import DIMENSIONS
 from convscale.schema import to_table
+from convscale.search.coefficients import candidates_toward
 from convscale.studies.designs import design
 from convscale.studies.spec import list_studies, read_study, settled
 from tests.studies.planted import DIGITS, FOUR, ran, spec
 
 pytest.importorskip("optuna")
 
+ALONE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
 # The studies that come along
 
 
 @pytest.mark.parametrize("name", list_studies())
-def test_the_studies_that_come_along_can_be_had(name: str) -> None:
+def test_single_dimensions_of_the_studies_that_come_along_have_networks(name: str) -> None:
     study = read_study(name)
     assert study.question.endswith((")", "?")) and len(study.lengths) >= 2 and study.seeds >= 2
-    study = study if study.data else replace(study, data=DIGITS)
-    designed = design(settled(replace(study, costs=study.costs[:1])))
-    assert len(designed.points) >= 4
-    for point in designed.points:
-        if point.asked is not None:
-            assert 0.98 <= point.cost_ratio / point.asked <= 1
-            assert point.macs == cs.cost(point.network).macs
+    single = [DIMENSIONS.index(method.law) for method in study.methods if method.law in DIMENSIONS]
+    for baseline in study.baselines if study.data is None else ():  # of colour: the demo's images are grey
+        network = cs.network(baseline)
+        sized = network.at_resolution(study.resolution or network.resolution)
+        for asked in study.costs:
+            for place, one in zip(single, candidates_toward(sized, asked, [ALONE[at] for at in single]), strict=True):
+                assert not isinstance(one, str) and one.actual == ALONE[place], one
+                assert 0.98 <= one.cost_ratio / asked <= 1 and one.macs == cs.cost(one.network).macs
+
+
+def test_every_method_of_the_demo_has_a_network() -> None:
+    designed = design(settled(read_study("demo")))
+    assert [one.method for one in designed.points] == ["baseline", "compound", "depth", "width", "resolution"]
+    for point in designed.points[1:]:
+        assert point.asked is not None and 0.98 <= point.cost_ratio / point.asked <= 1
+        assert point.macs == cs.cost(point.network).macs
 
 
 def test_the_studies_that_come_along() -> None:
-    assert set(list_studies()) == {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
+    asked = {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
+    assert set(list_studies()) == asked | {f"converged{of}" for of in ("", "-imagenette", "-observations", "-table3")}
     with pytest.raises(UnknownNameError, match="table7"):
         read_study("tabel7")
 
@@ -54,25 +68,45 @@ def test_methods_cost_the_same_and_grow_what_they_say() -> None:
         assert point.asked is not None and 0.98 <= point.cost_ratio / point.asked <= 1
         assert point.shares is not None
         if point.method != "compound":
-            assert point.shares[("depth", "width", "resolution").index(point.method)] > 0.8
+            assert point.shares[DIMENSIONS.index(point.method)] == 1
     assert designed == design(spec(costs=(4.0, 8.0)))
 
 
 def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
-    designed = design(spec(costs=(1.1, 4.0)))
+    designed = design(spec(costs=(1.1, 4.0), allow_missing=True))
     assert {(one.method, one.asked) for one in designed.unreachable} >= {("depth", 1.1)}
     assert all("shares" in one.reason or "cost" in one.reason for one in designed.unreachable)
     with pytest.raises(BudgetError, match="no method reaches its cost"):
         ran(tmp_path, spec(costs=(1.01,), methods=(Method(law="depth"),)))
     assert not (tmp_path / "settings.json").exists()
-    assert "depth" in "\n".join(one.method for one in ran(tmp_path, spec(costs=(1.1, 4.0))).unreachable)
+    assert "depth" in "\n".join(
+        one.method for one in ran(tmp_path, spec(costs=(1.1, 4.0), allow_missing=True)).unreachable
+    )
+
+
+def test_a_cost_with_fewer_than_two_methods_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """At 1.01 times the cost neither depth nor resolution alone has a network, at 1.6 only resolution."""
+    single = FOUR[1:]
+    with pytest.raises(
+        BudgetError, match=r"at 1.6 times the MACs of small-mbconv only resolution has a network: depth: "
+    ) as found:
+        ran(tmp_path, spec(costs=(1.6, 4.0), methods=single))
+    assert "--allow-missing" in str(found.value.hint) and "depth alone comes no nearer than" in str(found.value)
+    assert not (tmp_path / "settings.json").exists()
+    with pytest.raises(BudgetError, match="at 1.01 times the MACs of small-mbconv no method has a network"):
+        design(spec(costs=(1.01, 4.0), methods=(FOUR[1], FOUR[3])))
+    assert [one.method for one in design(spec(costs=(1.6,), methods=single[2:])).points] == ["baseline", "resolution"]
+    allowed = design(spec(costs=(1.6, 4.0), methods=single, allow_missing=True))
+    assert len(allowed.points) == 5 and {one.asked for one in allowed.unreachable} == {1.6}
 
 
 def test_a_baseline_that_is_too_shallow_is_said_so() -> None:
     one = replace(cs.network("small-resnet"), stages=cs.network("small-resnet").stages[:1])
     flat = replace(one, stages=(replace(one.stages[0], fixed_depth=True),))
     file = Path("flat.toml")
-    study = spec(baselines=(str(file),), methods=(Method(law="depth"), Method(law="width")))
+    study = spec(
+        baselines=(str(file),), resolution=16, methods=(Method(law="depth"), Method(law="width")), allow_missing=True
+    )
     with contextdir():
         write_toml(file, to_table(flat))
         designed = design(study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from convscale.errors import RunError
@@ -12,6 +13,7 @@ from convscale.report.studies import report, rows_as_csv
 from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
+from convscale.studies.rates import stamped, with_rates
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
@@ -31,11 +33,14 @@ def run_study(
     """
     spec = settled(spec)
     with hold_study(Path(folder)) as study:
-        designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
+        designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, KIND, spec, read_spec)
+        run = partial(run_trials, study.path, executor=executor, storage=storage, quiet=quiet)
+        designed = with_rates(designed, run)
         trials = designed.trials()
-        records = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet)
-        result = collect(designed, dict(zip(trials, records, strict=True)))
+        records = run(list(trials.values()))
+        places = zip(trials.items(), records, strict=True)
+        result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in places})
         _write(study, result)
     return result
 

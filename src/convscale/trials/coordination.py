@@ -41,7 +41,10 @@ def run_trials(
         raise ConfigError(f"max_attempts {max_attempts} is not allowed", hint="1 or more")
     with hold_study(folder) as study, Interrupts() as interrupts:
         known = study.by_key()
-        folders = {trial.key: known.get(trial.key) or study.add(trial) for trial in _distinct(trials)}
+        folders = {
+            trial.key: known.get(trial.key) or known.get(trial.key_by_source) or study.add(trial)
+            for trial in _distinct(trials)
+        }
         records = {key: record for key, one in folders.items() if (record := one.record()) is not None}
         store = Store(study, storage)
         store.add_missing(record for one in known.values() if (record := one.record()) is not None)

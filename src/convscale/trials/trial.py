@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
@@ -43,12 +43,17 @@ def data_choice(
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Trial(Displayed):
-    """What is trained. Two trials are the same when their keys are: names take no part in it."""
+    """What is trained. Two trials are the same when their keys are: names take no part in it.
+
+    images: the fingerprint of what `data` opens, as `fingerprint_of` gives it; with it the key is the same wherever the
+    images lie. "" in files from before keys had it.
+    """
 
     network: ConvNet
     recipe: Recipe
     data: DataChoice
     seed: int
+    images: str = ""
 
     def __post_init__(self) -> None:
         check(self)
@@ -59,11 +64,29 @@ class Trial(Displayed):
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of network, recipe, data and seed; the same on every machine."""
-        table = to_table(self, complete=True)
+        """16 hexadecimal digits of network, recipe, images and seed; the same on every machine."""
+        data = {"images": self.images, "seed": self.data.seed, "stored_range": self.data.stored_range}
+        return self._key(data if self.images else self._data_by_source())
+
+    @property
+    def key_by_source(self) -> str:
+        """The key by the place of the images, as folders from before have it."""
+        return self._key(self._data_by_source())
+
+    def _data_by_source(self) -> dict[str, Any]:
+        table: dict[str, Any] = to_table(self.data, complete=True)
+        if not self.data.tuning:
+            del table["tuning"]
+        return table
+
+    def _key(self, data: object) -> str:
+        table = to_table(self, complete=True) | {"data": data}
+        table.pop("images")
         table["network"].pop("name")
         table["network"].pop("origin", None)
         table["recipe"].pop("note")
+        if table["recipe"]["search"]["epochs_share"] == 1:
+            del table["recipe"]["search"]["epochs_share"]
         for name, value in _NEUTRAL.items():
             if table["recipe"][name] == value:
                 del table["recipe"][name]

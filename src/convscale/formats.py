@@ -146,7 +146,7 @@ UNNAMED: Defaults = {
         "layout": None,
         "stored_range": None,
     },
-    "TrialRecord": {"result": None, "failure": ""},
+    "TrialRecord": {"result": None, "failure": "", "taken_from": ""},
     "TrialResult": {"images": 0, "device": "", "precision": "", "learning_rate": None},
     "StudySpec": {
         "question": "",

@@ -35,13 +35,15 @@ class FinishedTrials:
         if not self.found:
             return
         asked = {trial.key: trial for trial in trials}
+        new = self.found.keys() - self.taken - self.there & asked.keys()
+        for key in new:
+            _require_same_images(*self.found[key], asked[key])
         for key, folder in study.folders_of(asked.values()).items():
-            if key in self.found and key not in self.taken:
+            if key in new:
                 self._take(folder, asked[key])
 
     def _take(self, folder: TrialFolder, trial: Trial) -> None:
         one, where = self.found[trial.key]
-        _require_same_images(one, where, trial)
         own = folder.record()
         if own is not None and own.result is not None:
             self.there.add(trial.key)
@@ -51,16 +53,11 @@ class FinishedTrials:
                     f"has {one.result.accuracy:.4f}"
                 )
             return
-        folder.write_record(
-            TrialRecord(
-                key=trial.key,
-                number=folder.number,
-                result=one.result,
-                attempts=len(folder.attempts()),
-                run="",
-                taken_from=where.file.name,
-            )  # fmt: skip
-        )
+        record = TrialRecord(
+            key=trial.key, number=folder.number, result=one.result, attempts=len(folder.attempts()), run="",
+            taken_from=where.file.name,
+        )  # fmt: skip
+        folder.write_record(record)
         self.taken.add(trial.key)
 
     def report(self) -> None:

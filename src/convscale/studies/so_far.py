@@ -20,9 +20,11 @@ Trials = Mapping[tuple[Point, int, int], Trial]  # by point, epochs and seed
 def result_so_far(study: StudyFolder, spec: StudySpec) -> StudyResult:
     """The result of the trials that have ended; reads only. Raises RunError where none has, and as `read_design`."""
     designed, keys = read_design(study.path, spec)
+    known = set(keys.values())
     records: dict[str, TrialRecord] = {}
-    for trial, record in ended(study):
-        records |= {record.key: record, trial.key: record}  # one key, unless the record is from before
+    for folder, record in ended(study):
+        key = record.key if record.key in known else folder.read().key  # of a record from before
+        records[key] = record
     found = {place: records[key] for place, key in keys.items() if key in records}
     if not found:
         raise RunError(f"{study.path}: no trial has ended", hint=f"convscale study status {study.path}")

@@ -13,7 +13,7 @@ from convscale.progress import print_note
 from convscale.records import read_as
 from convscale.runs import Run, read_progress
 from convscale.trials.folders import StudyFolder, TrialFolder, is_held
-from convscale.trials.trial import Trial, TrialRecord
+from convscale.trials.trial import TrialRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,13 @@ def study_status(folder: str | Path) -> list[TrialState]:
     return [_state(one, alive) for one in StudyFolder(folder).trials()]
 
 
-def ended(study: StudyFolder) -> Iterator[tuple[Trial, TrialRecord]]:
-    """The trials that have ended; reads only. Damaged ones are reported and left out."""
+def ended(study: StudyFolder) -> Iterator[tuple[TrialFolder, TrialRecord]]:
+    """The trials that have ended; reads only. Damaged records are reported and left out."""
     for folder in study.trials():
         file = folder.path / "record.json"
         try:
             if file.exists():
-                yield folder.read(), read_as(TrialRecord, file)
+                yield folder, read_as(TrialRecord, file)
         except ConfigError as error:
             print_note(f"left out: {error.message}")
 

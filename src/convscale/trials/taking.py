@@ -82,8 +82,9 @@ def export_finished(folder: str | Path, file: str | Path) -> tuple[int, int]:
     are, and how many the file has. Raises RunError where there is no study, and as `write_finished` does."""
     require_study(Path(folder))
     finished = {}
-    for trial, record in ended(StudyFolder(Path(folder))):
+    for one, record in ended(StudyFolder(Path(folder))):
         if record.result is not None:
+            trial = one.read()
             finished[trial.key] = FinishedTrial(
                 key=trial.key, fingerprint=_fingerprint(trial.data), seed=trial.seed, result=record.result,
                 network=trial.network, recipe=trial.recipe, data=trial.data,

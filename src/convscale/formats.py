@@ -146,6 +146,7 @@ UNNAMED: Defaults = {
         "layout": None,
         "stored_range": None,
     },
+    "Trial": {"images": ""},
     "TrialRecord": {"result": None, "failure": "", "taken_from": ""},
     "TrialResult": {"images": 0, "device": "", "precision": "", "learning_rate": None},
     "StudySpec": {

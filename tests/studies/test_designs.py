@@ -13,27 +13,40 @@ import convscale as cs
 from convscale.errors import BudgetError, ConfigError, DataError, UnknownNameError
 from convscale.files import write_toml
 from convscale.records import FactorCurve, Method
+from convscale.scaling import DIMENSIONS
 from convscale.schema import to_table
+from convscale.search.coefficients import candidates_toward
 from convscale.studies.designs import design
 from convscale.studies.spec import list_studies, read_study, settled
 from tests.studies.planted import DIGITS, FOUR, ran, spec
 
 pytest.importorskip("optuna")
 
+ALONE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
 # The studies that come along
 
 
 @pytest.mark.parametrize("name", list_studies())
-def test_the_studies_that_come_along_can_be_had(name: str) -> None:
+def test_single_dimensions_of_the_studies_that_come_along_have_networks(name: str) -> None:
     study = read_study(name)
     assert study.question.endswith((")", "?")) and len(study.lengths) >= 2 and study.seeds >= 2
-    study = study if study.data else replace(study, data=DIGITS)
-    designed = design(settled(replace(study, costs=study.costs[:1])))
-    assert len(designed.points) >= 4
-    for point in designed.points:
-        if point.asked is not None:
-            assert 0.98 <= point.cost_ratio / point.asked <= 1
-            assert point.macs == cs.cost(point.network).macs
+    single = [DIMENSIONS.index(method.law) for method in study.methods if method.law in DIMENSIONS]
+    for baseline in study.baselines if study.data is None else ():  # of colour: the demo's images are grey
+        network = cs.network(baseline)
+        sized = network.at_resolution(study.resolution or network.resolution)
+        for asked in study.costs:
+            for place, one in zip(single, candidates_toward(sized, asked, [ALONE[at] for at in single]), strict=True):
+                assert not isinstance(one, str) and one.actual == ALONE[place], one
+                assert 0.98 <= one.cost_ratio / asked <= 1 and one.macs == cs.cost(one.network).macs
+
+
+def test_every_method_of_the_demo_has_a_network() -> None:
+    designed = design(settled(read_study("demo")))
+    assert [one.method for one in designed.points] == ["baseline", "compound", "depth", "width", "resolution"]
+    for point in designed.points[1:]:
+        assert point.asked is not None and 0.98 <= point.cost_ratio / point.asked <= 1
+        assert point.macs == cs.cost(point.network).macs
 
 
 def test_the_studies_that_come_along() -> None:
@@ -54,7 +67,7 @@ def test_methods_cost_the_same_and_grow_what_they_say() -> None:
         assert point.asked is not None and 0.98 <= point.cost_ratio / point.asked <= 1
         assert point.shares is not None
         if point.method != "compound":
-            assert point.shares[("depth", "width", "resolution").index(point.method)] > 0.8
+            assert point.shares[DIMENSIONS.index(point.method)] == 1
     assert designed == design(spec(costs=(4.0, 8.0)))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from convscale.errors import ConfigError, DataError, RunError
+from convscale.errors import ConfigError, RunError
 from convscale.formats import FORMAT_VERSION
+from convscale.records import DataChoice
 from convscale.trials.coordination import run_trials
 from convscale.trials.finished import read_finished
 from convscale.trials.folders import StudyFolder, hold_study
@@ -18,10 +19,18 @@ from convscale.trials.status import study_status
 from convscale.trials.taking import FinishedTrials, export_finished
 from convscale.trials.trial import Trial, TrialResult
 from tests import works
-from tests.trials.small_trials import accuracies, stored, trials
+from tests.trials.small_trials import accuracies, stored
+from tests.trials.small_trials import trials as trials_from_before
 from tests.works import Inline, quick
 
 pytest.importorskip("optuna")
+
+
+IMAGES = "a" * 64
+
+
+def trials(count: int) -> list[Trial]:
+    return [replace(trial, images=IMAGES) for trial in trials_from_before(count)]
 
 
 @pytest.fixture
@@ -137,10 +146,11 @@ def test_failed_and_unfinished_trials_do_not_travel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"seed": 7}, "its key is '[0-9a-f]{16}', but its network, recipe, data and seed give"),
+        ({"seed": 7}, "its key is '[0-9a-f]{16}', but its network, recipe, images and seed give"),
         ({"network": {"resolution": 17}}, "its key is"),
         ({"recipe": {"epochs": 99}}, "its key is"),
-        ({"data": {"train_images": 100}}, "its key is"),
+        ({"data": {"seed": 1}}, "its key is"),
+        ({"images": "b" * 64}, "its key is"),
         ({"key": "0" * 16}, "its key is '0000000000000000'"),
         ({"result": {"accuracy": 1.2}}, r"line 1: small-mbconv, 16 epochs, seed 0 \(trial .*: accuracy 1.2 cannot be"),
         ({"result": {"accuracy": -0.1}}, "accuracy -0.1"),
@@ -205,17 +215,40 @@ def test_results_that_disagree_are_refused_by_name_and_equal_ones_count_once(tmp
     assert not (tmp_path / "away").exists()  # nothing has begun
 
 
-def test_trials_on_other_images_are_refused(tmp_path: Path, file: Path) -> None:
-    changed(file, {"fingerprint": "0" * 64}, line=2)
-    with pytest.raises(DataError, match=r"line 3: .* seed 2 .* was trained on other images than digits has here"):
-        take(tmp_path / "away", trials(3), file)
-    assert not [one for one in study_status_or_none(tmp_path / "away") if one.state == "finished"]
-    changed(file, {"fingerprint": ""}, line=2)  # where they were not at hand, the key has to do
+# Images
+
+
+def test_the_same_images_may_lie_elsewhere(tmp_path: Path) -> None:
+    here = [replace(trial, data=DataChoice(source="/secret/place/photos")) for trial in trials(2)]
+    run_trials(tmp_path / "home", here, Inline(), quiet=True)
+    export_finished(tmp_path / "home", tmp_path / "photos.jsonl")
+    assert "secret" not in (tmp_path / "photos.jsonl").read_text()
+    there = [replace(trial, data=DataChoice(source="cifar10@/mnt/other")) for trial in trials(2)]
+    assert len(take(tmp_path / "away", there, tmp_path / "photos.jsonl").taken) == 2
+    export_finished(tmp_path / "away", tmp_path / "again.jsonl")
+    sources = {one.data.source for one, _ in read_finished([tmp_path / "again.jsonl"]).values()}
+    assert sources == {"cifar10"}
+
+
+def test_trials_on_other_images_are_counted_apart(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = [replace(trial, images="b" * 64) for trial in trials(2)]
+    assert take(tmp_path / "away", other, file).taken == set()
+    assert "0 finished trials taken, 3 of no trial of this study (2 on other images than" in capsys.readouterr().err
+    assert {one.state for one in study_status(tmp_path / "away")} == {"waiting"}
+
+
+def test_trials_from_before_fingerprints_travel_by_the_place_of_their_images(tmp_path: Path) -> None:
+    run_trials(tmp_path / "home", trials_from_before(3), Inline(), quiet=True)
+    file = tmp_path / "before.jsonl"
+    assert export_finished(tmp_path / "home", file) == (3, 3)
     assert len(take(tmp_path / "away", trials(3), file).taken) == 3
-
-
-def study_status_or_none(folder: Path) -> list[Any]:
-    return study_status(folder) if (folder / "trials").exists() else []
+    executor = Inline()
+    assert accuracies(run_trials(tmp_path / "away", trials(3), executor, quiet=True)) == [0.5, 0.501, 0.502]
+    moved = [replace(trial, data=DataChoice(source="cifar10")) for trial in trials(3)]
+    assert not take(tmp_path / "elsewhere", moved, file).taken and not executor.started
+    assert len(take(tmp_path / "home", trials(3), file).there) == 3  # in a folder from before, too
 
 
 def test_names_do_not_matter_to_what_is_taken(tmp_path: Path, file: Path) -> None:

@@ -8,11 +8,14 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 import convscale as cs
 from convscale.errors import ConfigError, RunError
+from convscale.files import read_toml
 from convscale.records import DataChoice, FactorCurve, StudySpec, flat
 from convscale.runs import ProgressFile, ProgressRecord
 from convscale.studies.running import read_spec
@@ -21,8 +24,8 @@ from convscale.trials.executor import Attempt, Ended
 from convscale.trials.folders import StudyFolder, hold_study, require_same_settings
 from convscale.trials.local import LocalExecutor
 from convscale.trials.status import study_status
-from convscale.trials.training_work import choose_images, train_trial
-from convscale.trials.trial import TrialResult
+from convscale.trials.training_work import choose_images, fingerprint_of, train_trial
+from convscale.trials.trial import Trial, TrialResult
 from tests import works
 from tests.trials.small_trials import FAULTS, accuracies, short, stored, trials
 from tests.works import Inline, quick, records_of
@@ -43,6 +46,50 @@ def test_a_key_is_of_what_is_trained_and_not_of_names() -> None:
         replace(trial, network=trial.network.at_resolution(17)),
     ]
     assert len({one.key for one in [trial, *other]}) == 5
+
+
+def folder_of(root: Path, shade: int = 0) -> str:
+    """Images of two classes, always the same but for the file of the last."""
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for index in range(5):
+            Image.new("RGB", (8, 8), (shade, index, 0)).save(root / name / f"{index}{shade or ''}.png")
+    return str(root)
+
+
+def test_a_key_is_of_the_images_and_not_of_their_place(tmp_path: Path) -> None:
+    (trial,) = trials(1)
+
+    def at(source: str, **changes: Any) -> Trial:
+        data = DataChoice(source=source, **changes)
+        return replace(trial, data=data, images=fingerprint_of(data))
+
+    here, there = at(folder_of(tmp_path / "here")), at(folder_of(tmp_path / "moved" / "there"))
+    assert here.key == there.key and here.key_by_source != there.key_by_source
+    assert at(here.data.source, layout="classes").key == at(here.data.source, train_images=8).key == here.key
+    others = [
+        here,
+        at(folder_of(tmp_path / "other", shade=7)),
+        at(here.data.source, train_images=4),
+        at(here.data.source, seed=1),
+        at(here.data.source, stored_range=(0.0, 100.0)),
+        replace(here, seed=1),
+        replace(here, images=""),
+    ]
+    assert len({one.key for one in others}) == len(others)
+    assert replace(here, images="").key == here.key_by_source
+
+
+def test_a_folder_from_before_the_fingerprint_is_taken_up(tmp_path: Path) -> None:
+    before = trials(3)
+    run_trials(tmp_path, before, Inline(), quiet=True)
+    for folder in StudyFolder(tmp_path).trials():
+        text = (folder.path / "trial.toml").read_text()
+        (folder.path / "trial.toml").write_text(text.replace('images = ""\n', "", 1))
+        assert "images" not in read_toml(folder.path / "trial.toml")
+    executor, images = Inline(), fingerprint_of(before[0].data)
+    records = run_trials(tmp_path, [replace(one, images=images) for one in trials(4)], executor, quiet=True)
+    assert accuracies(records) == [0.5, 0.501, 0.502, 0.503] and len(executor.started) == 1
 
 
 def test_records_come_in_the_order_asked_and_nothing_is_done_twice(tmp_path: Path) -> None:

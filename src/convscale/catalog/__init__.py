@@ -40,6 +40,10 @@ CATALOG: dict[str, Callable[[], ConvNet]] = {
     "small-mobilenet-v1": small.small_mobilenet_v1,
     "small-mobilenet-v2": small.small_mobilenet_v2,
     "small-resnet": small.small_resnet,
+    "tiny-mbconv": small.tiny_mbconv,
+    "tiny-mobilenet-v1": small.tiny_mobilenet_v1,
+    "tiny-mobilenet-v2": small.tiny_mobilenet_v2,
+    "tiny-resnet": small.tiny_resnet,
 }
 
 

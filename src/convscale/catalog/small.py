@@ -1,8 +1,23 @@
-"""Small baselines of our own for images of about 32 pixels, each in the style of a published family."""
+"""Small baselines of our own for images of about 32 pixels, each in the style of a published family; the tiny ones are
+for studies of equal cost, with rules fine enough for a single dimension to meet one."""
 
 from __future__ import annotations
 
-from convscale.networks import Basic, ConvNet, ConvPool, MBConv, Pool, Row, Separable, Squeeze, Stage, Stem
+from convscale.networks import (
+    Basic,
+    ConvNet,
+    ConvPool,
+    MBConv,
+    Pool,
+    Row,
+    ScalingRules,
+    Separable,
+    Squeeze,
+    Stage,
+    Stem,
+)
+
+FINE = ScalingRules(divisor=2, repeats="nearest")  # of the tiny networks, so that each dimension alone meets a cost
 
 
 def small_mbconv() -> ConvNet:
@@ -70,4 +85,81 @@ def small_resnet() -> ConvNet:
         num_classes=10,
         padding="symmetric",
         norm_eps=1e-5,
+    )
+
+
+def tiny_mbconv() -> ConvNet:
+    """EfficientNet's blocks at 3M MACs, to be scaled in fine steps: at 3.88 times the cost each dimension alone, and
+    the paper's law, have a network within 1 %."""
+    # expansion, channels, repeats, stride
+    table = ((1, 8, 1, 1), (4, 16, 2, 2), (4, 24, 2, 2), (4, 48, 2, 2))
+    return ConvNet(
+        "tiny-mbconv",
+        resolution=32,
+        stem=Stem(8, stride=1),
+        stages=tuple(
+            Stage(channels, stride, (Row(MBConv(3, expansion, squeeze=Squeeze(0.25)), repeats),))
+            for expansion, channels, repeats, stride in table
+        ),
+        head=ConvPool(192),
+        num_classes=10,
+        padding="symmetric",
+        rules=FINE,
+    )
+
+
+def tiny_mobilenet_v1() -> ConvNet:
+    """MobileNetV1's blocks at 3M MACs, to be scaled in fine steps: at 3.9 times the cost each dimension alone, and the
+    paper's law, have a network within 2 %."""
+    # channels, repeats, stride
+    table = ((20, 1, 1), (40, 2, 2), (80, 2, 2), (144, 2, 2))
+    return ConvNet(
+        "tiny-mobilenet-v1",
+        resolution=32,
+        stem=Stem(16, stride=1, activation="relu6"),
+        stages=tuple(
+            Stage(channels, stride, (Row(Separable(3, activation="relu6"), repeats),))
+            for channels, repeats, stride in table
+        ),
+        head=Pool(),
+        num_classes=10,
+        padding="symmetric",
+        rules=FINE,
+    )
+
+
+def tiny_mobilenet_v2() -> ConvNet:
+    """MobileNetV2's blocks at 3M MACs, to be scaled in fine steps: at 3.9 times the cost each dimension alone, and the
+    paper's law, have a network within 2 %."""
+    # expansion, channels, repeats, stride
+    table = ((1, 8, 1, 1), (4, 16, 2, 2), (4, 24, 2, 2), (4, 48, 2, 2))
+    return ConvNet(
+        "tiny-mobilenet-v2",
+        resolution=32,
+        stem=Stem(8, stride=1, activation="relu6"),
+        stages=tuple(
+            Stage(channels, stride, (Row(MBConv(3, expansion, activation="relu6"), repeats),))
+            for expansion, channels, repeats, stride in table
+        ),
+        head=ConvPool(192, activation="relu6"),
+        num_classes=10,
+        padding="symmetric",
+        rules=FINE,
+    )
+
+
+def tiny_resnet() -> ConvNet:
+    """ResNet's basic blocks at 2.5M MACs, to be scaled in fine steps: at 3.9 times the cost each dimension alone, and
+    the paper's law, have a network within 2 %."""
+    table = ((6, 1, 1), (12, 1, 2), (24, 2, 2))  # channels, repeats, stride
+    return ConvNet(
+        "tiny-resnet",
+        resolution=32,
+        stem=Stem(6, stride=1, activation="relu"),
+        stages=tuple(Stage(channels, stride, (Row(Basic(), repeats),)) for channels, repeats, stride in table),
+        head=Pool(),
+        num_classes=10,
+        padding="symmetric",
+        norm_eps=1e-5,
+        rules=FINE,
     )

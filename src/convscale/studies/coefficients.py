@@ -29,7 +29,7 @@ from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
 from convscale.trials.taking import FinishedTrials
-from convscale.trials.training_work import choose_images
+from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial, TrialRecord
 
 KIND = "coefficients"
@@ -169,12 +169,14 @@ class _Trials:
     finished: FinishedTrials
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
+        images = fingerprint_of(self.search.data)
         trials = [
             Trial(
                 network=question.network,
                 recipe=self.recipe.with_changes(epochs=question.steps // self.steps_per_epoch),
                 data=self.search.data,
                 seed=question.seed,
+                images=images,
             )
             for question in questions
         ]

@@ -17,7 +17,7 @@ from convscale.records import BASELINE, StudySpec, Unreachable
 from convscale.records.coefficients import Shares
 from convscale.scaling import Scaling, scale
 from convscale.search.coefficients import candidates_toward, shares_of
-from convscale.trials.training_work import choose_images
+from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial
 
 
@@ -50,10 +50,13 @@ class Design:
     def trials(self) -> dict[tuple[Point, int, int], Trial]:
         """(point, epochs, seed) -> trial; seeds outermost, so that an unfinished study has whole seeds."""
         spec, choice = self.spec, self.spec.choice()
+        images = fingerprint_of(choice)
         base = recipe(spec.recipe).with_settings(list(spec.settings)).for_images(len(choose_images(choice).train))
         recipes = {epochs: base.with_changes(epochs=epochs) for epochs in spec.lengths}
         return {
-            (point, epochs, seed): Trial(network=point.network, recipe=recipes[epochs], data=choice, seed=seed)
+            (point, epochs, seed): Trial(
+                network=point.network, recipe=recipes[epochs], data=choice, seed=seed, images=images
+            )
             for seed in range(spec.seeds)
             for epochs in spec.lengths
             for point in self.points

@@ -20,7 +20,7 @@ from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import hold_study, read_settings, require_same_settings
 from convscale.trials.taking import FinishedTrials
-from convscale.trials.training_work import choose_images
+from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial, TrialRecord
 
 KIND = "family"
@@ -47,10 +47,10 @@ class FamilyTraining:
 
     def trials(self) -> list[list[Trial]]:
         """The trials of each member, by seed."""
-        recipe = self.recipe.for_images(len(choose_images(self.data).train))
+        recipe, images = self.recipe.for_images(len(choose_images(self.data).train)), fingerprint_of(self.data)
         return [
             [
-                Trial(network=member.network, recipe=recipe, data=self.data, seed=seed)
+                Trial(network=member.network, recipe=recipe, data=self.data, seed=seed, images=images)
                 for seed in range(self.seeds)
             ]
             for member in self.family().members

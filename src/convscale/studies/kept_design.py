@@ -1,11 +1,10 @@
-"""design.json: the networks of a study and the keys of its trials, so that what has ended can be put together without
-the images and the planner."""
+"""design.json: the networks of a study and the numbers of its trials, so that what has ended can be put together
+without the images and the planner."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from convscale.files import read_json, write_json
 from convscale.formats import FORMAT_VERSION, read_kept, require_version
@@ -13,18 +12,20 @@ from convscale.records import StudySpec, Unreachable
 from convscale.records.files import MAX_RECORD_BYTES
 from convscale.schema import to_table
 from convscale.studies.designs import Design, Point, design
+from convscale.trials.folders import StudyFolder
 from convscale.trials.trial import Trial
 
 FILE = "design.json"
 
-Keys = Mapping[tuple[Point, int, int], str]  # (point, epochs, seed) -> the key of its trial
+Trials = Mapping[tuple[Point, int, int], Trial]  # by point, epochs and seed
+Numbers = Mapping[tuple[Point, int, int], int]  # (point, epochs, seed) -> the number of its trial in the folder
 
 
 @dataclass(frozen=True, slots=True)
 class _KeptTrial:
-    """point: an index into the points."""
+    """trial: its number in the folder. point: an index into the points."""
 
-    key: str
+    trial: int
     point: int
     epochs: int
     seed: int
@@ -37,29 +38,31 @@ class _KeptDesign:
     trials: tuple[_KeptTrial, ...]
 
 
-def keep_design(folder: Path, designed: Design, trials: Mapping[tuple[Point, int, int], Trial]) -> None:
-    """Write design.json."""
+def keep_design(study: StudyFolder, designed: Design, trials: Trials) -> None:
+    """Write design.json, and make folders for the trials that have none."""
     index = {point: number for number, point in enumerate(designed.points)}
+    folders = study.folders_of(trials.values())
     kept = _KeptDesign(
         designed.points,
         designed.unreachable,
-        tuple(_KeptTrial(trial.key, index[point], *rest) for (point, *rest), trial in trials.items()),
+        tuple(_KeptTrial(folders[one.key].number, index[point], *rest) for (point, *rest), one in trials.items()),
     )
     head = {"kind": "design", "format_version": FORMAT_VERSION}
-    write_json(folder / FILE, head | to_table(kept, complete=True))
+    write_json(study.path / FILE, head | to_table(kept, complete=True))
 
 
-def read_design(folder: Path, spec: StudySpec) -> tuple[Design, Keys]:
-    """The design of the study in `folder` and its trials' keys; made anew, from the images, for a folder without the
-    file. Raises ConfigError where it is damaged, and without it as `design` does."""
-    file = folder / FILE
+def read_design(study: StudyFolder, spec: StudySpec) -> tuple[Design, Numbers]:
+    """The design of a study and its trials' numbers; made anew, from the images, for a folder without the file. Raises
+    ConfigError where it is damaged, and without it as `design` does."""
+    file = study.path / FILE
     if not file.exists():
-        designed = design(spec)
-        return designed, {place: trial.key for place, trial in designed.trials().items()}
+        designed, known = design(spec), {folder.read().key: folder.number for folder in study.trials()}
+        found = {place: known.get(one.key, known.get(one.key_by_source)) for place, one in designed.trials().items()}
+        return designed, {place: number for place, number in found.items() if number is not None}
     table = read_json(file, MAX_RECORD_BYTES)
     if isinstance(table, dict):
         table.pop("kind", None)
         require_version(file, table.pop("format_version", 1))
     kept = read_kept(_KeptDesign, table, str(file))
-    keys = {(kept.points[one.point], one.epochs, one.seed): one.key for one in kept.trials}
-    return Design(spec, kept.points, kept.unreachable), keys
+    numbers = {(kept.points[one.point], one.epochs, one.seed): one.trial for one in kept.trials}
+    return Design(spec, kept.points, kept.unreachable), numbers

@@ -14,8 +14,8 @@ from convscale.report.studies import report, rows_as_csv
 from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import Point, design
-from convscale.studies.kept_design import keep_design
-from convscale.studies.so_far import SeedWatch, Trials, result_so_far
+from convscale.studies.kept_design import Trials, keep_design
+from convscale.studies.so_far import SeedWatch, result_so_far
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
@@ -50,7 +50,7 @@ def run_study(
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, KIND, spec, read_spec)
         trials = designed.trials()
-        keep_design(study.path, designed, trials)
+        keep_design(study, designed, trials)
         finished.take(study, trials.values())
         finished.report()
         result = collect(designed, _run(study, spec, trials, executor, storage, quiet))

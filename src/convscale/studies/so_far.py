@@ -8,24 +8,17 @@ from dataclasses import dataclass, field
 from convscale.errors import RunError
 from convscale.records import StudyResult, StudySpec
 from convscale.studies.collecting import collect
-from convscale.studies.designs import Point
-from convscale.studies.kept_design import read_design
+from convscale.studies.kept_design import Trials, read_design
 from convscale.trials.folders import StudyFolder
 from convscale.trials.status import ended
-from convscale.trials.trial import Trial, TrialRecord
-
-Trials = Mapping[tuple[Point, int, int], Trial]  # by point, epochs and seed
+from convscale.trials.trial import TrialRecord
 
 
 def result_so_far(study: StudyFolder, spec: StudySpec) -> StudyResult:
     """The result of the trials that have ended; reads only. Raises RunError where none has, and as `read_design`."""
-    designed, keys = read_design(study.path, spec)
-    known = set(keys.values())
-    records: dict[str, TrialRecord] = {}
-    for folder, record in ended(study):
-        key = record.key if record.key in known else folder.read().key  # of a record from before
-        records[key] = record
-    found = {place: records[key] for place, key in keys.items() if key in records}
+    designed, numbers = read_design(study, spec)
+    records = {folder.number: record for folder, record in ended(study)}
+    found = {place: records[number] for place, number in numbers.items() if number in records}
     if not found:
         raise RunError(f"{study.path}: no trial has ended", hint=f"convscale study status {study.path}")
     return collect(designed, found)

@@ -16,6 +16,7 @@ from convscale.report.tables import Column, Table, as_csv
 from convscale.studies.designs import Point
 from convscale.studies.kept_design import read_design
 from convscale.studies.running import KIND, kind_of, read_spec
+from convscale.trials.folders import StudyFolder
 from convscale.trials.status import TrialState, study_status
 
 COLUMNS = (
@@ -34,7 +35,7 @@ def trial_rows(folder: str | Path) -> list[dict[str, Any]]:
     is not finished, the last epoch's. Raises RunError where there is no study.
     """
     places = _places(Path(folder))
-    return [_row(state, places.get(state.key, ())) for state in study_status(folder)]
+    return [_row(state, places.get(state.number, ())) for state in study_status(folder)]
 
 
 def _row(state: TrialState, points: Sequence[Point]) -> dict[str, Any]:
@@ -54,18 +55,18 @@ def _names(names: Iterable[str]) -> str | None:
     return "; ".join(dict.fromkeys(names)) or None
 
 
-def _places(folder: Path) -> Mapping[str, Sequence[Point]]:
-    """The points of a study that each trial stands for, by its key."""
+def _places(folder: Path) -> Mapping[int, Sequence[Point]]:
+    """The points of a study that each trial stands for, by its number."""
     if not (folder / "settings.json").exists() or kind_of(folder) != KIND:
         return {}
     try:
-        _, keys = read_design(folder, read_spec(folder))
+        _, numbers = read_design(StudyFolder(folder), read_spec(folder))
     except InputError as error:
         print_note(f"{folder}: methods and costs are unknown: {error}")
         return {}
-    places: dict[str, list[Point]] = {}
-    for (point, _, _), key in keys.items():
-        places.setdefault(key, []).append(point)
+    places: dict[int, list[Point]] = {}
+    for (point, _, _), number in numbers.items():
+        places.setdefault(number, []).append(point)
     return places
 
 

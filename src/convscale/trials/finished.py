@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,29 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedTrial:
-    """A trial and its result. fingerprint: of its images, "" where unknown."""
+    """A trial and its result. images: their fingerprint, "" of a trial from before keys had it."""
 
     key: str
-    fingerprint: str
+    images: str
     seed: int
     result: TrialResult
     network: ConvNet
     recipe: Recipe
     data: DataChoice
 
+    @classmethod
+    def of(cls, trial: Trial, result: TrialResult) -> FinishedTrial:
+        """A trial with its result. Where its images lie is left out, unless its key is from before and needs that."""
+        data = replace(trial.data, source=_name_of(trial.data.source)) if trial.images else trial.data
+        return cls(
+            key=trial.key, images=trial.images, seed=trial.seed, result=result, network=trial.network,
+            recipe=trial.recipe, data=data,
+        )  # fmt: skip
+
     @property
     def trial(self) -> Trial:
         """What was trained."""
-        return Trial(network=self.network, recipe=self.recipe, data=self.data, seed=self.seed)
+        return Trial(network=self.network, recipe=self.recipe, data=self.data, seed=self.seed, images=self.images)
 
     @property
     def place(self) -> tuple[int, int, str]:
@@ -66,6 +75,13 @@ class FinishedTrial:
         """As a file holds it."""
         table = {"kind": KIND, "format_version": FORMAT_VERSION} | to_table(self, complete=True)
         return json.dumps(table, allow_nan=False) + "\n"
+
+
+def _name_of(source: str) -> str:
+    """What images are called, wherever they lie: the folder's own name, or that of a named set."""
+    if Path(source).is_absolute():
+        return Path(source).name
+    return source if source.startswith("hf") else source.partition("@")[0]
 
 
 def read_finished(files: Sequence[str | Path]) -> dict[str, tuple[FinishedTrial, Line]]:
@@ -128,7 +144,7 @@ def _read(line: str, where: Line, *, last: bool) -> FinishedTrial:
     one = read_kept(FinishedTrial, table, str(where))
     if one.trial.key != one.key:
         raise ConfigError(
-            f"{where}: its key is {one.key!r}, but its network, recipe, data and seed give {one.trial.key!r}",
+            f"{where}: its key is {one.key!r}, but its network, recipe, images and seed give {one.trial.key!r}",
             hint="a line was changed: export the records again",
         )
     _require_sound(one.result, f"{where}: {one}")

@@ -141,10 +141,12 @@ class StudyFolder:
         return known
 
     def folders_of(self, trials: Iterable[Trial]) -> dict[str, TrialFolder]:
-        """The folder of each trial by key, in their order; those that have none get one."""
+        """The folder of each trial by key, in their order; those that have none, by a key of before either, get one."""
         known = self.by_key()
         distinct = {trial.key: trial for trial in trials}
-        return {key: known.get(key) or self.add(trial) for key, trial in distinct.items()}
+        return {
+            key: known.get(key) or known.get(trial.key_by_source) or self.add(trial) for key, trial in distinct.items()
+        }
 
     def add(self, trial: Trial) -> TrialFolder:
         """The folder of a new trial, under an unused number."""

@@ -3,17 +3,14 @@ is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from convscale.errors import DataError, InputError
 from convscale.progress import print_note
-from convscale.records import DataChoice
 from convscale.trials.finished import FinishedTrial, Line, read_finished, write_finished
 from convscale.trials.folders import StudyFolder, TrialFolder
 from convscale.trials.status import ended, require_study
-from convscale.trials.training_work import choose_images
 from convscale.trials.trial import Trial, TrialRecord
 from convscale.units import format_number
 
@@ -26,27 +23,29 @@ class FinishedTrials:
         self.found = read_finished(files)
         self.taken: set[str] = set()
         self.there: set[str] = set()
+        self.elsewhere: set[str] = set()  # on other images
 
     def take(self, study: StudyFolder, trials: Iterable[Trial]) -> None:
         """Record those of `trials` that are found and that the study has no result of.
 
-        A result that is there and differs stays, and is reported. Raises DataError for a trial on other images.
+        A result that is there and differs stays, and is reported.
         """
         if not self.found:
             return
-        asked = {trial.key: trial for trial in trials}
-        new = self.found.keys() - self.taken - self.there & asked.keys()
-        for key in new:
-            _require_same_images(*self.found[key], asked[key])
+        asked, left = {trial.key: trial for trial in trials}, self._left()
         for key, folder in study.folders_of(asked.values()).items():
-            if key in new:
-                self._take(folder, asked[key])
+            for one in dict.fromkeys((key, asked[key].key_by_source)):
+                if one in left:
+                    self._take(folder, asked[key], *self.found[one])
+        self._look_for_other_images(asked)
 
-    def _take(self, folder: TrialFolder, trial: Trial) -> None:
-        one, where = self.found[trial.key]
+    def _left(self) -> set[str]:
+        return self.found.keys() - self.taken - self.there
+
+    def _take(self, folder: TrialFolder, trial: Trial, one: FinishedTrial, where: Line) -> None:
         own = folder.record()
         if own is not None and own.result is not None:
-            self.there.add(trial.key)
+            self.there.add(one.key)
             if own.result != one.result:
                 self._say(
                     f"trial {folder.number} keeps its own result, accuracy {own.result.accuracy:.4f}: {where}: {one} "
@@ -58,18 +57,26 @@ class FinishedTrials:
             taken_from=where.file.name,
         )  # fmt: skip
         folder.write_record(record)
-        self.taken.add(trial.key)
+        self.taken.add(one.key)
+
+    def _look_for_other_images(self, asked: Mapping[str, Trial]) -> None:
+        """Note the trials that would be of this study, were it not for their images."""
+        images = {trial.data: trial.images for trial in asked.values()}
+        for key in self._left():
+            trial = self.found[key][0].trial
+            if any(replace(trial, data=data, images=own).key in asked for data, own in images.items()):
+                self.elsewhere.add(key)
 
     def report(self) -> None:
         """Say how many were taken, and how many belong to no trial of the study; once all of it have been asked for."""
         if not self.files:
             return
-        foreign = len(self.found) - len(self.taken) - len(self.there)
         names = ", ".join(file.name for file in self.files)
         self._say(
             f"{names}: {format_number(len(self.taken), 'finished trial')} taken"
             + f", {len(self.there):,} already here" * bool(self.there)
-            + f", {foreign:,} of no trial of this study"
+            + f", {len(self._left()):,} of no trial of this study"
+            + f" ({len(self.elsewhere):,} on other images than are here)" * bool(self.elsewhere)
         )
 
     def _say(self, text: str) -> None:
@@ -85,27 +92,5 @@ def export_finished(folder: str | Path, file: str | Path) -> tuple[int, int]:
     for one, record in ended(StudyFolder(Path(folder))):
         if record.result is not None:
             trial = one.read()
-            finished[trial.key] = FinishedTrial(
-                key=trial.key, fingerprint=_fingerprint(trial.data), seed=trial.seed, result=record.result,
-                network=trial.network, recipe=trial.recipe, data=trial.data,
-            )  # fmt: skip
+            finished[trial.key] = FinishedTrial.of(trial, record.result)
     return len(finished), write_finished(Path(file), finished)
-
-
-@lru_cache(maxsize=8)
-def _fingerprint(data: DataChoice) -> str:
-    """Of the images that a trial is trained on; "" where they are not at hand."""
-    try:
-        return choose_images(data).record().fingerprint
-    except InputError:
-        return ""
-
-
-def _require_same_images(one: FinishedTrial, where: Line, trial: Trial) -> None:
-    here = _fingerprint(trial.data)
-    if here and one.fingerprint and here != one.fingerprint:
-        raise DataError(
-            f"{where}: {one} was trained on other images than {trial.data.source} has here: other names, labels or "
-            "classes",
-            hint="leave that file out, or restore the images",
-        )

@@ -64,6 +64,14 @@ def choose_images(choice: DataChoice) -> Dataset:
     )
 
 
+@lru_cache(maxsize=2)
+def fingerprint_of(choice: DataChoice) -> str:
+    """What tells the images of `choice` from all others, wherever they lie: their classes, names and labels in order,
+    and the accuracy that is reported of them. Raises as `choose_images` does."""
+    record = choose_images(choice).record()
+    return record.fingerprint if record.metric == "top1" else f"{record.fingerprint} {record.metric}"
+
+
 def _draw(
     images: ImageCollection | Stream, count: int | None, choice: DataChoice, kind: str
 ) -> ImageCollection | Stream:

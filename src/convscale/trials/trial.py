@@ -43,12 +43,17 @@ def data_choice(
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Trial(Displayed):
-    """What is trained. Two trials are the same when their keys are: names take no part in it."""
+    """What is trained. Two trials are the same when their keys are: names take no part in it.
+
+    images: the fingerprint of what `data` opens, as `fingerprint_of` gives it; with it the key is the same wherever the
+    images lie. "" in files from before keys had it.
+    """
 
     network: ConvNet
     recipe: Recipe
     data: DataChoice
     seed: int
+    images: str = ""
 
     def __post_init__(self) -> None:
         check(self)
@@ -59,8 +64,18 @@ class Trial(Displayed):
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of network, recipe, data and seed; the same on every machine."""
-        table = to_table(self, complete=True)
+        """16 hexadecimal digits of network, recipe, images and seed; the same on every machine."""
+        data = {"images": self.images, "seed": self.data.seed, "stored_range": self.data.stored_range}
+        return self._key(data if self.images else to_table(self.data, complete=True))
+
+    @property
+    def key_by_source(self) -> str:
+        """The key by the place of the images, as folders from before have it."""
+        return self._key(to_table(self.data, complete=True))
+
+    def _key(self, data: object) -> str:
+        table = to_table(self, complete=True) | {"data": data}
+        table.pop("images")
         table["network"].pop("name")
         table["network"].pop("origin", None)
         table["recipe"].pop("note")

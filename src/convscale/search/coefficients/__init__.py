@@ -4,12 +4,12 @@ from convscale.search.coefficients.candidates import (
     Candidates,
     actual_shares,
     candidates_at_cost,
-    candidates_toward,
     grid_candidates,
     shares_of,
 )
 from convscale.search.coefficients.searching import find_coefficients, search_coefficients
 from convscale.search.coefficients.settings import SearchSettings
+from convscale.search.coefficients.toward import candidates_toward
 
 __all__ = [
     "Candidates",

@@ -52,11 +52,11 @@ def candidates_at_cost(
     Raises ConfigError for a bad cost, step or tolerance and a baseline that is itself scaled, and BudgetError where
     no direction reaches the cost.
     """
-    _require_cost(baseline, cost_ratio, tolerance)
+    require_cost(baseline, cost_ratio, tolerance)
     directions = list(simplex(step))
     target = cost_ratio * cost(baseline).macs
-    around = [one for shares in directions for one in _leaning(shares)]
-    pool, reasons = _planned(baseline, target, tolerance, (*directions, *around))
+    around = [one for shares in directions for one in leaning(shares)]
+    pool, reasons = planned(baseline, target, tolerance, (*directions, *around))
     if not pool:
         raise BudgetError(
             f"no candidate of {baseline.name} reaches {cost_ratio:g} times its cost within {tolerance:.0%}: "
@@ -64,28 +64,6 @@ def candidates_at_cost(
             hint="try another cost, a wider tolerance or a larger baseline",
         )
     return _assign(directions, pool, reasons, 1 / round(1 / step))
-
-
-def candidates_toward(
-    baseline: ConvNet, cost_ratio: float, directions: Sequence[Shares], *, tolerance: float = 0.02, reach: float = 0.2
-) -> list[Candidate | str]:
-    """For each direction the network of `cost_ratio` times the baseline's MACs, within `tolerance` below, whose actual
-    shares are nearest to it; a reason instead where no share lies within `reach`.
-
-    Raises ConfigError as `candidates_at_cost` does.
-    """
-    _require_cost(baseline, cost_ratio, tolerance)
-    target = cost_ratio * cost(baseline).macs
-    around = [one for shares in directions for one in _leaning(shares)]
-    pool, reasons = _planned(baseline, target, tolerance, (*directions, *around, *simplex(0.25)))
-    found: list[Candidate | str] = []
-    for shares in directions:
-        nearest = min(pool, key=lambda one: share_distance(one.actual, shares), default=None)
-        if nearest is not None and share_distance(nearest.actual, shares) <= reach:
-            found.append(nearest)
-        else:
-            found.append(_why_not(nearest, reasons.get(shares)))
-    return found
 
 
 def shares_of(scaling: Scaling) -> Shares:
@@ -165,7 +143,7 @@ def share_distance(one: Shares, other: Shares) -> float:
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
-def _require_cost(baseline: ConvNet, cost_ratio: float, tolerance: float) -> None:
+def require_cost(baseline: ConvNet, cost_ratio: float, tolerance: float) -> None:
     if not (math.isfinite(cost_ratio) and cost_ratio > 1):
         raise ConfigError(f"cost {cost_ratio} is not allowed", hint="above 1, as a multiple of the baseline's cost")
     if not 0 < tolerance <= 0.25:
@@ -182,7 +160,7 @@ def _require_baseline(baseline: ConvNet) -> None:
 
 
 @lru_cache(maxsize=8)
-def _planned(
+def planned(
     baseline: ConvNet, target: float, tolerance: float, directions: tuple[Shares, ...]
 ) -> tuple[tuple[Candidate, ...], Mapping[Shares, str]]:
     """Every distinct network that the planner finds within the tolerance, and why directions gave none. It takes
@@ -213,7 +191,7 @@ def _planned(
     return tuple(pool.values()), MappingProxyType(reasons)
 
 
-def _leaning(shares: Shares) -> Iterator[Shares]:
+def leaning(shares: Shares) -> Iterator[Shares]:
     """Directions next to one that leaves a dimension alone: a little of the growth goes there."""
     for dimension in range(3):
         if shares[dimension] == 0:
@@ -242,7 +220,7 @@ def _assign(
         nearest = min(pool, key=lambda one: share_distance(one.actual, shares))
         off = share_distance(nearest.actual, shares)
         if off > step:
-            unreachable.append((shares, _why_not(nearest, reasons.get(shares))))
+            unreachable.append((shares, why_not(nearest, reasons.get(shares))))
             continue
         reached += 1
         if off < chosen.get(nearest.network, (math.inf, nearest))[0]:
@@ -252,7 +230,7 @@ def _assign(
     return Candidates(found, tuple(unreachable), reached - len(found))
 
 
-def _why_not(nearest: Candidate | None, reason: str | None) -> str:
+def why_not(nearest: Candidate | None, reason: str | None) -> str:
     if nearest is None:
         return reason or "no network has this cost"
     shares = ", ".join(f"{share:.2f}" for share in nearest.actual)

@@ -141,7 +141,7 @@ class StudyFolder:
         return known
 
     def folders_of(self, trials: Iterable[Trial]) -> dict[str, TrialFolder]:
-        """The folder of each trial by key, in their order; those that have none, by a key of before either, get one."""
+        """The folder of each trial by key, in their order; those that have none, by an older key either, get one."""
         known = self.by_key()
         distinct = {trial.key: trial for trial in trials}
         return {

@@ -57,6 +57,10 @@ def test_study_run_status_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 21
     assert run(capsys, "study", "export", folder, "-o", tmp_path / "all.xlsx")[0] == 2
     assert run(capsys, "study", "export", folder)[0] == 2
+    for option in ("-o", "--records"):
+        assert (
+            "no file can be written there" in run(capsys, "study", "export", folder, option, tmp_path / "no/a.csv")[2]
+        )
     rows = json.loads(run(capsys, "study", "export", folder, "-o", tmp_path / "all.parquet", "--json")[1])["trials"]
     assert {row["method"] for row in rows} == {"baseline", "compound", "depth", "width", "resolution"}
     code, out, err = run(capsys, "study", "report", folder)

@@ -55,10 +55,13 @@ def print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
     help="Add the finished trials to FILE, which --records of other studies takes them from.",
 )
 @json_option
-def export(folder: Path, output: Path | None, records: Path | None, as_json: bool) -> None:  # fmt: skip
+def export(folder: Path, output: Path | None, records: Path | None, as_json: bool) -> None:
     """Export the trials, finished so far or not: as rows of a table, or as records that travel to other machines."""
     if output is None and records is None and not as_json:
         raise click.UsageError("name a file with -o or --records, or add --json")
+    for option, file in (("-o", output), ("--records", records)):
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            raise click.UsageError(f"{option} {file}: no file can be written there")
     from convscale.studies.trial_rows import require_suffix, trial_rows, write_rows
     from convscale.trials.taking import export_finished
     from convscale.units import format_number

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from convscale.files import read_json, write_json
 from convscale.formats import FORMAT_VERSION, read_kept, require_version
-from convscale.records import StudySpec, Unreachable
+from convscale.records import StudySpec
 from convscale.records.files import MAX_RECORD_BYTES
 from convscale.schema import to_table
 from convscale.studies.designs import Design, Point, design
@@ -33,8 +33,7 @@ class _KeptTrial:
 
 @dataclass(frozen=True, slots=True)
 class _KeptDesign:
-    points: tuple[Point, ...]
-    unreachable: tuple[Unreachable, ...]
+    design: Design
     trials: tuple[_KeptTrial, ...]
 
 
@@ -43,8 +42,7 @@ def keep_design(study: StudyFolder, designed: Design, trials: Trials) -> None:
     index = {point: number for number, point in enumerate(designed.points)}
     folders = study.folders_of(trials.values())
     kept = _KeptDesign(
-        designed.points,
-        designed.unreachable,
+        designed,
         tuple(_KeptTrial(folders[one.key].number, index[point], *rest) for (point, *rest), one in trials.items()),
     )
     head = {"kind": "design", "format_version": FORMAT_VERSION}
@@ -64,5 +62,5 @@ def read_design(study: StudyFolder, spec: StudySpec) -> tuple[Design, Numbers]:
         table.pop("kind", None)
         require_version(file, table.pop("format_version", 1))
     kept = read_kept(_KeptDesign, table, str(file))
-    numbers = {(kept.points[one.point], one.epochs, one.seed): one.trial for one in kept.trials}
-    return Design(spec, kept.points, kept.unreachable), numbers
+    points = kept.design.points
+    return kept.design, {(points[one.point], one.epochs, one.seed): one.trial for one in kept.trials}

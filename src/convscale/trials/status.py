@@ -19,8 +19,8 @@ from convscale.trials.trial import TrialRecord
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialState:
     """How far a trial is. accuracy: the result's, or the last epoch's of an unfinished one, a fraction. seconds_left:
-    of a running one, by its pace so far; None where that is not known. interval95 to learning_rate: the result's, None
-    where there is none or it does not say. taken_from: the file that a finished one was taken from."""
+    of a running one, by its pace so far; None where that is not known. interval95 to precision: the result's, None
+    where there is none or it does not say. learning_rate: the result's, or else the recipe's. taken_from: the file that a finished one was taken from."""
 
     number: int
     key: str
@@ -106,7 +106,7 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
         images=(result.images or None) if result else None,
         device=(result.device or None) if result else None,
         precision=(result.precision or None) if result else None,
-        learning_rate=result.learning_rate if result else None,
+        learning_rate=(result.learning_rate if result else None) or trial.recipe.learning_rate,
         taken_from=record.taken_from if record else "",
     )
 

@@ -50,7 +50,8 @@ def test_every_method_of_the_demo_has_a_network() -> None:
 
 
 def test_the_studies_that_come_along() -> None:
-    assert set(list_studies()) == {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
+    asked = {"observations", "table7", "table3", "laws", "transfer", "curves", "demo"}
+    assert set(list_studies()) == asked | {f"converged{of}" for of in ("", "-imagenette", "-observations", "-table3")}
     with pytest.raises(UnknownNameError, match="table7"):
         read_study("tabel7")
 
@@ -72,20 +73,40 @@ def test_methods_cost_the_same_and_grow_what_they_say() -> None:
 
 
 def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
-    designed = design(spec(costs=(1.1, 4.0)))
+    designed = design(spec(costs=(1.1, 4.0), allow_missing=True))
     assert {(one.method, one.asked) for one in designed.unreachable} >= {("depth", 1.1)}
     assert all("shares" in one.reason or "cost" in one.reason for one in designed.unreachable)
     with pytest.raises(BudgetError, match="no method reaches its cost"):
         ran(tmp_path, spec(costs=(1.01,), methods=(Method(law="depth"),)))
     assert not (tmp_path / "settings.json").exists()
-    assert "depth" in "\n".join(one.method for one in ran(tmp_path, spec(costs=(1.1, 4.0))).unreachable)
+    assert "depth" in "\n".join(
+        one.method for one in ran(tmp_path, spec(costs=(1.1, 4.0), allow_missing=True)).unreachable
+    )
+
+
+def test_a_cost_with_fewer_than_two_methods_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """At 1.01 times the cost no dimension alone has a network; at 1.5 width alone does."""
+    single = FOUR[1:]
+    with pytest.raises(
+        BudgetError, match=r"at 1.6 times the MACs of small-mbconv width alone has a network: depth: "
+    ) as found:
+        ran(tmp_path, spec(costs=(1.6, 4.0), methods=single))
+    assert "--allow-missing" in str(found.value.hint) and "depth alone comes no nearer than" in str(found.value)
+    assert not (tmp_path / "settings.json").exists()
+    with pytest.raises(BudgetError, match="at 1.01 times the MACs of small-mbconv no method has a network"):
+        design(spec(costs=(1.01, 4.0), methods=single))
+    assert [one.method for one in design(spec(costs=(1.6,), methods=single[1:2])).points] == ["baseline", "width"]
+    allowed = design(spec(costs=(1.6, 4.0), methods=single, allow_missing=True))
+    assert len(allowed.points) == 5 and {one.asked for one in allowed.unreachable} == {1.6}
 
 
 def test_a_baseline_that_is_too_shallow_is_said_so() -> None:
     one = replace(cs.network("small-resnet"), stages=cs.network("small-resnet").stages[:1])
     flat = replace(one, stages=(replace(one.stages[0], fixed_depth=True),))
     file = Path("flat.toml")
-    study = spec(baselines=(str(file),), methods=(Method(law="depth"), Method(law="width")))
+    study = spec(
+        baselines=(str(file),), resolution=16, methods=(Method(law="depth"), Method(law="width")), allow_missing=True
+    )
     with contextdir():
         write_toml(file, to_table(flat))
         designed = design(study)

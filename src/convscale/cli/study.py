@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
-from convscale.cli.parameters import PIXELS, Numbers
+from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
 from convscale.cli.results import FOLDER, export, print_result, report
 from convscale.cli.shared import (
     DATA_HELP,
@@ -82,6 +82,18 @@ def show(study: str) -> None:
 @click.option("--recipe", help="A name or a TOML file.")
 @set_option
 @click.option("--coefficients", metavar="DIR|FILE|A,B,G", help="Add a method: the compound law with these.")
+@click.option(
+    "--equal",
+    type=click.Choice(["macs", "seconds", "activations"]),
+    help="What networks at one cost have in common [default: the study's, else macs]. Seconds are measured here.",
+)
+@tune_rate_option
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    default=None,
+    help="Run even where a cost has fewer than two methods with a network.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the networks and what they would take; train nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="The study's folder.")
 @executor_options
@@ -141,7 +153,7 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     from convscale.trials.sizing import size_of
 
     designed = design(settled(spec))
-    size = size_of(list(designed.trials().values()), slots)
+    size = size_of([*designed.scans().values(), *designed.trials().values()], slots)
     if as_json:
         print_json(size, networks=designed.points, unreachable=len(designed.unreachable))
         return

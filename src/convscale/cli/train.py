@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convscale.cli.parameters import PIXELS
+from convscale.cli.parameters import PIXELS, tune_rate_option
 from convscale.cli.shared import (
     DATA_HELP,
     batch_or_auto_option,
@@ -31,7 +31,7 @@ from convscale.cli.shared import (
 )
 from convscale.machine import launched_processes, speaks
 from convscale.progress import print_note
-from convscale.recipes import recipe
+from convscale.recipes import recipe, tuning_rate
 from convscale.runs import Decision, Story, require_writable
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @batch_or_auto_option
 @set_option
 @search_option
+@tune_rate_option
 @seed_option
 @workers_option
 @label_column_option
@@ -62,13 +63,14 @@ def command(
     network: str, data: str, recipe_name: str, epochs: int | None, batch: int | Literal["auto"] | None,
     settings: tuple[str, ...], search: tuple[int, int] | None, label_column: str, layout: Layout | None, dry_run: bool,
     output: Path | None, as_json: bool, weights: str | None, resolution: int | None, exclude: Path | None,
-    **running: Any,
+    tune_rate: bool | None, **running: Any,
 ) -> None:  # fmt: skip
     """Train NETWORK (a name, a TOML file, a run or a weights file) on images and leave a run folder.
 
     An interrupted training saves its state; `convscale resume RUN` continues it.
     """
     net = load_network(network, resolution=resolution)
+    _require_one_search(tune_rate, search)
     chosen = recipe_from_options(recipe_name, epochs, batch, settings, search)
     if weights is None and network.endswith(".safetensors") and speaks():
         print_note(f"{network}: architecture only, random weights; add --weights {network} to use its weights")
@@ -97,6 +99,7 @@ def command(
     changed = tuple(chosen.for_network(net).changes_from(recipe(recipe_name)))
     if changed and speaks():
         print_note(f"changed from recipe {recipe_name}: {'; '.join(changed)}")
+    chosen = tuning_rate(chosen, net) if tune_rate else chosen
     if dry_run:
         estimate = training.estimate(net, dataset, chosen, output, **running, **files)
         if as_json:
@@ -106,9 +109,17 @@ def command(
         return
     assert output is not None
     decisions = [Decision("recipe", recipe_name)]
+    if tune_rate:
+        rates = ", ".join(f"{rate:g}" for rate in sorted(chosen.search.learning_rates))
+        decisions.append(Decision("learning rate", f"one of {rates}", "--tune-rate: by short trainings"))
     if batch == "auto":
         parts = f"{chosen.batch} images a step, in {chosen.accumulation} parts"
         decisions.append(Decision("batch", parts, "what memory allows"))
     story = Story(command=typed_command(), decisions=tuple(decisions))
     run, evaluation = training.train(net, dataset, chosen, output, story=story, changed=changed, **running, **files)
     print_training(run, evaluation, as_json)
+
+
+def _require_one_search(tune_rate: bool | None, search: tuple[int, int] | None) -> None:
+    if tune_rate and search is not None:
+        raise click.UsageError("--tune-rate and --search both choose the learning rate: give one of them.")

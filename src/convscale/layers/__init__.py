@@ -1,5 +1,6 @@
 """resolve: from a network's table to the graph of all its layers, the one truth for costs and modules."""
 
+from convscale.layers.depth import effective_depth
 from convscale.layers.graph import (
     BLOCK_INPUT,
     AddLayer,
@@ -25,6 +26,7 @@ __all__ = [
     "LinearLayer",
     "MaxPoolLayer",
     "MultiplyLayer",
+    "effective_depth",
     "resolve",
     "resolve_block",
     "resolve_head",

@@ -22,6 +22,7 @@ from convscale.recipes.parts import (
     Staircase,
     Steps,
 )
+from convscale.recipes.rates import tuning_rate
 from convscale.recipes.table import NetworkValues, Recipe
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Steps",
     "list_recipes",
     "recipe",
+    "tuning_rate",
 ]
 
 

@@ -233,10 +233,13 @@ class SearchGrid:
     """Divide weight decays by the learning rate that they are tried with (Kornblith et al. 2019)."""
     share: float = 0.2
     """Share of the training images that is held out for choosing."""
+    epochs_share: float = 1.0
+    """Share of the recipe's epochs that each training of the search takes; at least one epoch."""
 
     def __post_init__(self) -> None:
         check(self)
         require_between("share", self.share, 0.01, 0.9)
+        require_between("epochs_share", self.epochs_share, 0.001, 1)
 
     def __bool__(self) -> bool:
         return bool(self.learning_rates or self.weight_decays)

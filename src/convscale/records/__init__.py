@@ -17,9 +17,12 @@ from convscale.records.evaluation import (
 )
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
+from convscale.records.rates import RateChoice
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
 from convscale.records.studies import (
     BASELINE,
+    CURRENCIES,
+    Currency,
     DataChoice,
     FactorCurve,
     LengthChange,
@@ -36,12 +39,14 @@ from convscale.records.trials import TrialRecord, TrialResult
 
 __all__ = [
     "BASELINE",
+    "CURRENCIES",
     "RECORDS",
     "CalibrationBin",
     "Candidate",
     "ClassRecord",
     "CoefficientSearch",
     "ConfusedPair",
+    "Currency",
     "DataChoice",
     "DataRecord",
     "Decision",
@@ -58,6 +63,7 @@ __all__ = [
     "Prediction",
     "PredictionSet",
     "ProgressRecord",
+    "RateChoice",
     "Reuse",
     "RunRow",
     "RunState",

@@ -12,10 +12,19 @@ from convscale.errors import ConfigError
 from convscale.flattening import AsDict
 from convscale.networks import ConvNet
 from convscale.preprocessing import require_range
+from convscale.records.rates import RateChoice
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
 from convscale.schema import check
 from convscale.statistics import OrderChange
 from convscale.units import format_count
+
+Currency = Literal["macs", "seconds", "activations"]
+
+CURRENCIES: dict[Currency, str] = {
+    "macs": "MACs",
+    "seconds": "seconds per training image",
+    "activations": "activations",
+}
 
 BASELINE = "baseline"  # the method of an unscaled baseline
 
@@ -38,6 +47,8 @@ class DataChoice:
     """What the subfolders of a folder are; None where their names and contents show it."""
     stored_range: tuple[float, float] | None = None
     """The values in image files that become 0 and 255; None for all that a file can hold."""
+    tuning: bool = False
+    """Judge by a tenth of the training images in place of the held-out ones, for what these must not decide."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -127,7 +138,7 @@ class StudySpec(Displayed):
     methods: tuple[Method, ...] = ()
     """Ways to spend a cost; each is applied at each cost."""
     costs: tuple[float, ...] = ()
-    """True costs, times the baseline's MACs, above 1."""
+    """True costs, times the baseline's in the currency of `equal`, above 1."""
     curves: tuple[FactorCurve, ...] = ()
     """Networks by explicit factors instead, whatever they cost."""
     lengths: tuple[int, ...]
@@ -142,6 +153,13 @@ class StudySpec(Displayed):
     """Also draw the paper's figures."""
     data: DataChoice | None = None
     """The images; None where the command names them."""
+    equal: Currency = "macs"
+    """What networks at one cost have in common with each other: MACs, seconds per training image, or activations;
+    costs are multiples of the baseline's."""
+    tune_rate: bool = False
+    """Choose each network's learning rate among three by short trainings, by images that are drawn for it."""
+    allow_missing: bool = False
+    """Run even where fewer than two methods have a network at a cost."""
 
     def __post_init__(self) -> None:
         if isinstance(self.baselines, tuple | list):
@@ -156,7 +174,7 @@ class StudySpec(Displayed):
         if any(not cost > 1 for cost in self.costs) or len(set(self.costs)) != len(self.costs):
             raise ConfigError(
                 f"{where}: costs {list(self.costs)}",
-                hint="different values above 1, as multiples of the baseline's MACs",
+                hint=f"different values above 1, as multiples of the baseline's {CURRENCIES[self.equal]}",
             )
         titles = [method.title for method in self.methods] + [curve.name for curve in self.curves]
         if len(set(titles)) != len(titles):
@@ -178,10 +196,11 @@ class StudySpec(Displayed):
             "baselines": ", ".join(baselines) + (f", at {self.resolution} px" if self.resolution else ""),
             "methods": ", ".join(method.title for method in self.methods),
             "costs": ", ".join(f"{cost:g}" for cost in self.costs),
+            "equal": "" if self.equal == "macs" else CURRENCIES[self.equal],
             "curves": ", ".join(curve.name for curve in self.curves),
             "lengths": ", ".join(f"{epochs:,}" for epochs in self.lengths) + " epochs",
             "seeds": str(self.seeds),
-            "recipe": ", ".join((self.recipe, *self.settings)),
+            "recipe": ", ".join((self.recipe, *self.settings)) + ", tuned learning rates" * self.tune_rate,
             "data": "" if self.data is None else self.data.source,
         }
         shown = tuple((name, text) for name, text in rows.items() if text)
@@ -281,7 +300,7 @@ class StudyResult(AsDict, Displayed):
 
     JSON: ClassVar = (
         "study=spec.name", "question=spec.question", "rows", "differences", "length_changes", "reuses", "unreachable",
-        "device_seconds",
+        "rates", "device_seconds",
     )  # fmt: skip
 
     spec: StudySpec
@@ -290,6 +309,7 @@ class StudyResult(AsDict, Displayed):
     length_changes: tuple[LengthChange, ...]
     reuses: tuple[Reuse, ...]
     unreachable: tuple[Unreachable, ...]
+    rates: tuple[RateChoice, ...] = ()
 
     def _display(self) -> Display:
         """The rows of the longest training, the best first."""

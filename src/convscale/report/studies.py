@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convscale.records import PairedDifference, StudyResult
+from convscale.records import CURRENCIES, PairedDifference, StudyResult
 from convscale.records.quoted import QUOTED
+from convscale.report.rates import lines_of_rates
 from convscale.report.tables import Column, Table, as_csv, markdown, text_column
 from convscale.report.unfinished import unfinished
 from convscale.statistics import CANNOT_TELL
@@ -50,6 +51,7 @@ def report(result: StudyResult) -> list[str]:
         lines += ["", *markdown(difference_table(differences))] if differences else []
     if result.reuses:
         lines += ["", "## Reusing what is best at a smaller cost", "", *markdown(reuse_table(result))]
+    lines += lines_of_rates(result.rates)
     if result.unreachable:
         lines += ["", "## Methods without a network of this cost", ""]
         lines += [
@@ -76,7 +78,7 @@ def conclusions(result: StudyResult) -> list[str]:
             continue  # a single network of this cost
         sure = [_sentence(one) for one in compared if one.interval95 and one.verdict != CANNOT_TELL]
         order = change.change
-        line = f"- {change.baseline} at {change.asked:g} times its MACs: "
+        line = f"- {change.baseline} at {change.asked:g} times its {CURRENCIES[result.spec.equal]}: "
         line += "; ".join(sure) if sure else "no difference exceeds the noise of the seeds"
         line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons are inconclusive). "
         line += f"Between {change.epochs[0]} and {last} epochs {order.swapped} of {order.pairs} pairs swap, "

@@ -48,6 +48,7 @@ def collect(design: Design, records: Mapping[tuple[Point, int, int], TrialRecord
         length_changes=tuple(_length_changes(groups, spec.lengths, accuracies)),
         reuses=tuple(_reuses(groups, spec, accuracies)),
         unreachable=design.unreachable,
+        rates=design.rates,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from convscale.costs import cost
@@ -12,11 +13,14 @@ from convscale.data.dataset import Dataset
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
-from convscale.recipes import recipe
-from convscale.records import BASELINE, StudySpec, Unreachable
+from convscale.recipes import Recipe, recipe
+from convscale.recipes.rates import rates_to_try, short
+from convscale.records import BASELINE, CURRENCIES, DataChoice, RateChoice, StudySpec, Unreachable
 from convscale.records.coefficients import Shares
 from convscale.scaling import Scaling, scale
-from convscale.search.coefficients import candidates_toward, shares_of
+from convscale.search.coefficients import candidates_toward, equal_candidates, shares_of
+from convscale.search.coefficients.equal import Measure
+from convscale.studies.currencies import TOLERANCES, measure_of
 from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial
 
@@ -41,33 +45,61 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The networks of a study, and the methods that have none at their cost."""
+    """The networks of a study, and the methods that have none at their cost. rates: of each network, where they are
+    tuned and have been chosen."""
 
     spec: StudySpec
     points: tuple[Point, ...]
     unreachable: tuple[Unreachable, ...]
+    rates: tuple[RateChoice, ...] = ()
 
     def trials(self) -> dict[tuple[Point, int, int], Trial]:
         """(point, epochs, seed) -> trial; seeds outermost, so that an unfinished study has whole seeds."""
         spec, choice = self.spec, self.spec.choice()
-        images = fingerprint_of(choice)
-        base = recipe(spec.recipe).with_settings(list(spec.settings)).for_images(len(choose_images(choice).train))
-        recipes = {epochs: base.with_changes(epochs=epochs) for epochs in spec.lengths}
+        images, base = fingerprint_of(choice), recipe_of(spec, choice)
+        rates = dict(zip(self.points, (one.chosen for one in self.rates), strict=True)) if self.rates else {}
+        recipes = {
+            (point, epochs): base.with_changes(epochs=epochs, learning_rate=rates.get(point))
+            for point in self.points
+            for epochs in spec.lengths
+        }
         return {
             (point, epochs, seed): Trial(
-                network=point.network, recipe=recipes[epochs], data=choice, seed=seed, images=images
+                network=point.network, recipe=recipes[point, epochs], data=choice, seed=seed, images=images
             )
             for seed in range(spec.seeds)
             for epochs in spec.lengths
             for point in self.points
         }
 
+    def scans(self) -> dict[tuple[Point, float], Trial]:
+        """(point, learning rate) -> the short training that judges it, by images drawn from the training images; none
+        where the study tunes no rates. They are a tenth of the longest schedule, at least one epoch."""
+        if not self.spec.tune_rate:
+            return {}
+        choice = replace(self.spec.choice(), tuning=True)
+        images, base = fingerprint_of(choice), recipe_of(self.spec, choice)
+        brief = short(base.with_changes(epochs=self.spec.lengths[-1]))
+        bases = {point.baseline: point.network for point in self.points if point.method == BASELINE}
+        return {
+            (point, rate): Trial(
+                network=point.network, recipe=replace(brief, learning_rate=rate), data=choice, seed=0, images=images
+            )
+            for point in self.points
+            for rate in rates_to_try(brief, point.network, bases[point.baseline])
+        }
 
-def design(spec: StudySpec) -> Design:
-    """Resolve every network of `spec` for its images.
 
-    Raises BudgetError where nothing but baselines is left, ConfigError where two baselines share a name, and the errors
-    of names, laws and data.
+def recipe_of(spec: StudySpec, choice: DataChoice) -> Recipe:
+    """The recipe of a study, for as many images as there are. Raises as `recipe` and `choose_images` do."""
+    return recipe(spec.recipe).with_settings(list(spec.settings)).for_images(len(choose_images(choice).train))
+
+
+def design(spec: StudySpec, folder: Path | None = None) -> Design:
+    """Resolve every network of `spec` for its images. folder: where seconds that are measured for it are kept.
+
+    Raises BudgetError where nothing but baselines is left or, unless that is allowed, fewer than two methods reach a
+    cost, ConfigError where two baselines share a name, and the errors of names, laws and data.
     """
     dataset = choose_images(spec.choice())
     baselines = [open_network(source) for source in spec.baselines]
@@ -76,7 +108,10 @@ def design(spec: StudySpec) -> Design:
         raise ConfigError(
             f"study {spec.name!r}: two baselines are called {twice[0]!r}", hint="change the name in one of their tables"
         )
-    found = [one for network in baselines for one in _points(spec, network, dataset)]
+    measure = None
+    if spec.equal != "macs":
+        measure = measure_of(spec.equal, dataset, recipe_of(spec, spec.choice()), folder)
+    found = [one for network in baselines for one in _points(spec, network, dataset, measure)]
     points = tuple(one for one in found if isinstance(one, Point))
     unreachable = tuple(one for one in found if isinstance(one, Unreachable))
     if all(point.method == BASELINE for point in points):
@@ -84,16 +119,40 @@ def design(spec: StudySpec) -> Design:
         raise BudgetError(
             f"study {spec.name!r}: no method reaches its cost: {reasons}", hint="try other costs or another baseline"
         )
+    _require_two(spec, points, unreachable)
     return Design(spec, points, unreachable)
 
 
-def _points(spec: StudySpec, network: ConvNet, dataset: Dataset) -> Iterator[Point | Unreachable]:
+def _require_two(spec: StudySpec, points: Sequence[Point], unreachable: Sequence[Unreachable]) -> None:
+    """Raise BudgetError where a cost has fewer than two methods left of several, unless that is allowed."""
+    if len(spec.methods) < 2 or spec.allow_missing:
+        return
+    for baseline in dict.fromkeys(point.baseline for point in points):
+        for asked in spec.costs:
+            there = [one.method for one in points if (one.baseline, one.asked) == (baseline, asked)]
+            missing = [one for one in unreachable if (one.baseline, one.asked) == (baseline, asked)]
+            if len(there) < 2:
+                reasons = "; ".join(f"{one.method}: {one.reason}" for one in missing)
+                raise BudgetError(
+                    f"study {spec.name!r}: at {asked:g} times the {CURRENCIES[spec.equal]} of {baseline} "
+                    f"{there[0] if there else 'no method'} {'alone has' if there else 'has'} a network: {reasons}",
+                    hint="other costs: --costs C,C,...; or run without what is missing: --allow-missing",
+                )
+
+
+def _points(
+    spec: StudySpec, network: ConvNet, dataset: Dataset, measure: Measure | None
+) -> Iterator[Point | Unreachable]:
     sized = network if spec.resolution is None else network.at_resolution(spec.resolution)
     baseline = fit_to_images(sized, dataset)
     yield _point(baseline, BASELINE, None, Scaling(), baseline)
     for asked in spec.costs:
         wanted = [shares_of(method.scaling_law()(1.0)) for method in spec.methods]
-        for method, one in zip(spec.methods, candidates_toward(baseline, asked, wanted), strict=True):
+        if measure is None:
+            candidates = candidates_toward(baseline, asked, wanted)
+        else:
+            candidates = equal_candidates(baseline, asked, wanted, measure, tolerance=TOLERANCES[spec.equal])
+        for method, one in zip(spec.methods, candidates, strict=True):
             if isinstance(one, str):
                 yield Unreachable(baseline.name, method.title, asked, one)
             else:

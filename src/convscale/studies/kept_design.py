@@ -54,7 +54,7 @@ def read_design(study: StudyFolder, spec: StudySpec) -> tuple[Design, Numbers]:
     ConfigError where it is damaged, and without it as `design` does."""
     file = study.path / FILE
     if not file.exists():
-        designed, known = design(spec), {folder.read().key: folder.number for folder in study.trials()}
+        designed, known = design(spec, study.path), {folder.read().key: folder.number for folder in study.trials()}
         found = {place: known.get(one.key, known.get(one.key_by_source)) for place, one in designed.trials().items()}
         return designed, {place: number for place, number in found.items() if number is not None}
     table = read_json(file, MAX_RECORD_BYTES)

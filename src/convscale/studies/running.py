@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from convscale.errors import RunError, TrainingStopped
@@ -13,8 +14,9 @@ from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
 from convscale.schema import to_table
 from convscale.studies.collecting import collect
-from convscale.studies.designs import Point, design
+from convscale.studies.designs import design
 from convscale.studies.kept_design import Trials, keep_design
+from convscale.studies.rates import stamped, with_rates
 from convscale.studies.so_far import SeedWatch, result_so_far
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
@@ -47,21 +49,26 @@ def run_study(
     spec = settled(spec)
     finished = FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:
-        designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind
+        designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, KIND, spec, read_spec)
+        run = partial(run_trials, study.path, executor=executor, storage=storage, quiet=quiet)
+        finished.take(study, designed.scans().values())
+        designed = with_rates(designed, run)
         trials = designed.trials()
         keep_design(study, designed, trials)
         finished.take(study, trials.values())
         finished.report()
-        result = collect(designed, _run(study, spec, trials, executor, storage, quiet))
+        ran = zip(trials.items(), _run(study, spec, trials, run), strict=True)
+        result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in ran})
         _write(study, result)
     return result
 
 
 def _run(
-    study: StudyFolder, spec: StudySpec, trials: Trials, executor: Executor, storage: str | None, quiet: bool
-) -> dict[tuple[Point, int, int], TrialRecord]:
-    """Run the trials, and write what is known whenever a seed is complete and where a signal ends them."""
+    study: StudyFolder, spec: StudySpec, trials: Trials, run: Callable[..., list[TrialRecord]]
+) -> list[TrialRecord]:
+    """Run the trials, and write what is known whenever a seed is complete and where a signal ends them. run:
+    `run_trials` for this folder."""
 
     def write_so_far() -> None:
         try:
@@ -71,12 +78,11 @@ def _run(
 
     watch = SeedWatch(trials, write_so_far)
     try:
-        ran = run_trials(study.path, list(trials.values()), executor, storage=storage, quiet=quiet, on_end=watch)
+        return run(list(trials.values()), on_end=watch)
     except TrainingStopped:
         if any(ended(study)):
             write_so_far()
         raise
-    return dict(zip(trials, ran, strict=True))
 
 
 def report_study(folder: str | Path) -> StudyResult:

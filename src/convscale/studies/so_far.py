@@ -9,6 +9,7 @@ from convscale.errors import RunError
 from convscale.records import StudyResult, StudySpec
 from convscale.studies.collecting import collect
 from convscale.studies.kept_design import Trials, read_design
+from convscale.studies.rates import stamped
 from convscale.trials.folders import StudyFolder
 from convscale.trials.status import ended
 from convscale.trials.trial import TrialRecord
@@ -17,7 +18,10 @@ from convscale.trials.trial import TrialRecord
 def result_so_far(study: StudyFolder, spec: StudySpec) -> StudyResult:
     """The result of the trials that have ended; reads only. Raises RunError where none has, and as `read_design`."""
     designed, numbers = read_design(study, spec)
-    records = {folder.number: record for folder, record in ended(study)}
+    records = {
+        folder.number: stamped(record, folder.read(), designed) if designed.rates else record
+        for folder, record in ended(study)
+    }
     found = {place: records[number] for place, number in numbers.items() if number in records}
     if not found:
         raise RunError(f"{study.path}: no trial has ended", hint=f"convscale study status {study.path}")

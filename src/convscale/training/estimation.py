@@ -54,7 +54,8 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         seconds += evaluation * len(data.test) / len(job.validation)
     if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
         share = 1 - recipe.search.share
-        seconds += len(recipe.choices()) * (share * steps * step + recipe.epochs * evaluation)
+        tried = len(recipe.choices()) * recipe.search.epochs_share
+        seconds += tried * (share * steps * step + recipe.epochs * evaluation)
     available = available_bytes(pick_device())
     return Estimate(
         steps=steps,
@@ -70,6 +71,14 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         disk_bytes=disk_bytes(job),
         free_disk_bytes=free_bytes((output or Path()).absolute()),
     )
+
+
+def step_seconds(network: ConvNet, data: Dataset, recipe: Recipe) -> float:
+    """Seconds of a training step, measured over a few real ones; writes nothing."""
+    recipe = recipe.for_images(len(data.train))
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(network, data, recipe, Run(Path(folder)), Settings(), quiet=True)
+        return _step_seconds(job, make_state(job, Processes()), steps_per_epoch(job.train, recipe.batch))
 
 
 def _step_seconds(job: Job, state: TrainingState, per_epoch: int) -> float:

@@ -14,6 +14,7 @@ from convscale.errors import NotFiniteError, TrainingError
 from convscale.nn.processes import Processes
 from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
+from convscale.recipes.rates import short
 from convscale.records import Evaluation, SearchRow
 from convscale.runs import Run
 from convscale.training.job import Job
@@ -86,7 +87,8 @@ def _tried(
     job: Job, choice: Recipe, index: int, processes: Processes, carry_out: Callable[[Job], Evaluation]
 ) -> SearchRow:
     """Train by one choice, or resume that, and report its outcome."""
-    trial = _trial(job, choice, Run(job.run.path / "search" / f"{index + 1:03d}"), processes)
+    brief = short(choice, job.recipe.search.epochs_share)
+    trial = _trial(job, brief, Run(job.run.path / "search" / f"{index + 1:03d}"), processes)
     failure, accuracy = "", None
     try:
         accuracy = carry_out(trial).accuracy(job.dataset.metric)

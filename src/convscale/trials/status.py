@@ -20,7 +20,8 @@ from convscale.trials.trial import TrialRecord
 class TrialState:
     """How far a trial is. accuracy: the result's, or the last epoch's of an unfinished one, a fraction. seconds_left:
     of a running one, by its pace so far; None where that is not known. interval95 to precision: the result's, None
-    where there is none or it does not say. learning_rate: the result's, or else the recipe's. taken_from: the file that a finished one was taken from."""
+    where there is none or it does not say. learning_rate: the result's, or else the recipe's. taken_from: the file that
+    a finished one was taken from."""
 
     number: int
     key: str

@@ -76,7 +76,7 @@ class FinishedTrials:
             f"{names}: {format_number(len(self.taken), 'finished trial')} taken"
             + f", {len(self.there):,} already here" * bool(self.there)
             + f", {len(self._left()):,} of no trial of this study"
-            + f" ({len(self.elsewhere):,} on other images than are here)" * bool(self.elsewhere)
+            + f" ({len(self.elsewhere & self._left()):,} on other images than are here)" * bool(self.elsewhere)
         )
 
     def _say(self, text: str) -> None:

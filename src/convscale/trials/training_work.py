@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from convscale.data import Dataset, ImageCollection, open_dataset
+from convscale.data.dataset import stratified_split
 from convscale.data.images import Kept, Stream, Subset
 from convscale.errors import DataError
+from convscale.recipes.rates import HELD_OUT_SHARE
 from convscale.records import DataChoice
 from convscale.trials.machine_change import leave_what_resumes_here
 from convscale.trials.trial import Trial, TrialResult
@@ -56,12 +58,12 @@ def choose_images(choice: DataChoice) -> Dataset:
     dataset = open_dataset(
         choice.source, seed=choice.seed, label_column=choice.label_column, layout=choice.layout
     )  # fmt: skip
-    return replace(
-        dataset,
-        train=_kept(_draw(dataset.train, choice.train_images, choice, "training")),
-        test=_kept(_draw(dataset.test, choice.test_images, choice, "held-out")),
-        validation=None,  # trials choose nothing within themselves
-    )
+    train = _draw(dataset.train, choice.train_images, choice, "training")
+    test = _draw(dataset.test, choice.test_images, choice, "held-out")
+    if choice.tuning:
+        train, test = _divided(train, choice, dataset.classes)
+    validation = None  # trials choose nothing within themselves
+    return replace(dataset, train=_kept(train), test=_kept(test), validation=validation)
 
 
 @lru_cache(maxsize=2)
@@ -83,6 +85,18 @@ def _draw(
         raise DataError(f"{choice.source} has {len(images):,} {kind} images, not {count:,}", hint="ask for fewer")
     chance = np.random.default_rng([choice.seed, kind == "training"])
     return Subset(images, np.sort(chance.permutation(len(images))[:count]))
+
+
+def _divided(
+    train: ImageCollection | Stream, choice: DataChoice, classes: tuple[str, ...]
+) -> tuple[ImageCollection, ImageCollection]:
+    """The training images but for a tenth of each class, and those."""
+    if isinstance(train, Stream):
+        raise DataError(
+            f"{choice.source} is a stream: no images can be drawn from it to tune by", hint="omit tune_rate"
+        )
+    kept, held = stratified_split(train.labels, HELD_OUT_SHARE, choice.seed, classes)
+    return Subset(train, kept), Subset(train, held)
 
 
 def _kept(images: ImageCollection | Stream) -> ImageCollection | Stream:

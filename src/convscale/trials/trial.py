@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from convscale.display import Display, Displayed
 from convscale.networks import ConvNet
@@ -66,12 +66,18 @@ class Trial(Displayed):
     def key(self) -> str:
         """16 hexadecimal digits of network, recipe, images and seed; the same on every machine."""
         data = {"images": self.images, "seed": self.data.seed, "stored_range": self.data.stored_range}
-        return self._key(data if self.images else to_table(self.data, complete=True))
+        return self._key(data if self.images else self._data_by_source())
 
     @property
     def key_by_source(self) -> str:
         """The key by the place of the images, as folders from before have it."""
-        return self._key(to_table(self.data, complete=True))
+        return self._key(self._data_by_source())
+
+    def _data_by_source(self) -> dict[str, Any]:
+        table: dict[str, Any] = to_table(self.data, complete=True)
+        if not self.data.tuning:
+            del table["tuning"]
+        return table
 
     def _key(self, data: object) -> str:
         table = to_table(self, complete=True) | {"data": data}
@@ -79,6 +85,8 @@ class Trial(Displayed):
         table["network"].pop("name")
         table["network"].pop("origin", None)
         table["recipe"].pop("note")
+        if table["recipe"]["search"]["epochs_share"] == 1:
+            del table["recipe"]["search"]["epochs_share"]
         for name, value in _NEUTRAL.items():
             if table["recipe"][name] == value:
                 del table["recipe"][name]

@@ -7,6 +7,7 @@ from convscale.search.coefficients.candidates import (
     grid_candidates,
     shares_of,
 )
+from convscale.search.coefficients.equal import equal_candidates
 from convscale.search.coefficients.searching import find_coefficients, search_coefficients
 from convscale.search.coefficients.settings import SearchSettings
 from convscale.search.coefficients.toward import candidates_toward
@@ -17,6 +18,7 @@ __all__ = [
     "actual_shares",
     "candidates_at_cost",
     "candidates_toward",
+    "equal_candidates",
     "find_coefficients",
     "grid_candidates",
     "search_coefficients",

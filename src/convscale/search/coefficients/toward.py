@@ -25,9 +25,11 @@ from convscale.search.coefficients.candidates import (
     why_not,
 )
 
+REACH = 0.2  # of a share from what was asked for
+
 
 def candidates_toward(
-    baseline: ConvNet, cost_ratio: float, directions: Sequence[Shares], *, tolerance: float = 0.02, reach: float = 0.2
+    baseline: ConvNet, cost_ratio: float, directions: Sequence[Shares], *, tolerance: float = 0.02, reach: float = REACH
 ) -> list[Candidate | str]:
     """For each direction the network of `cost_ratio` times the baseline's MACs, within `tolerance` below, whose actual
     shares are nearest to it; a reason instead where no share lies within `reach`. What a direction gives no share is
@@ -58,6 +60,18 @@ def alone(shares: Shares) -> int | None:
     return grown[0] if len(grown) == 1 else None
 
 
+def unit(place: int) -> Shares:
+    """The direction that grows one dimension alone."""
+    return float(place == 0), float(place == 1), float(place == 2)
+
+
+def near_direction(baseline: ConvNet, cost_ratio: float, shares: Shares, tolerance: float) -> list[Candidate]:
+    """Networks of at most `cost_ratio` times the baseline's MACs, by their distance from a direction, up to REACH."""
+    pool, _ = planned(baseline, cost_ratio * cost(baseline).macs, tolerance, (shares, *leaning(shares)))
+    near = [one for one in pool if _keeps(one, shares) and share_distance(one.actual, shares) <= REACH]
+    return sorted(near, key=lambda one: share_distance(one.actual, shares))
+
+
 def _nearest(shares: Shares, pool: Sequence[Candidate], reach: float, reason: str | None) -> Candidate | str:
     """The network of the pool nearest to a direction, of those that leave alone what it leaves alone."""
     allowed = [one for one in pool if _keeps(one, shares)]
@@ -78,9 +92,8 @@ def _single(baseline: ConvNet, place: int, target: float, tolerance: float) -> C
     steps = Steps(baseline, place)
     low, high = steps.around(target, steps.macs)
     if low is not None and target * (1 - tolerance) <= (macs := steps.macs(low)):
-        shares = (float(place == 0), float(place == 1), float(place == 2))
         scaling = steps.scaling(low)
-        return Candidate(shares, shares, scaling, scale(baseline, scaling), macs, macs / base)
+        return Candidate(unit(place), unit(place), scaling, scale(baseline, scaling), macs, macs / base)
     return no_step(DIMENSIONS[place], *(None if one is None else steps.macs(one) / base for one in (low, high)))
 
 
@@ -99,8 +112,7 @@ class Steps:
 
     def __init__(self, baseline: ConvNet, place: int) -> None:
         self.baseline, self.name = baseline, DIMENSIONS[place]
-        law = shares_law(float(place == 0), float(place == 1), float(place == 2))
-        self._dimension = dimensions(baseline, law, Pixels())[place]
+        self._dimension = dimensions(baseline, shares_law(*unit(place)), Pixels())[place]
         self._first = self._dimension.index(0.0)
 
     def scaling(self, step: int) -> Scaling:

@@ -1,0 +1,38 @@
+"""The learning rates that a study chose for its networks, and how sensitive these are to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from convscale.records import RateChoice
+from convscale.report.tables import Column, Table, markdown, text_column
+from convscale.units import format_number
+
+
+def lines_of_rates(rates: Sequence[RateChoice]) -> list[str]:
+    """The section of a report; empty where no rates were tuned."""
+    if not rates:
+        return []
+    epochs = format_number(rates[0].epochs, "epoch")
+    lines = ["", "## Learning rates", "", f"Chosen by trainings of {epochs}, on images drawn from the training images."]
+    return [*lines, "", *markdown(rate_table(rates))]
+
+
+def rate_table(rates: Sequence[RateChoice]) -> Table:
+    """Each network's rates with their accuracies, and what a wrong one of them would have cost."""
+    columns = (
+        text_column("baseline"), text_column("method", wrap=True), Column("cost", "{:g}x".format),
+        Column("chosen", "{:g}".format), text_column("rate: top-1, %", wrap=True),
+        Column("spread, points", "{:.1f}".format),
+    )  # fmt: skip
+    return Table(columns, [_row(one) for one in rates])
+
+
+def _row(one: RateChoice) -> tuple[object, ...]:
+    found = [accuracy for accuracy in one.accuracies if accuracy is not None]
+    tried = ", ".join(
+        f"{rate:g}: {'failed' if accuracy is None else f'{100 * accuracy:.2f}'}"
+        for rate, accuracy in zip(one.rates, one.accuracies, strict=True)
+    )
+    spread = 100 * (max(found) - min(found)) if found else None
+    return one.baseline, one.method, one.asked, one.chosen, tried, spread

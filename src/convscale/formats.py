@@ -154,7 +154,7 @@ UNNAMED: Defaults = {
         "tuning": False,
     },
     "Trial": {"images": ""},
-    "TrialRecord": {"result": None, "failure": ""},
+    "TrialRecord": {"result": None, "failure": "", "taken_from": ""},
     "TrialResult": {"images": 0, "device": "", "precision": "", "learning_rate": None},
     "StudySpec": {
         "question": "",

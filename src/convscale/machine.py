@@ -103,11 +103,21 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "convscale"
 
 
+def processor() -> str:
+    """The processor's model, such as "AMD EPYC 7B13"; "" where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
 def environment() -> dict[str, Any]:
     """What a run records about where it ran."""
     return {
         "system": platform.system(),
         "machine": platform.machine(),
+        "processor": processor(),
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         "versions": versions(),

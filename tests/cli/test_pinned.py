@@ -16,7 +16,7 @@ LIMITS = [
     "--inference-memory-bytes", "--training-memory-fixed", "--training-memory-bytes-fixed",
     "--training-memory-per-image", "--training-memory-bytes-per-image",
 ]  # fmt: skip
-EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storage", "-q", "--quiet"]
+EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storage", "--records", "-q", "--quiet"]
 SIDES = ["--resolution", "--max-resolution", "--resolution-step"]
 LAW = ["--law", "--alpha", "--beta", "--gamma"]
 OPTIONS = {
@@ -61,13 +61,14 @@ OPTIONS = {
         "-o", "--output", *EXECUTOR, "--json",
     ],
     "study": [
-        "list", "show", "run", "status", "resume", "export", "--json", "study",
+        "list", "show", "run", "status", "resume", "export", "report", "--json", "study",
         "study", "--data", "--label-column", "--layout", "--range", "--images", "--test-images",
         "--baseline", "--resolution", "--costs", "--lengths", "--seeds", "--recipe", "--set", "--coefficients",
         "--equal", "--tune-rate", "--allow-missing", "--dry-run", "-o", "--output", *EXECUTOR, "--json",
         "folder", "--json",
         "folder", *EXECUTOR, "--json",
-        "folder", "-o", "--output",
+        "folder", "-o", "--output", "--records", "--json",
+        "folder", "--json",
     ],
     "eval": [
         "run", "--data", "--batch", "--workers", "--label-column", "--split", "--layout", "--resolution", "--crop",

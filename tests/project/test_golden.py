@@ -32,6 +32,7 @@ from convscale.studies.families import FamilyTraining, read_family_training, tra
 from convscale.studies.running import read_spec, resume_study
 from convscale.studies.spec import read_study, settled
 from convscale.trials.executor import Attempt, Ended
+from convscale.trials.finished import FinishedTrial
 from convscale.trials.folders import StudyFolder
 from convscale.trials.status import study_status
 from convscale.trials.training_work import choose_images
@@ -42,7 +43,7 @@ GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.name.startswith("v"))
 KEPT = (
     ConvNet, Recipe, Preprocessing, Settings, Provenance, Trial, TrialRecord, StudySpec, TrainingSearch, SearchSettings,
-    FamilyTraining, EpochRecord, *RECORDS.values(),
+    FamilyTraining, EpochRecord, FinishedTrial, *RECORDS.values(),
 )  # fmt: skip
 
 

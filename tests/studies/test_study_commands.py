@@ -56,10 +56,40 @@ def test_study_run_status_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(json.loads((tmp_path / "all.json").read_text())) == 20
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 21
     assert run(capsys, "study", "export", folder, "-o", tmp_path / "all.xlsx")[0] == 2
+    assert run(capsys, "study", "export", folder)[0] == 2
+    for option in ("-o", "--records"):
+        assert (
+            "no file can be written there" in run(capsys, "study", "export", folder, option, tmp_path / "no/a.csv")[2]
+        )
+    rows = json.loads(run(capsys, "study", "export", folder, "-o", tmp_path / "all.parquet", "--json")[1])["trials"]
+    assert {row["method"] for row in rows} == {"baseline", "compound", "depth", "width", "resolution"}
+    code, out, err = run(capsys, "study", "report", folder)
+    assert code == 0 and out.endswith(f"report  {folder / 'report.md'}\n"), err
+    assert json.loads(run(capsys, "study", "report", folder, "--json")[1]) == found
     code, _, err = run(capsys, "study", "run", "demo", "-o", folder, "-q", "--seeds", 4)
     assert code == 2 and "seeds was 2, is now 4" in err
     code, out, _ = run(capsys, "study", "resume", folder, "-q")
     assert code == 0 and "compound" in out
+
+
+@pytest.mark.usefixtures("inline")
+def test_records_travel_by_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home, away, file = tmp_path / "home", tmp_path / "away", tmp_path / "records.jsonl"
+    assert run(capsys, "study", "run", "demo", "-o", home, "-q")[0] == 0
+    assert f"wrote {file}: 20 finished trials\n" in run(capsys, "study", "export", home, "--records", file)[2]
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:12]))
+    code, out, err = run(capsys, "study", "run", "demo", "-o", away, "--records", file, "--json")
+    assert code == 0 and "records.jsonl: 12 finished trials taken, 0 of no trial of this study" in err
+    states = json.loads(run(capsys, "study", "status", away, "--json")[1])["trials"]
+    assert [one["taken_from"] for one in states].count("records.jsonl") == 12
+    assert json.loads(out)["rows"] == json.loads(run(capsys, "study", "report", home, "--json")[1])["rows"]
+    assert run(capsys, "study", "export", away, "--records", file)[0] == 0 and len(lines) == 20
+    assert file.read_text() == "".join(lines)
+    assert "20 already here" in run(capsys, "study", "resume", away, "--records", file)[2]
+    file.write_text("".join(lines)[:-100])
+    code, _, err = run(capsys, "study", "run", "demo", "-o", tmp_path / "x", "--records", file)
+    assert code == 2 and "line 20: cut short" in err and not (tmp_path / "x").exists()
 
 
 @pytest.mark.usefixtures("inline")

@@ -89,7 +89,7 @@ def command(
     resolution: int | None, images: int | None, test_images: int | None,
     recipe_name: str, settings: tuple[str, ...], lengths: tuple[int, ...], dry_run: bool, output: Path | None,
     as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
-    storage: str | None, quiet: bool,
+    storage: str | None, records: tuple[Path, ...], quiet: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Find alpha, beta and gamma for BASELINE on images: the paper's step 1, at equal true cost.
@@ -115,7 +115,7 @@ def command(
             _dry_run(search, slots.slots, as_json)
             return
         assert output is not None
-        found = search_by_training(search, output, slots, storage=storage, quiet=quiet)
+        found = search_by_training(search, output, slots, storage=storage, quiet=quiet, records=records)
     if as_json:
         print_json(found)
     else:

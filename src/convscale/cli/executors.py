@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,6 +33,8 @@ def executor_options(command: F) -> F:
         click.option("--gpus", type=click.FloatRange(0), default=0, show_default=True,
                      help="GPUs per trial on the cluster; 0.25 puts four trials on one."),
         click.option("--storage", metavar="URL", help="Optuna storage [default: DIR/study.sqlite]."),
+        click.option("--records", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+                     help="Take finished trials from FILE, as study export --records writes it; repeatable."),
         click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
     )  # fmt: skip
     for option in reversed(options):

@@ -116,8 +116,9 @@ def _train(made: Family, output: Path | None, as_json: bool, **options: Any) -> 
             return
         assert output is not None
         trained = train_family(
-            training, output, slots, evidence=made.evidence, storage=options["storage"], quiet=options["quiet"]
-        )
+            training, output, slots, evidence=made.evidence, storage=options["storage"], quiet=options["quiet"],
+            records=options["records"],
+        )  # fmt: skip
     print_json(trained) if as_json else print_family(trained)
 
 

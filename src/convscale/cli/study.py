@@ -10,6 +10,7 @@ import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
+from convscale.cli.results import FOLDER, export, print_result, report
 from convscale.cli.shared import (
     DATA_HELP,
     json_option,
@@ -23,9 +24,7 @@ from convscale.cli.shared import (
 
 if TYPE_CHECKING:
     from convscale.data.layouts import Layout
-    from convscale.records import StudyResult, StudySpec
-
-FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+    from convscale.records import StudySpec
 
 
 @click.group()
@@ -101,7 +100,8 @@ def show(study: str) -> None:
 @json_option
 def run(
     study: str, output: Path | None, dry_run: bool, as_json: bool, workers: int | None, threads: int,
-    cluster: str | None, cpus: float, gpus: float, storage: str | None, quiet: bool, **overrides: Any,
+    cluster: str | None, cpus: float, gpus: float, storage: str | None, records: tuple[Path, ...], quiet: bool,
+    **overrides: Any,
 ) -> None:  # fmt: skip
     """Run a study by name or from a TOML file, as it is or changed by options.
 
@@ -120,8 +120,8 @@ def run(
         assert output is not None
         from convscale.studies.running import run_study
 
-        result = run_study(spec, output, slots, storage=storage, quiet=quiet)
-    _print_result(result, output, as_json)
+        result = run_study(spec, output, slots, storage=storage, quiet=quiet, records=records)
+    print_result(result, output, as_json)
 
 
 def _overridden(
@@ -185,18 +185,6 @@ def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     print_text(*size.lines())
 
 
-def _print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
-    from convscale.report.studies import conclusions, row_table
-
-    for epochs in result.spec.lengths:
-        print_table(row_table(result, epochs))
-    print_text(*conclusions(result))
-    print(f"report  {folder / 'report.md'}")
-
-
 @command.command()
 @FOLDER
 @json_option
@@ -240,7 +228,7 @@ def status(folder: Path, as_json: bool) -> None:
 @json_option
 def resume(
     folder: Path, as_json: bool, workers: int | None, threads: int, cluster: str | None, cpus: float, gpus: float,
-    storage: str | None, quiet: bool,
+    storage: str | None, records: tuple[Path, ...], quiet: bool,
 ) -> None:  # fmt: skip
     """Resume a study, a search for coefficients or the training of a family."""
     from convscale.studies.running import kind_of, resume_study
@@ -251,7 +239,7 @@ def resume(
             from convscale.cli.coefficients import print_search
             from convscale.studies.coefficients import resume_search
 
-            found = resume_search(folder, slots, storage=storage, quiet=quiet)
+            found = resume_search(folder, slots, storage=storage, quiet=quiet, records=records)
             print_json(found) if as_json else print_search(found, folder)
             return
         if kind == "family":
@@ -259,30 +247,12 @@ def resume(
             from convscale.studies.families import read_family_training, train_family
 
             training = read_family_training(folder)
-            trained = train_family(training, folder, slots, storage=storage, quiet=quiet)
+            trained = train_family(training, folder, slots, storage=storage, quiet=quiet, records=records)
             print_json(trained) if as_json else print_family(trained)
             return
-        result = resume_study(folder, slots, storage=storage, quiet=quiet)
-    _print_result(result, folder, as_json)
+        result = resume_study(folder, slots, storage=storage, quiet=quiet, records=records)
+    print_result(result, folder, as_json)
 
 
-@command.command()
-@FOLDER
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.csv|FILE.json",
-              help="One row per trial.")  # fmt: skip
-def export(folder: Path, output: Path) -> None:
-    """Export the trials, one row per trial."""
-    from convscale.files import write_json, write_text
-    from convscale.flattening import flat
-    from convscale.report.tables import Column, Table, as_csv
-    from convscale.trials.status import study_status
-
-    if output.suffix not in (".csv", ".json"):
-        raise click.UsageError(f"-o {output}: the name must end in .csv or .json")
-    rows = [flat(one) for one in study_status(folder)]
-    if output.suffix == ".json":
-        write_json(output, rows)
-    else:
-        columns = [Column(key) for key in (rows[0] if rows else ())]
-        write_text(output, as_csv(Table(columns, [list(row.values()) for row in rows])))
-    click.echo(f"wrote {output}: {len(rows)} trials", err=True)
+for made in (export, report):
+    command.add_command(made)

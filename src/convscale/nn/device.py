@@ -21,6 +21,12 @@ def pick_device() -> torch.device:
     return torch.device("cuda") if rank is None else torch.device("cuda", int(rank) % torch.cuda.device_count())
 
 
+def device_facts() -> dict[str, str]:
+    """What a run records about where it computes: `device`, such as "cuda:0", and `gpu`, its name, "" on the CPU."""
+    device = pick_device()
+    return {"device": str(device), "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else ""}
+
+
 def to_default_device(model: Model) -> Model:
     """The model on the device that computes, channels last in memory: the faster layout for convolutions."""
     return to_device(model, pick_device())

@@ -319,7 +319,7 @@ class StudyResult(AsDict, Displayed):
             (
                 row.baseline, row.method, f"{row.cost_ratio:.2f}x", str(row.resolution),
                 format_count(row.params), format_count(row.macs),
-                "failed" if row.accuracy is None else f"{row.accuracy:.4f}",
+                ("failed" if row.failures else "waiting") if row.accuracy is None else f"{row.accuracy:.4f}",
                 "" if row.interval95 is None else f"{row.interval95[0]:.4f} to {row.interval95[1]:.4f}", str(row.seeds),
             )
             for row in sorted(last, key=lambda row: -(row.accuracy or 0.0))

@@ -27,7 +27,8 @@ class TrialResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
     """How a trial ended: finished with a result, or failed with a reason. `attempts` counts those that were begun,
-    `run` is the folder of the last, seen from the study's."""
+    `run` is the folder of the last, seen from the study's. taken_from: the name of the file of records that the result
+    was taken from, "" where it was trained for this study; then `run` is ""."""
 
     key: str
     number: int
@@ -35,3 +36,4 @@ class TrialRecord:
     failure: str = ""
     attempts: int
     run: str
+    taken_from: str = ""

@@ -9,6 +9,7 @@ from convscale.records import CURRENCIES, PairedDifference, StudyResult
 from convscale.records.quoted import QUOTED
 from convscale.report.rates import lines_of_rates
 from convscale.report.tables import Column, Table, as_csv, markdown, text_column
+from convscale.report.unfinished import unfinished
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count, format_number
 
@@ -42,7 +43,7 @@ def report(result: StudyResult) -> list[str]:
         "Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."
     )
     lines += ["", "`convscale study run study.toml -o DIR` reproduces it."]
-    lines += ["", "## Findings", "", *conclusions(result)]
+    lines += ["", "## Findings", "", *unfinished(result), *conclusions(result)]
     for epochs in reversed(spec.lengths):
         table = row_table(result, epochs)
         lines += ["", f"## {table.title}", "", *markdown(table)]

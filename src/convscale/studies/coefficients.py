@@ -28,6 +28,7 @@ from convscale.search.questions import Outcome, Question
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
+from convscale.trials.taking import FinishedTrials
 from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -66,34 +67,48 @@ class TrainingSearch:
 
 
 def search_by_training(
-    search: TrainingSearch, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    search: TrainingSearch,
+    folder: str | Path,
+    executor: Executor,
+    *,
+    storage: str | None = None,
+    quiet: bool = False,
+    records: Sequence[str | Path] = (),
 ) -> CoefficientSearch:
     """Search with trials in `folder`, resuming what is there, and write coefficients.json, candidates.csv, report.md
     and pictures/ternary.png.
 
-    Raises as `run_trials` and `search_coefficients` do, and RunError where the folder holds something else.
+    records: files of finished trials; those that the search asks for are taken instead of trained. Raises as
+    `run_trials`, `search_coefficients` and `FinishedTrials` do, and RunError where the folder holds something else.
     """
+    finished = FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:
         begun = (study.path / "settings.json").exists()
         require_same_settings(study.path, KIND, search, read_search)
         try:
-            found = _search(study, search, executor, storage, quiet)
+            found = _search(study, search, executor, storage, quiet, finished)
         except InputError:
             if not begun and not study.trials():  # it never began: leave the folder free for the corrected command
                 (study.path / "settings.json").unlink()
             raise
+        finished.report()
         _write(study, search, found)
     return found
 
 
 def _search(
-    study: StudyFolder, search: TrainingSearch, executor: Executor, storage: str | None, quiet: bool
+    study: StudyFolder,
+    search: TrainingSearch,
+    executor: Executor,
+    storage: str | None,
+    quiet: bool,
+    finished: FinishedTrials,
 ) -> CoefficientSearch:
     dataset = choose_images(search.data)
     baseline = fit_to_images(search.baseline, dataset)
     recipe = search.recipe.for_images(len(dataset.train))
     per_epoch = steps_per_epoch(dataset.train, recipe.batch)
-    trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet)
+    trials = _Trials(study, search, recipe, executor, storage, per_epoch, quiet, finished)
     found = search_coefficients(
         baseline,
         trials.answer,
@@ -124,10 +139,15 @@ def full_grid(search: TrainingSearch) -> tuple[Candidates, list[Trial]]:
 
 
 def resume_search(
-    folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    folder: str | Path,
+    executor: Executor,
+    *,
+    storage: str | None = None,
+    quiet: bool = False,
+    records: Sequence[str | Path] = (),
 ) -> CoefficientSearch:
     """Resume the search in `folder`. Raises RunError where there is none, and as `search_by_training` does."""
-    return search_by_training(read_search(folder), folder, executor, storage=storage, quiet=quiet)
+    return search_by_training(read_search(folder), folder, executor, storage=storage, quiet=quiet, records=records)
 
 
 def read_search(folder: str | Path) -> TrainingSearch:
@@ -146,6 +166,7 @@ class _Trials:
     storage: str | None
     steps_per_epoch: int
     quiet: bool
+    finished: FinishedTrials
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
         images = fingerprint_of(self.search.data)
@@ -159,6 +180,7 @@ class _Trials:
             )
             for question in questions
         ]
+        self.finished.take(self.study, trials)
         records = run_trials(self.study.path, trials, self.executor, storage=self.storage, quiet=self.quiet)
         return [_outcome(record) for record in records]
 

@@ -20,10 +20,12 @@ Group = tuple[str, float | None]  # baseline and cost asked: what is compared
 
 
 def collect(design: Design, records: Mapping[tuple[Point, int, int], TrialRecord]) -> StudyResult:
-    """Put the records of a design's trials together; (point, epochs, seed) -> record."""
+    """Put the records of a design's trials together; (point, epochs, seed) -> record, of those that have ended."""
     spec = design.spec
     found = {
-        (point, epochs): [records[point, epochs, seed] for seed in range(spec.seeds)]
+        (point, epochs): {
+            seed: records[place] for seed in range(spec.seeds) if (place := (point, epochs, seed)) in records
+        }
         for point in design.points
         for epochs in spec.lengths
     }
@@ -33,7 +35,7 @@ def collect(design: Design, records: Mapping[tuple[Point, int, int], TrialRecord
         for (point, epochs), by_seed in accuracies.items()
         if point.method == BASELINE
     }
-    rows = [_row(*key, group, bases[key[0].baseline, key[1]]) for key, group in found.items()]
+    rows = [_row(*key, list(group.values()), bases[key[0].baseline, key[1]]) for key, group in found.items()]
     groups: dict[Group, list[Point]] = {}
     for point in design.points:
         if point.asked is not None:
@@ -50,8 +52,8 @@ def collect(design: Design, records: Mapping[tuple[Point, int, int], TrialRecord
     )
 
 
-def _accuracies(records: Sequence[TrialRecord]) -> Accuracies:
-    return {seed: record.result.accuracy for seed, record in enumerate(records) if record.result is not None}
+def _accuracies(records: Mapping[int, TrialRecord]) -> Accuracies:
+    return {seed: record.result.accuracy for seed, record in records.items() if record.result is not None}
 
 
 def _mean(by_seed: Accuracies) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from convscale.statistics import mean_interval
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import hold_study, read_settings, require_same_settings
+from convscale.trials.taking import FinishedTrials
 from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial, TrialRecord
 
@@ -68,20 +70,25 @@ def train_family(
     evidence: str = "",
     storage: str | None = None,
     quiet: bool = False,
+    records: Sequence[str | Path] = (),
 ) -> TrainedFamily:
     """Train every member from every seed in `folder`, resuming what is there, and write the networks and family.json.
 
-    evidence: where the law comes from; by default what family.json says. Raises as `run_trials` does, and RunError
-    where the folder holds something else.
+    evidence: where the law comes from; by default what family.json says. records: files of finished trials, from which
+    those of this family are taken first. Raises as `run_trials` and `FinishedTrials` do, and RunError where the folder
+    holds something else.
     """
+    finished = FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:
         require_same_settings(study.path, KIND, training, read_family_training)
         trials = training.trials()
         made = replace(training.family(), evidence=evidence or _kept_evidence(study.path, training.law))
         write_family(made, study.path)  # for whoever resumes here; it is written again with accuracies
         flat = [trial for group in trials for trial in group]
-        records = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
-        groups = [records[start : start + training.seeds] for start in range(0, len(records), training.seeds)]
+        finished.take(study, flat)
+        finished.report()
+        ran = run_trials(study.path, flat, executor, storage=storage, quiet=quiet)
+        groups = [ran[start : start + training.seeds] for start in range(0, len(ran), training.seeds)]
         members = tuple(_trained(member, group) for member, group in zip(made.members, groups, strict=True))
         trained = TrainedFamily(made.baseline, made.law, members, made.evidence)
         write_family(trained, study.path)

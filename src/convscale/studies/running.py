@@ -2,54 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from convscale.errors import RunError
+from convscale.errors import RunError, TrainingStopped
 from convscale.figures import draw_study
 from convscale.files import read_json, write_text, write_toml
+from convscale.progress import print_note
 from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
 from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
+from convscale.studies.kept_design import Trials, keep_design
 from convscale.studies.rates import stamped, with_rates
+from convscale.studies.so_far import SeedWatch, result_so_far
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
+from convscale.trials.status import ended
+from convscale.trials.taking import FinishedTrials
+from convscale.trials.trial import TrialRecord
 
 KIND = "study"
 RESULT = "results.json"
 
 
 def run_study(
-    spec: StudySpec, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    spec: StudySpec,
+    folder: str | Path,
+    executor: Executor,
+    *,
+    storage: str | None = None,
+    quiet: bool = False,
+    records: Sequence[str | Path] = (),
 ) -> StudyResult:
     """Run those trials of `spec` that the folder has no record of, and write study.toml, results.json, rows.csv,
-    report.md and pictures/.
+    report.md and pictures/: when all trials of a seed have ended, when a signal ends the study, and at the end.
 
-    Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
+    records: files of finished trials, from which those of this study are taken first, as `convscale study export
+    --records` writes them. Raises as `design`, `run_trials` and `FinishedTrials` do, and RunError where the folder
+    holds another study.
     """
     spec = settled(spec)
+    finished = FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:
         designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
         require_same_settings(study.path, KIND, spec, read_spec)
         run = partial(run_trials, study.path, executor=executor, storage=storage, quiet=quiet)
+        finished.take(study, designed.scans().values())
         designed = with_rates(designed, run)
         trials = designed.trials()
-        records = run(list(trials.values()))
-        places = zip(trials.items(), records, strict=True)
-        result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in places})
+        keep_design(study, designed, trials)
+        finished.take(study, trials.values())
+        finished.report()
+        ran = zip(trials.items(), _run(study, spec, trials, run), strict=True)
+        result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in ran})
         _write(study, result)
     return result
 
 
+def _run(
+    study: StudyFolder, spec: StudySpec, trials: Trials, run: Callable[..., list[TrialRecord]]
+) -> list[TrialRecord]:
+    """Run the trials, and write what is known whenever a seed is complete and where a signal ends them. run:
+    `run_trials` for this folder."""
+
+    def write_so_far() -> None:
+        try:
+            _write(study, result_so_far(study, spec))
+        except Exception as error:  # the trials count for more, and it will be written again
+            print_note(f"no report so far: {type(error).__name__}: {error}")
+
+    watch = SeedWatch(trials, write_so_far)
+    try:
+        return run(list(trials.values()), on_end=watch)
+    except TrainingStopped:
+        if any(ended(study)):
+            write_so_far()
+        raise
+
+
+def report_study(folder: str | Path) -> StudyResult:
+    """Write the report of the study in `folder` from the trials that have ended so far, also while it runs.
+
+    Raises RunError where there is no study, or no trial that has ended; for a folder from before design.json, which
+    needs the images, as `design` does.
+    """
+    study = StudyFolder(Path(folder))
+    result = result_so_far(study, read_spec(folder))
+    _write(study, result)
+    return result
+
+
 def resume_study(
-    folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    folder: str | Path,
+    executor: Executor,
+    *,
+    storage: str | None = None,
+    quiet: bool = False,
+    records: Sequence[str | Path] = (),
 ) -> StudyResult:
     """Resume the study in `folder`. Raises RunError where there is none, and as `run_study` does."""
-    return run_study(read_spec(folder), folder, executor, storage=storage, quiet=quiet)
+    return run_study(read_spec(folder), folder, executor, storage=storage, quiet=quiet, records=records)
 
 
 def kind_of(folder: str | Path) -> str:
@@ -73,4 +130,4 @@ def _write(study: StudyFolder, result: StudyResult) -> None:
     write_text(study.path / "rows.csv", rows_as_csv(result))
     write_text(study.path / "report.md", "\n".join(report(result)) + "\n")
     draw_study(result, study.path / "pictures")
-    write_record(study.path / RESULT, result)  # last: a folder that has it is finished
+    write_record(study.path / RESULT, result)  # last: it stands for the rest

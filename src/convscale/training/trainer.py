@@ -17,7 +17,7 @@ from convscale.errors import ConfigError, InputError, RunError
 from convscale.interrupts import Interrupts
 from convscale.machine import speaks
 from convscale.networks import ConvNet
-from convscale.nn import pick_device
+from convscale.nn.device import device_facts
 from convscale.nn.processes import Processes
 from convscale.openers import network as open_network
 from convscale.planning import Plan
@@ -121,7 +121,7 @@ def _create(job: Job, processes: Processes) -> None:
     """Make the run folder, in the first process."""
     require_disk(job)
     if processes.first:
-        facts = {"torch_threads": torch.get_num_threads(), "device": str(pick_device()), "processes": processes.world}
+        facts = {"torch_threads": torch.get_num_threads(), "processes": processes.world} | device_facts()
         dataset, record = job.dataset, job.dataset.record()
         claim(job.run.path)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,12 +27,14 @@ def run_trials(
     storage: str | None = None,
     max_attempts: int = 3,
     quiet: bool = False,
+    on_end: Callable[[Mapping[str, TrialRecord]], object] = lambda records: None,
 ) -> list[TrialRecord]:
     """Run those `trials` that the study in `folder` has no record of, and return the records in the order of `trials`.
 
     Trials with equal keys are one. A trial whose worker is lost is handed out again, `max_attempts` times in all, and
     resumes from its last checkpoint; one that fails, or whose accuracy is not finite, is recorded as failed, and the
-    study continues. storage: an Optuna address instead of study.sqlite. The executor is left open.
+    study continues. storage: an Optuna address instead of study.sqlite. on_end: called with the records so far, by
+    key, whenever some have been added and others are running. The executor is left open.
 
     Raises RunError where another process owns the folder or the store does not answer, TrainingStopped after a signal:
     what ended is on record and the rest saved; the same call resumes. ConfigError for max_attempts below 1.
@@ -40,23 +42,15 @@ def run_trials(
     if max_attempts < 1:
         raise ConfigError(f"max_attempts {max_attempts} is not allowed", hint="1 or more")
     with hold_study(folder) as study, Interrupts() as interrupts:
-        known = study.by_key()
-        folders = {
-            trial.key: known.get(trial.key) or known.get(trial.key_by_source) or study.add(trial)
-            for trial in _distinct(trials)
-        }
+        folders = study.folders_of(trials)
         records = {key: record for key, one in folders.items() if (record := one.record()) is not None}
         store = Store(study, storage)
-        store.add_missing(record for one in known.values() if (record := one.record()) is not None)
-        waiting = [(folders[trial.key], trial) for trial in _distinct(trials) if trial.key not in records]
+        store.add_missing(record for one in study.trials() if (record := one.record()) is not None)
+        asked = {trial.key: trial for trial in trials}
+        waiting = [(one, asked[key]) for key, one in folders.items() if key not in records]
         with TrialBoard({one.number: trial for one, trial in waiting}, executor.slots, quiet=quiet) as board:
-            coordinator = _Coordinator(study, executor, store, board, interrupts, max_attempts)
-            records |= coordinator.run(waiting)
+            _Coordinator(study, executor, store, board, interrupts, max_attempts, records, on_end).run(waiting)
     return [records[trial.key] for trial in trials]
-
-
-def _distinct(trials: Sequence[Trial]) -> list[Trial]:
-    return list({trial.key: trial for trial in trials}.values())
 
 
 @dataclass(slots=True)
@@ -67,19 +61,24 @@ class _Coordinator:
     board: TrialBoard
     interrupts: Interrupts
     max_attempts: int
+    records: dict[str, TrialRecord]  # by key
+    on_end: Callable[[Mapping[str, TrialRecord]], object]
 
-    def run(self, todo: Sequence[tuple[TrialFolder, Trial]]) -> dict[str, TrialRecord]:
-        """Run them all; their records by key."""
+    def run(self, todo: Sequence[tuple[TrialFolder, Trial]]) -> None:
+        """Run them all, and add their records."""
         waiting = deque(todo)
         running: dict[int, tuple[TrialFolder, Attempt]] = {}
         lost: dict[int, int] = {}
-        records: dict[str, TrialRecord] = {}
+        known = len(self.records)
         try:
             while waiting or running:
                 while waiting and len(running) < self.executor.slots and not self.interrupts.received:
                     folder, trial = waiting.popleft()
                     running[folder.number] = folder, self._start(folder, trial)
                 self._leave_if_asked()
+                if len(self.records) > known:  # now, while others run in the place of those that ended
+                    known = len(self.records)
+                    self.on_end(self.records)
                 for ended in self.executor.wait(WAIT_SECONDS):
                     number = ended.attempt.trial_number
                     if number not in running or running[number][1] is not ended.attempt:
@@ -90,12 +89,11 @@ class _Coordinator:
                         self.board.lose(attempt, ended.reason)
                         waiting.appendleft((folder, attempt.trial))
                     else:
-                        records[attempt.trial.key] = self._end(folder, ended)
+                        self.records[attempt.trial.key] = self._end(folder, ended)
                 self.board.show()
         except BaseException:
             self.executor.close()
             raise
-        return records
 
     def _start(self, folder: TrialFolder, trial: Trial) -> Attempt:
         self.store.ask(trial)

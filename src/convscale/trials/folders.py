@@ -5,7 +5,8 @@ study.json               its name in the store, which stays when the folder move
 study.sqlite             Optuna's store, rebuilt from the records if damaged
 trials/0000/trial.toml   network, recipe, data, seed
 trials/0000/attempt-1/   the run folder of the first attempt; attempt-1.log is its worker's output,
-                         attempt-1.started marks its number as taken, whether or not a run was ever made
+                         attempt-1.started marks its number as taken, whether or not a run was ever made;
+                         attempt-2.anew says why it did not resume what the first had saved
 trials/0000/record.json  how the trial ended, written once: this is what counts
 lock                     held by the process that owns the study
 """
@@ -16,7 +17,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,14 @@ class StudyFolder:
             except ConfigError:
                 move_aside(folder.path)
         return known
+
+    def folders_of(self, trials: Iterable[Trial]) -> dict[str, TrialFolder]:
+        """The folder of each trial by key, in their order; those that have none, by an older key either, get one."""
+        known = self.by_key()
+        distinct = {trial.key: trial for trial in trials}
+        return {
+            key: known.get(key) or known.get(trial.key_by_source) or self.add(trial) for key, trial in distinct.items()
+        }
 
     def add(self, trial: Trial) -> TrialFolder:
         """The folder of a new trial, under an unused number."""

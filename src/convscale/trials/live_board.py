@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from convscale import terminal
 from convscale.costs import cost
@@ -12,6 +13,7 @@ from convscale.progress import time_left, with_bar
 from convscale.report.tables import Column, Table, terminal_lines, text_column
 from convscale.runs import Run
 from convscale.trials.executor import Attempt
+from convscale.trials.machine_change import note_of
 from convscale.trials.trial import Trial, TrialRecord
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -27,6 +29,7 @@ class TrialBoard:
         self.slots, self.quiet = max(slots, 1), quiet
         self.ended: list[TrialRecord] = []
         self.running: dict[int, Attempt] = {}
+        self.anew: set[Path] = set()
         self.live = not quiet and bool(self.work) and terminal.takes_codes(sys.stderr)
         self.started = self.last_shown = time.monotonic()
 
@@ -49,10 +52,19 @@ class TrialBoard:
 
     def end(self, record: TrialRecord) -> None:
         """A trial ended."""
+        self._note_anew()
         self.ended.append(record)
         self.running.pop(record.number, None)
         if record.result is None:
             self.note(f"trial {record.number} failed: {record.failure}")
+
+    def _note_anew(self) -> None:
+        """Say once of each attempt that began anew, and why."""
+        for number, attempt in self.running.items():
+            file = note_of(attempt.run)
+            if attempt.run not in self.anew and file.exists():
+                self.anew.add(attempt.run)
+                self.note(f"trial {number} begins anew on this machine: {file.read_text(encoding='utf-8')}")
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -66,6 +78,7 @@ class TrialBoard:
         if self.quiet or now - self.last_shown < between:
             return
         self.last_shown = now
+        self._note_anew()
         if self.live:
             columns, rows = terminal.size(sys.stderr)
             table = self._table(min(ROWS, rows - 3))

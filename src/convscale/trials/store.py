@@ -37,7 +37,7 @@ class Store:
             aside = move_aside(folder.database)
             print_note(f"{folder.database} was damaged: moved to {aside.name}, rebuilding it from the records")
         self.study = self._retried(self._open)
-        self.known: set[str] = set()
+        self.known: set[tuple[str, bool]] = set()  # keys of trials that ended, and whether with a result
         self._retried(self._read)
 
     def _open(self) -> optuna.Study:
@@ -59,7 +59,7 @@ class Store:
             if trial.state == optuna.trial.TrialState.RUNNING:
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             elif key := trial.user_attrs.get(f"{KEY}_ended"):
-                self.known.add(key)
+                self.known.add((key, trial.state == optuna.trial.TrialState.COMPLETE))
 
     def ask(self, trial: Trial) -> None:
         """Enter a trial that begins, once for all its attempts."""
@@ -73,11 +73,12 @@ class Store:
         return entry
 
     def tell(self, record: TrialRecord) -> None:
-        """Enter how a trial ended, once; a failed one is never complete."""
-        if record.key not in self.known:
+        """Enter how a trial ended, once; a failed one is never complete, a result may follow it."""
+        ended = record.key, record.result is not None
+        if ended not in self.known:
             self._retried(lambda: self._tell(record))
             self.asked.pop(record.key, None)
-            self.known.add(record.key)
+            self.known.add(ended)
 
     def _tell(self, record: TrialRecord) -> None:
         import optuna

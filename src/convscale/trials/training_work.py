@@ -18,7 +18,7 @@ from convscale.data.images import Kept, Stream, Subset
 from convscale.errors import DataError
 from convscale.recipes.rates import HELD_OUT_SHARE
 from convscale.records import DataChoice
-from convscale.runs import Run
+from convscale.trials.machine_change import leave_what_resumes_here
 from convscale.trials.trial import Trial, TrialResult
 
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
@@ -33,8 +33,7 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     from convscale.training import resume, train  # which bring PyTorch
 
     dataset = choose_images(trial.data)
-    if run.exists() and not (run / "environment.json").exists():
-        Run(run).discard()  # half made by a process that was killed
+    leave_what_resumes_here(run)
     if not run.exists():
         folder, evaluation = train(
             trial.network, dataset, trial.recipe, run, seed=trial.seed, stored_range=trial.data.stored_range,

@@ -1,0 +1,29 @@
+"""Studies that tune learning rates: their scans travel too, and what is known so far says the rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convscale.studies.running import report_study, run_study
+from convscale.studies.trial_rows import trial_rows
+from convscale.trials.taking import export_finished
+from tests.studies.planted import FOUR, accuracy, plant, spec
+from tests.works import Inline
+
+pytest.importorskip("optuna")
+
+
+def test_scans_of_learning_rates_travel_and_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tuned = spec(methods=FOUR[1:2], lengths=(5, 20), seeds=2, tune_rate=True)
+    result = run_study(tuned, tmp_path / "one", Inline(plant(accuracy)), quiet=True)
+    assert export_finished(tmp_path / "one", tmp_path / "records.jsonl") == (6 + 8, 14)
+    executor = Inline(plant(accuracy))
+    again = run_study(tuned, tmp_path / "two", executor, records=[tmp_path / "records.jsonl"])
+    assert not executor.started and again == result == report_study(tmp_path / "two")
+    assert "14 finished trials taken, 0 of no trial of this study" in capsys.readouterr().err
+    rows = trial_rows(tmp_path / "two")
+    assert [row["method"] for row in rows].count(None) == 6
+    rates = {row["method"]: row["learning_rate"] for row in rows}
+    assert all(rates[one.method] == one.chosen for one in result.rates)

@@ -127,6 +127,7 @@ UNNAMED: Defaults = {
         "step_times": False,
         "tensorboard": False,
         "pictures": True,
+        "evaluate_each_epoch": True,
         "fresh_statistics_steps": 0,
         "weights": None,
         "weights_sha256": "",

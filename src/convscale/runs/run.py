@@ -64,6 +64,8 @@ class Settings:
     """Write event files beside metrics.jsonl."""
     pictures: bool = True
     """Draw the first batch, the curves and the confusion matrix."""
+    evaluate_each_epoch: bool = True
+    """Measure the accuracy after every epoch, or only after the last; early stopping needs every one."""
     fresh_statistics_steps: int = 100
     """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""

@@ -104,9 +104,10 @@ class Forecast:
         left, epochs = self._steps_left, job.recipe.epochs - position.epoch
         later = self.steps_per_epoch * (job.recipe.epochs - job.recipe.head_epochs) if self._thaws else 0
         step = statistics.median(self.steps[SLOW_STEPS:] or self.steps)
-        images = epochs * len(job.watched) + (0 if job.validation is None else len(job.dataset.test))
-        evaluations = images * self.evaluation_seconds + epochs * save_seconds
-        return (left + (FULL_STEP - 1) * later) * step + left * statistics.median(self.waits) + evaluations
+        evaluations = epochs if job.evaluates_each_epoch else 1
+        images = evaluations * len(job.watched) + (0 if job.validation is None else len(job.dataset.test))
+        ends = images * self.evaluation_seconds + epochs * save_seconds
+        return (left + (FULL_STEP - 1) * later) * step + left * statistics.median(self.waits) + ends
 
 
 @torch.inference_mode()

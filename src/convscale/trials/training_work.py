@@ -9,6 +9,7 @@ import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from convscale.records import DataChoice
 from convscale.runs import Run
 from convscale.trials.trial import Trial, TrialResult
 
+AT_END: dict[str, Any] = {"evaluate_each_epoch": False, "pictures": False}  # settings: only the last accuracy counts
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
 
 
@@ -36,7 +38,7 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     if not run.exists():
         folder, evaluation = train(
             trial.network, dataset, trial.recipe, run, seed=trial.seed, stored_range=trial.data.stored_range,
-            pictures=False, quiet=True,
+            quiet=True, **AT_END,
         )  # fmt: skip
     else:
         folder, evaluation = resume(run, data=dataset, quiet=True)

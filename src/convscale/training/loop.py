@@ -83,9 +83,10 @@ class Loop:
             room = int(KEPT_SHARE * (available_bytes(device) or 0))
             workers = max(self.job.settings.workers, min(MOST_KEEPING, machine.cores() - 1))
             return kept_on_device(images, self.job.preprocessing, device, workers, room) or images
-        if isinstance(images, Kept):
-            return kept_on_device(images, self.job.preprocessing, device, 0, images.limit_bytes) or images
-        return images
+        if not isinstance(images, Kept):
+            return images
+        way, room = self.job.preprocessing, images.limit_bytes
+        return images.together(way, lambda: kept_on_device(images, way, device, 0, room)) or images
 
     def _enough(self) -> bool:
         """Whether `patience` epochs have passed without a better accuracy, where steps are not few any more."""
@@ -245,7 +246,7 @@ class Loop:
 
     def _renew_statistics(self) -> None:
         """Recompute those of batch norm while steps are few."""
-        images, position = self.job.train, self.state.position
+        images, position = self.train, self.state.position
         few = position.total_steps <= self.fresh_steps and position.epoch >= self.job.recipe.head_epochs
         if few and not isinstance(images, Stream):
             renew_statistics(self.state.evaluated, images, self.job.preprocessing)

@@ -1,5 +1,5 @@
-"""Images per second of trials beside a bare loop of PyTorch: the same network, batch and number of steps, on tensors made
-beforehand, with nothing but forward, loss, backward and SGD.
+"""Images per second of trials beside a bare loop of PyTorch: the same network, batch and number of steps, on tensors
+made beforehand, with nothing but forward, loss, backward and SGD.
 
     python bench/trials.py cifar10 [--networks 16] [--images 2000 --epochs 3 --rounds 5] [--kept | --profile]
 

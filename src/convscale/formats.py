@@ -128,6 +128,7 @@ UNNAMED: Defaults = {
         "tensorboard": False,
         "pictures": True,
         "evaluate_each_epoch": True,
+        "evaluation_precision": "fp32",
         "fresh_statistics_steps": 0,
         "weights": None,
         "weights_sha256": "",

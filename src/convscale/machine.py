@@ -68,6 +68,16 @@ def usable_cores() -> int:
     return cores() if quota is None else max(1, min(cores(), int(quota)))
 
 
+def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies in bfloat16 (AMX, AVX512-BF16); False where the system does not say."""
+    try:
+        text = cpuinfo.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    return bool({"amx_bf16", "avx512_bf16"} & set(flags))
+
+
 def load_average() -> tuple[float, float, float] | None:
     """Processes that ran or waited, mean over 1, 5 and 15 minutes; None where the system does not say."""
     try:

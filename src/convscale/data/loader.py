@@ -283,7 +283,7 @@ class Normalise:
         if self.device.type == "cpu":  # a few images at a time: the floats stay in the cache until they are scaled
             normalised = torch.empty(pixels.shape, memory_format=torch.channels_last)
             few = max(1, CACHED_VALUES // pixels[:1].numel()) if len(pixels) else 1
-            for images, result in zip(pixels.split(few), normalised.split(few), strict=True):
+            for images, result in zip(torch.split(pixels, few), torch.split(normalised, few), strict=True):
                 torch.addcmul(self.shift, images.to(torch.float32), self.scale, out=result)
             return normalised
         pixels = pixels.to(self.device, non_blocking=True)

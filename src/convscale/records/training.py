@@ -39,6 +39,16 @@ class DataRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PrecisionChoice:
+    """The numbers that a recipe's precision "auto" comes to on a CPU, and the reason in words: precision.json of a
+    study, whose trials all compute alike."""
+
+    training: Literal["fp32", "bf16"]
+    evaluation: Literal["fp32", "bf16"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none where all were
     left out; `top1` is of the validation images where there are such, a split of the data's or those that early

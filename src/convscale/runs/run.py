@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
@@ -47,8 +47,8 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out. Only `seed`, `weights`, `exclude`, `stored_range`, `epochs_before` and, where steps
-    are few, `fresh_statistics_steps` change the result."""
+    """How a recipe is carried out. Only `seed`, `weights`, `exclude`, `stored_range`, `epochs_before`,
+    `evaluation_precision` and, where steps are few, `fresh_statistics_steps` change the result."""
 
     seed: int = 0
     """Seed of the weights, the order of images and augmentation; from 0."""
@@ -66,6 +66,8 @@ class Settings:
     """Draw the first batch, the curves and the confusion matrix."""
     evaluate_each_epoch: bool = True
     """Measure the accuracy after every epoch, or only after the last; early stopping needs every one."""
+    evaluation_precision: Literal["fp32", "bf16"] = "fp32"
+    """The numbers that evaluations compute in; `train` chooses with the recipe's precision "auto"."""
     fresh_statistics_steps: int = 100
     """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""

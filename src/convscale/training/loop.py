@@ -257,7 +257,7 @@ class Loop:
         measured = measure(
             self.state.evaluated, images, job.preprocessing, job.dataset.classes,
             batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,
-            processes=self.processes,
+            processes=self.processes, precision=job.settings.evaluation_precision,
             max_unreadable=job.recipe.max_unreadable, each_batch=self.session.pause,
         )  # fmt: skip
         self.forecast.add_evaluation(len(images), time.perf_counter() - started)

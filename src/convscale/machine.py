@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from collections.abc import Iterable, Iterator
@@ -66,6 +67,18 @@ def usable_cores() -> int:
     it grants less; at least 1."""
     quota = core_quota()
     return cores() if quota is None else max(1, min(cores(), int(quota)))
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES calls the NVIDIA GPUs that this process may use; asking needs no PyTorch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        listed = [name.strip() for name in named.split(",")]
+        return tuple(itertools.takewhile(lambda name: name not in ("", "-1"), listed))
+    try:
+        return tuple(map(str, range(len(list(driver.iterdir())))))
+    except OSError:
+        return ()
 
 
 def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

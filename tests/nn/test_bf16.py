@@ -1,4 +1,4 @@
-"""bfloat16 on CPUs: gradients of strided depthwise convolutions in float32, folded networks, which processors are fast."""
+"""bfloat16 on CPUs: gradients of strided depthwise convolutions in float32, folded networks, processors with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORK = replace(cs.network("small-mbconv").at_resolution(12), stages=cs.networ
 
 
 def gradients(conv: nn.Conv2d, x: Tensor, same: bool, precision: str) -> tuple[Tensor, list[Tensor], str]:
-    """Of the sum of squares of a convolution of x: output, gradients of x, weight and bias, and the output's function."""
+    """Of the sum of squares of a convolution of x: output, gradients of x, weight, bias; the output's function."""
     conv.zero_grad()
     x = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
     with autocast(CPU, precision):  # type: ignore[arg-type]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from convscale import machine
+from convscale.trials.coordination import run_trials
 from convscale.trials.local import LocalExecutor
+from tests import works
+from tests.trials.small_trials import trials
 from tests.works import quick
 
 pytest.importorskip("optuna")
@@ -90,5 +94,32 @@ def test_there_are_as_many_workers_as_the_container_grants_cores(
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 64)
     monkeypatch.setattr(machine, "core_quota", lambda: quota)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert LocalExecutor(threads=threads, work=quick).slots == slots
     assert LocalExecutor(5, threads=threads, work=quick).slots == 5  # asked for
+
+
+def test_workers_are_spread_over_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert LocalExecutor(work=quick).slots == 2
+    with closing(LocalExecutor(4, work=works.seeing_gpus)) as executor:
+        run_trials(tmp_path, trials(4), executor, quiet=True)
+    assert sorted(file.read_text() for file in tmp_path.glob("trials/*/*/gpus")) == ["4", "4", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("0,1,3", ("0", "1", "3")), ("", ()), ("-1", ()), ("2, GPU-ab,-1,3", ("2", "GPU-ab")), (None, ("0", "1"))],
+)
+def test_the_gpus_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, found: tuple[str, ...]
+) -> None:
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / name).mkdir()
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert machine.gpus(tmp_path) == found
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.gpus(tmp_path / "none") == ()

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+MOST_LOADING = 8  # processes for one GPU
 PACKAGES = ("convscale", "torch", "numpy", "pillow", "safetensors")
 
 
@@ -79,6 +80,12 @@ def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
         return tuple(map(str, range(len(list(driver.iterdir())))))
     except OSError:
         return ()
+
+
+def loading_workers() -> int:
+    """Processes that load images, where nobody says how many: the GPU, if there is one, must not wait for a single one."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(MOST_LOADING, max(0, usable_cores() // here - 1)) if gpus() else 0
 
 
 def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

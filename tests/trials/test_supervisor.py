@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from convscale import machine
+from convscale.runs import Settings
 from convscale.trials.coordination import run_trials
 from convscale.trials.local import LocalExecutor
 from tests import works
@@ -123,3 +124,17 @@ def test_the_gpus_of_a_process(
     assert machine.gpus(tmp_path) == found
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert machine.gpus(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("visible", "cores", "together", "workers"),
+    [("", 16, 1, 0), ("0", 16, 1, 8), ("0", 4, 1, 3), ("0", 1, 1, 0), ("0,1", 16, 2, 7), ("0,1", 2, 2, 0)],
+)
+def test_as_many_processes_load_images_as_the_machine_allows(
+    monkeypatch: pytest.MonkeyPatch, visible: str, cores: int, together: int, workers: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(together))
+    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
+    assert machine.loading_workers() == Settings().workers == workers
+    assert Settings(workers=2).workers == 2

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_text, write_toml
 from convscale.formats import read_kept, require_version
 from convscale.locks import LockedError, lock
+from convscale.machine import loading_workers
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing, require_range
@@ -52,8 +53,8 @@ class Settings:
 
     seed: int = 0
     """Seed of the weights, the order of images and augmentation; from 0."""
-    workers: int = 0
-    """Processes that load images; with 0 the training process loads them."""
+    workers: int = field(default_factory=loading_workers)
+    """Processes that load images; with 0, the default without a GPU, the training process loads them."""
     checkpoint_seconds: float = 300.0
     """Seconds between checkpoints; every epoch ends with one too."""
     compile: bool = False

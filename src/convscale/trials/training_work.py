@@ -22,7 +22,11 @@ from convscale.runs import Run
 from convscale.trials.precision import shared_precision, study_of
 from convscale.trials.trial import Trial, TrialResult
 
-AT_END: dict[str, Any] = {"evaluate_each_epoch": False, "pictures": False}  # settings: only the last accuracy counts
+AT_END: dict[str, Any] = {
+    "evaluate_each_epoch": False,
+    "pictures": False,
+    "workers": 0,
+}  # settings: only the last accuracy counts
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
 
 

@@ -83,7 +83,7 @@ def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
 
 
 def loading_workers() -> int:
-    """Processes that load images, where nobody says how many: the GPU, if there is one, must not wait for a single one."""
+    """Processes that load images, where nobody says how many: none without a GPU, which a single one would starve."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(MOST_LOADING, max(0, usable_cores() // here - 1)) if gpus() else 0
 

@@ -35,9 +35,11 @@ def with_precision(job: Job, processes: Processes) -> tuple[Job, tuple[Decision,
     """The job with what its recipe's precision "auto" comes to, and the decision where it was measured. Steps that are
     compiled, or train the classifier alone, are not measured: float32 on a CPU."""
     recipe, device = job.recipe, pick_device()
+    if isinstance(recipe.optimizer, LBFGS):  # features are computed once, in float32
+        return job, ()
     if device.type == "cuda":
         return _with_evaluation(job, used_precision(device, recipe.precision)), ()
-    measurable = recipe.trainable == "all" and not isinstance(recipe.optimizer, LBFGS) and not job.settings.compile
+    measurable = recipe.trainable == "all" and not job.settings.compile
     if recipe.precision != "auto" or not measurable or not processes.any(machine.has_fast_bf16()):
         return job, ()
     images = max(2, recipe.batch // processes.world // recipe.accumulation)

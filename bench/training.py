@@ -3,6 +3,9 @@ backward, SGD step; dropout and drop path 0.2 on all sides.
 
     python bench/training.py [--device cpu|cuda] [--rounds 9] [--anyway]
 
+Ours is `train`'s own step, with its loader, normalisation, checks and gradient norm, on images in memory that are
+shifted and mirrored; timm's side gets a batch of floats that is there already.
+
 Every side runs in a process of its own; the sides take turns, one round at a time; a ratio is the median over
 rounds of ours / theirs. `plain` is timm's model unchanged: eager, contiguous, default allocator. `tuned` is timm's
 model with our settings. Where other processes use more than half a core, before or while a case runs, the
@@ -16,24 +19,36 @@ by the next layer and by the backward pass) at the speed of a copy.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import convscale as cs
 from convscale import machine
+from convscale.data import Dataset
+from convscale.data.images import steps_per_epoch
+from convscale.data.loader import Batch, kept_on_device, training_batches
 from convscale.networks import ConvNet
-from convscale.nn import autocast, keep_memory, to_device
+from convscale.nn import autocast, keep_memory
+from convscale.nn.processes import Processes
+from convscale.recipes import SGD, Augmentation, Recipe
+from convscale.runs import Run, Settings
+from convscale.training.setup import make_job, make_state
+from convscale.training.step import Stepper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests import peers
@@ -73,8 +88,57 @@ def our_network(case: Case) -> ConvNet:
     return replace(cs.network(case.network).at_resolution(case.size), padding="symmetric")
 
 
-def our_model(case: Case, device: torch.device) -> torch.nn.Module:
-    return to_device(cs.build(our_network(case), dropout=0.2, drop_path=0.2, seed=0), device, device.type == "cuda")
+class MadeUp:
+    """Images of random pixels, two batches of them."""
+
+    def __init__(self, count: int, size: int) -> None:
+        chance = np.random.default_rng(0)
+        self.pixels = chance.integers(256, size=(count, size, size, 3), dtype=np.uint8)
+        self.labels = chance.integers(10, size=count)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+    def content(self, index: int) -> None:
+        return None
+
+    def name(self, index: int) -> str:
+        return f"made up {index}"
+
+
+RECIPE = Recipe(
+    note="a benchmark", epochs=1, batch=2, learning_rate=0.01, label_smoothing=0.1, dropout=0.2, drop_path=0.2,
+    optimizer=SGD(nesterov=False), augmentation=Augmentation(crop="shift", flip=True),
+)  # fmt: skip
+
+
+def our_step(case: Case, device: torch.device) -> Callable[[], None]:
+    """The next step of a training that goes on and on."""
+    network, images = our_network(case), MadeUp(2 * case.batch, case.size)
+    dataset = Dataset("made up", tuple(map(str, range(network.num_classes))), images, images, "test", 0)
+    settings, run = Settings(compile=device.type == "cuda", workers=0), Run(Path(tempfile.mkdtemp()))
+    job = make_job(network, dataset, replace(RECIPE, batch=case.batch), run, settings, quiet=True)
+    state = make_state(job, Processes())
+    state.model.train()
+    stepper = Stepper(job, state, steps_per_epoch(images, case.batch), Processes())
+    kept = kept_on_device(images, job.preprocessing, device, 0, limit_bytes=1 << 40) or images
+
+    def endless() -> Iterator[Batch]:
+        for epoch in itertools.count():
+            yield from training_batches(
+                kept, job.preprocessing, job.recipe.augmentation, case.batch, seed=0, epoch=epoch
+            )
+
+    batches = endless()
+
+    def step() -> None:
+        stepper.take(next(batches))
+        state.position.total_steps += 1
+
+    return step
 
 
 def their_model(case: Case, device: torch.device, tuned: bool) -> torch.nn.Module:
@@ -101,11 +165,13 @@ def their_model(case: Case, device: torch.device, tuned: bool) -> torch.nn.Modul
 
 
 def make_step(case: Case, side: str, device: torch.device) -> Callable[[], None]:
-    tuned = side != "plain"
+    if side == "ours":
+        return our_step(case, device)
+    tuned = side == "tuned"
     if tuned and device.type == "cpu":
         keep_memory()
     torch.manual_seed(0)
-    model = our_model(case, device) if side == "ours" else their_model(case, device, tuned)
+    model = their_model(case, device, tuned)
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=tuned or None)
     images = torch.randn(case.batch, 3, case.size, case.size, device=device)

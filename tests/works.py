@@ -59,6 +59,14 @@ def dying_once(trial: Trial, run: Path) -> TrialResult:
     return quick(trial, run)
 
 
+def seeing_gpus(trial: Trial, run: Path) -> TrialResult:
+    """Write which GPUs the process sees, and stay busy until its neighbours are started too."""
+    begin(run)
+    (run / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+    time.sleep(1)
+    return result(0.5)
+
+
 def dying(trial: Trial, run: Path) -> TrialResult:
     begin(run)
     os.kill(os.getpid(), signal.SIGKILL)

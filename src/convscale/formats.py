@@ -133,6 +133,8 @@ UNNAMED: Defaults = {
         "step_times": False,
         "tensorboard": False,
         "pictures": True,
+        "evaluate_each_epoch": True,
+        "evaluation_precision": "fp32",
         "fresh_statistics_steps": 0,
         "weights": None,
         "weights_sha256": "",

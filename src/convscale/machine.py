@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+MOST_LOADING = 8  # processes for one GPU
 PACKAGES = ("convscale", "torch", "numpy", "pillow", "safetensors")
 
 
@@ -66,6 +68,34 @@ def usable_cores() -> int:
     it grants less; at least 1."""
     quota = core_quota()
     return cores() if quota is None else max(1, min(cores(), int(quota)))
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES calls the NVIDIA GPUs that this process may use; asking needs no PyTorch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        listed = [name.strip() for name in named.split(",")]
+        return tuple(itertools.takewhile(lambda name: name not in ("", "-1"), listed))
+    try:
+        return tuple(map(str, range(len(list(driver.iterdir())))))
+    except OSError:
+        return ()
+
+
+def loading_workers() -> int:
+    """Processes that load images, where nobody says how many: none without a GPU, which a single one would starve."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(MOST_LOADING, max(0, usable_cores() // here - 1)) if gpus() else 0
+
+
+def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies in bfloat16 (AMX, AVX512-BF16); False where the system does not say."""
+    try:
+        text = cpuinfo.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    return bool({"amx_bf16", "avx512_bf16"} & set(flags))
 
 
 def load_average() -> tuple[float, float, float] | None:

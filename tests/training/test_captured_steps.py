@@ -11,11 +11,12 @@ import torch
 
 import convscale as cs
 from convscale.errors import TrainingError
-from convscale.recipes import SGD, AdamW, Augmentation
+from convscale.recipes import SGD, AdamW, Augmentation, RMSProp
 from convscale.runs import Run
 from convscale.training import step as step_module
 from convscale.training.captured_step import CapturedStep
 from convscale.training.checkpoint import load_newest
+from convscale.training.rmsprop import TensorFlowRMSProp
 from tests.training.small_runs import LIVELY, forked, killing_itself, state_of, tensors, trained
 
 pytestmark = pytest.mark.gpu
@@ -25,6 +26,7 @@ RECIPES = {
     "sgd": SGD_STEPS,
     "no momentum": replace(SGD_STEPS, optimizer=SGD(momentum=0.0), ema_decay=0.0, gradient_clip=0.0),
     "adamw": replace(SGD_STEPS, optimizer=AdamW(eps=1e-3), learning_rate=1e-3),
+    "rmsprop": replace(SGD_STEPS, optimizer=RMSProp(), learning_rate=2e-3),
     "labels": replace(SGD_STEPS, augmentation=Augmentation(crop="shift")),
 }
 
@@ -113,6 +115,39 @@ def test_a_step_that_is_not_finite_can_be_left_out(
     said = "after 3 rollbacks" if policy == "rollback" else "skipped in a row"
     with pytest.raises(TrainingError, match=said):
         trained(photos, tmp_path / "more", replace(recipe, epochs=6))
+
+
+@pytest.mark.usefixtures("captured")
+def test_rmsprop_leaves_steps_out_too(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(RECIPES["rmsprop"], on_nonfinite="skip")
+    poison(monkeypatch, 1, 6)
+    trained(photos, tmp_path / "run", recipe)
+    events = (tmp_path / "run" / "events.jsonl").read_text()
+    assert events.count("not finite") == 2 and Run(tmp_path / "run").result() is not None
+
+
+def test_a_step_of_rmsprop_is_left_out_on_the_device() -> None:
+    """With gradients that are not finite nothing changes; with others it is the plain step."""
+    chance = torch.Generator().manual_seed(0)
+    weights = [torch.randn(3, 4, generator=chance).requires_grad_() for _ in range(4)]
+    plain = TensorFlowRMSProp([{"params": weights[:2], "weight_decay": 0.1}], 0.01, 0.9, 0.9, 1e-3)
+    other = TensorFlowRMSProp([{"params": weights[2:], "weight_decay": 0.1}], 0.01, 0.9, 0.9, 1e-3)
+    other.param_groups[0]["lr"] = torch.tensor(0.01)
+    with torch.no_grad():
+        for one, two in zip(weights[:2], weights[2:], strict=True):
+            two.copy_(one)
+    for failed in (0.0, 1.0, 0.0, 0.0, 1.0):
+        other.found_inf = torch.tensor(failed)
+        before = [weight.detach().clone() for weight in weights[2:]]
+        for one, two in zip(weights[:2], weights[2:], strict=True):
+            one.grad = torch.randn(3, 4, generator=chance)
+            two.grad = one.grad * (float("nan") if failed else 1.0)
+        other.step()
+        if failed:
+            assert all(map(torch.equal, before, weights[2:]))
+        else:
+            plain.step()
+            torch.testing.assert_close(weights[2:], weights[:2])
 
 
 def _same(one: Path, other: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from convscale import machine
+from convscale.runs import Settings
+from convscale.trials.coordination import run_trials
 from convscale.trials.local import LocalExecutor
+from tests import works
+from tests.trials.small_trials import trials
 from tests.works import quick
 
 pytest.importorskip("optuna")
@@ -90,5 +95,46 @@ def test_there_are_as_many_workers_as_the_container_grants_cores(
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 64)
     monkeypatch.setattr(machine, "core_quota", lambda: quota)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert LocalExecutor(threads=threads, work=quick).slots == slots
     assert LocalExecutor(5, threads=threads, work=quick).slots == 5  # asked for
+
+
+def test_workers_are_spread_over_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert LocalExecutor(work=quick).slots == 2
+    with closing(LocalExecutor(4, work=works.seeing_gpus)) as executor:
+        run_trials(tmp_path, trials(4), executor, quiet=True)
+    assert sorted(file.read_text() for file in tmp_path.glob("trials/*/*/gpus")) == ["4", "4", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("0,1,3", ("0", "1", "3")), ("", ()), ("-1", ()), ("2, GPU-ab,-1,3", ("2", "GPU-ab")), (None, ("0", "1"))],
+)
+def test_the_gpus_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, found: tuple[str, ...]
+) -> None:
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / name).mkdir()
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert machine.gpus(tmp_path) == found
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.gpus(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("visible", "cores", "together", "workers"),
+    [("", 16, 1, 0), ("0", 16, 1, 8), ("0", 4, 1, 3), ("0", 1, 1, 0), ("0,1", 16, 2, 7), ("0,1", 2, 2, 0)],
+)
+def test_as_many_processes_load_images_as_the_machine_allows(
+    monkeypatch: pytest.MonkeyPatch, visible: str, cores: int, together: int, workers: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(together))
+    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
+    assert machine.loading_workers() == Settings().workers == workers
+    assert Settings(workers=2).workers == 2

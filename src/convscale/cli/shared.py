@@ -16,7 +16,7 @@ import click
 from convscale import terminal
 from convscale.cli.parameters import PIXELS
 from convscale.flattening import flat
-from convscale.machine import speaks
+from convscale.machine import loading_workers, speaks
 from convscale.networks import ConvNet
 from convscale.progress import print_note
 from convscale.records import TrainedRun
@@ -72,7 +72,11 @@ seed_option = click.option(
     help="Seed that makes the run repeatable.",
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images."
+    "--workers",
+    type=click.IntRange(0),
+    default=loading_workers,
+    show_default="0, or with a GPU as many as the cores allow",
+    help="Processes that load images.",
 )
 epochs_option = click.option(
     "--epochs", type=click.IntRange(1), help="Passes over the images [default: from the recipe]."

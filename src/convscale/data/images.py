@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from convscale.errors import DataError
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class ImageCollection(Protocol):
@@ -220,6 +221,7 @@ class Kept(Wrapped):
         self.limit_bytes = limit_bytes
         self._kept: dict[Hashable, dict[int, Pixels]] = {}
         self._bytes = 0
+        self._whole: tuple[Hashable, Any] = (None, None)
 
     def pixels(self, index: int, how: Hashable, make: Callable[[], Pixels]) -> Pixels:
         """What `make` gives for this image when prepared as `how` says, made once; not to be written to."""
@@ -232,6 +234,16 @@ class Kept(Wrapped):
             if self._bytes + found.nbytes <= self.limit_bytes:
                 mine[index] = found
                 self._bytes += found.nbytes
+        return found
+
+    def together(self, how: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives for all images prepared as `how` says: made once, until another way is asked for."""
+        if self._whole[0] != how:
+            self._whole = (None, None)
+            self._whole = (how, make())
+            if self._whole[1] is not None:  # it takes the place of the pixels that it was made of
+                self._bytes -= sum(one.nbytes for one in self._kept.pop(how, {}).values())
+        found: T = self._whole[1]
         return found
 
 

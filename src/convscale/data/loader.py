@@ -29,6 +29,7 @@ from convscale.recipes import Augmentation, Sampling
 WORKER_TIMEOUT_SECONDS = 50.0
 RESTARTS = 3
 KEPT_AT_ONCE = 256
+CACHED_VALUES = 1 << 16  # floats that a core's cache holds
 
 
 def training_batches(
@@ -279,10 +280,11 @@ class Normalise:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, c, h, w) uint8 -> the same shape in float32, channels last in memory."""
-        if self.device.type == "cpu":  # image by image: the floats stay in the cache until they are scaled
+        if self.device.type == "cpu":  # a few images at a time: the floats stay in the cache until they are scaled
             normalised = torch.empty(pixels.shape, memory_format=torch.channels_last)
-            for image, result in zip(pixels, normalised, strict=True):
-                torch.addcmul(self.shift[0], image.to(torch.float32), self.scale[0], out=result)
+            few = max(1, CACHED_VALUES // pixels[:1].numel()) if len(pixels) else 1
+            for images, result in zip(torch.split(pixels, few), torch.split(normalised, few), strict=True):
+                torch.addcmul(self.shift, images.to(torch.float32), self.scale, out=result)
             return normalised
         pixels = pixels.to(self.device, non_blocking=True)
         floats = pixels.to(torch.float32, memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convscale.data.draws import shifts_and_flips
-from convscale.data.images import ImageCollection, Labels, Wrapped
+from convscale.data.images import ImageCollection, Labels, Subset, Wrapped
 from convscale.data.views import Batch
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Augmentation
@@ -25,6 +25,10 @@ class ResidentImages(Wrapped):
         super().__init__(whole)
         self.pixels, self.preprocessing = pixels, preprocessing
         self._labels = torch.from_numpy(whole.labels).to(pixels.device)
+
+    def some(self, indices: Labels) -> ResidentImages:
+        """A part of them, as `Subset` is of a collection."""
+        return ResidentImages(Subset(self.whole, indices), self.pixels[torch.from_numpy(indices)], self.preprocessing)
 
     def in_order(self, batch: int, *, named: bool) -> Iterator[Batch]:
         """All images, (n, channels, size, size) each time, channels last in memory; labels are on the CPU."""

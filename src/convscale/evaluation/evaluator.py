@@ -22,7 +22,15 @@ from convscale.evaluation.predictions import Predictions
 from convscale.evaluation.rows_file import RowsFile
 from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
-from convscale.nn import Model, keep_memory, load_weights, to_default_device
+from convscale.nn import (
+    Model,
+    UsedPrecision,
+    computes_in_bf16,
+    keep_memory,
+    load_weights,
+    pick_device,
+    to_default_device,
+)
 from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress, images_per_second, print_note
 from convscale.records import DataRecord, Evaluation, SweepRow
@@ -100,6 +108,7 @@ class _Measuring:
     positions: Labels
     batch: int
     workers: int
+    precision: UsedPrecision
     quiet: bool
 
     def measure(self, preprocessing: Preprocessing, each_image: Sequence[EachImage] = ()) -> Measured:
@@ -119,6 +128,7 @@ class _Measuring:
             positions=self.positions,
             batch=self.batch,
             workers=self.workers,
+            precision=self.precision,
             each_batch=show_batch,
             each_image=each_image,
         )
@@ -154,7 +164,13 @@ def _open(
     positions = match_classes(classes, header.classes)
     if not quiet and (note := note_on_numbers(classes, header.classes)):
         print_note(note)
-    return _Measuring(to_default_device(model), header, images, positions, batch, workers, quiet)
+    precision = _precision_of(Run(path)) if trained_on is not None else "fp32"
+    return _Measuring(to_default_device(model), header, images, positions, batch, workers, precision, quiet)
+
+
+def _precision_of(run: Run) -> UsedPrecision:
+    """What its own evaluations computed in, where this machine can do so fast."""
+    return run.settings().evaluation_precision if computes_in_bf16(pick_device()) else "fp32"
 
 
 def _images_of_run(

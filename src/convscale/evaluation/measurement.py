@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from convscale.data.images import Labels, Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import DataError
 from convscale.evaluation.tally import Measured, Tally
-from convscale.nn import Model, folded
+from convscale.nn import Model, UsedPrecision, autocast, folded
 from convscale.nn.processes import Processes
 from convscale.preprocessing import Preprocessing
 
@@ -48,18 +48,22 @@ def measure(
     workers: int = 0,
     processes: Processes | None = None,
     max_unreadable: float = MAX_UNREADABLE,
+    precision: UsedPrecision = "fp32",
     each_batch: Callable[[], None] = lambda: None,
     each_image: Sequence[EachImage] = (),
 ) -> Measured:
     """Accuracy, confusion and calibration of `model` on `images`, shared out over `processes`.
 
+    precision: "bf16" computes in bfloat16, on a CPU with all weights rounded to it.
     positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
     named; raises DataError if they exceed the allowed share. `each_batch` is called after each;
     those of `each_image` are called with what this process finds about its images, batch by batch.
     """
     group = processes or Processes()
-    normalise = Normalise(preprocessing, next(model.parameters()).device)
-    network = folded(model)
+    device = next(model.parameters()).device
+    normalise = Normalise(preprocessing, device)
+    dtype = torch.bfloat16 if precision == "bf16" and device.type == "cpu" else torch.float32
+    network = folded(model, dtype)
     tally = Tally(len(classes))
     missing: list[str] = []
     loading = evaluation_batches(
@@ -72,7 +76,8 @@ def measure(
             require_readable(missing, len(images), max_unreadable)
             if len(labels):
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
-                logits = network(normalise(pixels))
+                with autocast(device, precision) if device.type == "cuda" else nullcontext():
+                    logits = network(normalise(pixels).to(dtype)).float()
                 predicted = tally.add(logits, truth)
                 for call in each_image:
                     call(EvaluatedBatch(names, pixels, logits, truth, predicted))

@@ -1,7 +1,18 @@
 """Networks as PyTorch modules, built from the layer graph, and their weights."""
 
 from convscale.nn.allocator import keep_memory, release_memory
-from convscale.nn.device import Precision, autocast, pick_device, to_default_device, to_device
+from convscale.nn.bf16_speed import Speedups, bf16_speedups
+from convscale.nn.device import (
+    Precision,
+    UsedPrecision,
+    autocast,
+    computes_in_bf16,
+    device_name,
+    pick_device,
+    to_default_device,
+    to_device,
+    used_precision,
+)
 from convscale.nn.folding import folded
 from convscale.nn.model import NORM_MOMENTUM, Model, build
 from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
@@ -11,9 +22,14 @@ __all__ = [
     "NORM_MOMENTUM",
     "Model",
     "Precision",
+    "Speedups",
     "SyncBatchNorm",
+    "UsedPrecision",
     "autocast",
+    "bf16_speedups",
     "build",
+    "computes_in_bf16",
+    "device_name",
     "folded",
     "keep_memory",
     "load",
@@ -24,4 +40,5 @@ __all__ = [
     "synchronise_norms",
     "to_default_device",
     "to_device",
+    "used_precision",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from convscale.layers import same_padding
 from convscale.nn.observers import is_eager
@@ -91,7 +92,42 @@ def convolve(conv: nn.Conv2d, x: Tensor, same: bool) -> Tensor:
             weight = weight[:, :, used, used].contiguous()
             sides = sides_of(x, kernel - 2 * unused, 1, False)
     x, padding = split_padding(x, sides, 0.0)
+    if stride > 1 and conv.groups == conv.in_channels > 1 and _is_bf16_training(x):
+        strided: Tensor = StridedDepthwise.apply(x, weight, conv.bias, conv.stride, padding)  # type: ignore[no-untyped-call]
+        return strided
     return F.conv2d(x, weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+
+
+def _is_bf16_training(x: Tensor) -> bool:
+    """Whether gradients are recorded while a CPU computes in bfloat16."""
+    cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return x.device.type == "cpu" and cast and torch.is_grad_enabled()
+
+
+class StridedDepthwise(torch.autograd.Function):
+    """A depthwise convolution with a stride, forward in bfloat16 and backward in float32: no CPU kernel computes these
+    gradients fast in bfloat16. x (n, c, h, w), weight (c * m, 1, k, k); padding is (height, width)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.dtype = x.dtype
+        x, small = x.to(torch.bfloat16), weight.to(torch.bfloat16)
+        ctx.save_for_backward(x, small)
+        ctx.bias_shape, ctx.stride, ctx.padding = None if bias is None else bias.shape, stride, padding
+        rounded = None if bias is None else bias.to(torch.bfloat16)
+        return F.conv2d(x, small, rounded, stride, padding, 1, x.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            grads[0].float(), x.float(), weight.float(), ctx.bias_shape, list(ctx.stride), list(ctx.padding), [1, 1],
+            False, [0, 0], x.shape[1], list(ctx.needs_input_grad[:3]),
+        )  # fmt: skip
+        return None if of_x is None else of_x.to(ctx.dtype), of_weight, of_bias, None, None
 
 
 def _to_one_pixel(conv: nn.Conv2d, x: Tensor, sides: Sides, depthwise: bool) -> Tensor:

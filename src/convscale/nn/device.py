@@ -7,10 +7,12 @@ from typing import Literal, get_args
 
 import torch
 
+from convscale import machine
 from convscale.errors import ConfigError
 from convscale.nn.model import Model
 
 Precision = Literal["auto", "fp32", "bf16"]
+UsedPrecision = Literal["fp32", "bf16"]
 
 
 def pick_device() -> torch.device:
@@ -51,11 +53,28 @@ def autocast(device: torch.device, precision: Precision = "auto") -> torch.autoc
     """The context of a forward pass and its loss: bfloat16 products where `precision` is "bf16", or "auto" on a GPU
     whose hardware has them. Parameters, gradients and optimizer stay float32, and no loss scaling is needed.
 
-    On CPUs "auto" is float32: bfloat16 convolutions are slower there in training (docs/log.md).
-    Raises ConfigError for another precision.
+    On CPUs "auto" is float32: which of the two is faster there depends on the network, and is measured before a
+    training begins (`bf16_speedups`). Raises ConfigError for another precision.
     """
+    return torch.autocast(device.type, torch.bfloat16, enabled=used_precision(device, precision) == "bf16")
+
+
+def used_precision(device: torch.device, precision: Precision) -> UsedPrecision:
+    """What `precision` comes to on `device`. Raises ConfigError for an unknown one."""
     if precision not in get_args(Precision):
         raise ConfigError(f"precision {precision!r} is not known", hint=f"one of {', '.join(get_args(Precision))}")
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    enabled = precision == "bf16" or (precision == "auto" and has_bf16)
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" and computes_in_bf16(device) else "fp32"
+    return precision
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the hardware has products in bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return machine.has_fast_bf16()
+
+
+def device_name(device: torch.device) -> str:
+    """ "cpu", or what the GPU is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -29,21 +29,29 @@ _POST_OPS: dict[str | None, tuple[str, list[float], str]] = {
 _BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)  # ours over processes is one of the first kind
 
 
-def folded(model: Model) -> Model:
+def folded(model: Model, dtype: torch.dtype = torch.float32) -> Model:
     """A copy of `model` in eval mode whose convolutions scale and shift as the batch norms behind them did; on a CPU
     they apply the activation too.
 
     Its outputs differ by rounding alone, about 1e-6 of their size; it cannot be trained or stored. Other norms, batch
-    norms without statistics, and layers that anybody has a hook on stay as they are.
+    norms without statistics, and layers that anybody has a hook on stay as they are. With `dtype` bfloat16 all weights
+    are rounded to that once they are folded; inputs have to be of it, and outputs are.
     """
     copied = copy.deepcopy(model).eval().requires_grad_(False)
-    for parent in list(copied.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, ConvNormAct) and type(child.conv) is nn.Conv2d and not child.is_seen():
-                _fold(child)
-                if child.norm is None and _has_onednn(child.conv.weight):
-                    setattr(parent, name, _FusedConvAct(child))
+    convolutions = [(parent, name, child) for parent in copied.modules() for name, child in parent.named_children()]
+    for _, _, child in convolutions:
+        if _is_free(child):
+            _fold(child)
+    if dtype != torch.float32:
+        copied.to(dtype)
+    for parent, name, child in convolutions:
+        if _is_free(child) and child.norm is None and _has_onednn(child.conv.weight):
+            setattr(parent, name, _FusedConvAct(child))
     return copied
+
+
+def _is_free(module: nn.Module) -> TypeGuard[ConvNormAct]:
+    return isinstance(module, ConvNormAct) and type(module.conv) is nn.Conv2d and not module.is_seen()
 
 
 def _fold(module: ConvNormAct) -> None:
@@ -54,7 +62,11 @@ def _fold(module: ConvNormAct) -> None:
 
 def _has_onednn(weight: Tensor) -> bool:
     """Whether PyTorch has the convolution that its compiler emits for CPUs; it is no public function."""
-    usable = weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    usable = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if weight.dtype == torch.bfloat16:
+        usable = usable and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    elif weight.dtype != torch.float32:
+        return False
     return usable and bool(torch.backends.mkldnn.enabled) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 

@@ -34,7 +34,15 @@ from convscale.records.studies import (
     StudySpec,
     Unreachable,
 )
-from convscale.records.training import DataRecord, EpochRecord, SearchRow, TrainedRun, TrainRecord, ValueSearch
+from convscale.records.training import (
+    DataRecord,
+    EpochRecord,
+    PrecisionChoice,
+    SearchRow,
+    TrainedRun,
+    TrainRecord,
+    ValueSearch,
+)
 from convscale.records.trials import TrialRecord, TrialResult
 
 __all__ = [
@@ -60,6 +68,7 @@ __all__ = [
     "Method",
     "Metric",
     "PairedDifference",
+    "PrecisionChoice",
     "Prediction",
     "PredictionSet",
     "ProgressRecord",

@@ -20,7 +20,7 @@ from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
 from convscale.records.studies import StudyResult
-from convscale.records.training import DataRecord, TrainedRun, TrainRecord, ValueSearch
+from convscale.records.training import DataRecord, PrecisionChoice, TrainedRun, TrainRecord, ValueSearch
 from convscale.records.trials import TrialRecord
 from convscale.schema import to_table
 from convscale.version import __version__
@@ -45,6 +45,7 @@ RECORDS: dict[str, type[Any]] = {
     "evaluation": Evaluation,
     "sweep": Sweep,
     "predictions": PredictionSet,
+    "precision": PrecisionChoice,
     "trial": TrialRecord,
     "study": StudyResult,
     "coefficients": CoefficientSearch,

@@ -39,18 +39,28 @@ class DataRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PrecisionChoice:
+    """The numbers that a recipe's precision "auto" comes to on a CPU, and the reason in words: precision.json of a
+    study, whose trials all compute alike."""
+
+    training: Literal["fp32", "bf16"]
+    evaluation: Literal["fp32", "bf16"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of metrics.jsonl. `train_loss` and `gradient_norm` are means over the epoch's steps, none where all were
     left out; `top1` is of the validation images where there are such, a split of the data's or those that early
-    stopping takes, else of the held-out images; `seconds` are those of training alone and the four that follow are
-    parts of them."""
+    stopping takes, else of the held-out images, None where the epoch was not evaluated; `seconds` are those of training
+    alone and the four that follow are parts of them."""
 
     epoch: int
     steps: int
     learning_rate: float
     train_loss: float | None
     gradient_norm: float | None
-    top1: float
+    top1: float | None
     seconds: float
     data_seconds: float
     forward_seconds: float
@@ -60,8 +70,8 @@ class EpochRecord:
     mean_per_class: float | None = None
     """On the same images as top1."""
 
-    def accuracy(self, metric: Metric) -> float:
-        """The accuracy that `metric` names; top-1 in older files, which have no other."""
+    def accuracy(self, metric: Metric) -> float | None:
+        """The accuracy that `metric` names; top-1 in older files, which have no other; None without an evaluation."""
         return self.top1 if metric == "top1" or self.mean_per_class is None else self.mean_per_class
 
 

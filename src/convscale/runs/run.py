@@ -7,15 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_text, write_toml
 from convscale.formats import read_kept, require_version
 from convscale.locks import LockedError, lock
+from convscale.machine import loading_workers
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing, require_range
@@ -47,13 +48,13 @@ _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a recipe is carried out. Only `seed`, `weights`, `exclude`, `stored_range`, `epochs_before` and, where steps
-    are few, `fresh_statistics_steps` change the result."""
+    """How a recipe is carried out. Only `seed`, `weights`, `exclude`, `stored_range`, `epochs_before`,
+    `evaluation_precision` and, where steps are few, `fresh_statistics_steps` change the result."""
 
     seed: int = 0
     """Seed of the weights, the order of images and augmentation; from 0."""
-    workers: int = 0
-    """Processes that load images; with 0 the training process loads them."""
+    workers: int = field(default_factory=loading_workers)
+    """Processes that load images; with 0, the default without a GPU, the training process loads them."""
     checkpoint_seconds: float = 300.0
     """Seconds between checkpoints; every epoch ends with one too."""
     compile: bool = False
@@ -64,6 +65,10 @@ class Settings:
     """Write event files beside metrics.jsonl."""
     pictures: bool = True
     """Draw the first batch, the curves and the confusion matrix."""
+    evaluate_each_epoch: bool = True
+    """Measure the accuracy after every epoch, or only after the last; early stopping needs every one."""
+    evaluation_precision: Literal["fp32", "bf16"] = "fp32"
+    """The numbers that evaluations compute in; `train` chooses with the recipe's precision "auto"."""
     fresh_statistics_steps: int = 100
     """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""

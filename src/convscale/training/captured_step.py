@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscale.recipes import SGD, AdamW, Recipe
+from convscale.recipes import SGD, AdamW, Recipe, RMSProp
 from convscale.training.ema import EMA, ema_decay
 from convscale.training.state import TrainingState
 
@@ -133,7 +133,7 @@ class CapturedStep:
 def can_capture(recipe: Recipe, device: torch.device, world: int) -> bool:
     """Whether steps of this recipe are captured: by one process with a GPU, a batch at once, and an optimizer that can
     leave a step out on the device."""
-    kept = isinstance(recipe.optimizer, SGD | AdamW)
+    kept = isinstance(recipe.optimizer, SGD | AdamW | RMSProp)
     return device.type == "cuda" and world == 1 and kept
 
 

@@ -85,6 +85,7 @@ def continuation(
         recipe=recipe,
         settings=replace(
             settings, weights=place, weights_sha256="", continues=place, epochs_before=total,
+            evaluate_each_epoch=True,
             changed=_joined(settings.changed, recipe.changes_from(before)),
         ),
         story=Story(command=command, decisions=(*found, start)),

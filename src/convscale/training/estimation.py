@@ -49,13 +49,14 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
             step = _step_seconds(job, state, per_epoch)
             evaluation = _evaluation_seconds(job, state.evaluated)
     steps = per_epoch * recipe.epochs
-    seconds = steps * step + recipe.epochs * evaluation
+    evaluations = recipe.epochs if job.evaluates_each_epoch else 1
+    seconds = steps * step + evaluations * evaluation
     if job.validation is not None:
         seconds += evaluation * len(data.test) / len(job.validation)
     if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
         share = 1 - recipe.search.share
         tried = len(recipe.choices()) * recipe.search.epochs_share
-        seconds += tried * (share * steps * step + recipe.epochs * evaluation)
+        seconds += tried * (share * steps * step + evaluations * evaluation)
     available = available_bytes(pick_device())
     return Estimate(
         steps=steps,

@@ -49,6 +49,11 @@ class Job:
         return self.dataset.test if self.validation is None else self.validation
 
     @property
+    def evaluates_each_epoch(self) -> bool:
+        """Whether accuracies are measured after every epoch, not only after the last."""
+        return self.settings.evaluate_each_epoch or self.recipe.patience > 0
+
+    @property
     def class_weights(self) -> NDArray[np.float32] | None:
         """(classes,): what the loss of each class is multiplied with, None for no weights."""
         if self.recipe.class_weights == "none":

@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, an evaluation after each, and what is done when a step fails."""
+"""The loop: epochs of steps, an evaluation after each or after the last, and what is done when a step fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 
 from convscale import machine
 from convscale.data import ImageCollection
-from convscale.data.images import Stream
+from convscale.data.images import Kept, Stream
 from convscale.data.loader import Batch, kept_on_device, training_batches
 from convscale.data.resident import can_be_drawn
 from convscale.errors import NotFiniteError, RunError
@@ -62,11 +62,12 @@ class Loop:
         while self.state.position.epoch < self.job.recipe.epochs and not self._enough():
             try:
                 self._train_epoch()
-                self._renew_statistics()
-                measured = self._evaluate(self.watched)
+                measured = self._judge()
                 self._finish_epoch(measured)
             except _RolledBack:
                 continue
+        if measured is None and not self.job.evaluates_each_epoch:
+            self._renew_statistics()  # the epoch that became the last was not evaluated
         if self.job.validation is None:
             return measured or self._evaluate(self.job.dataset.test)
         if self.job.recipe.patience:
@@ -74,13 +75,18 @@ class Loop:
         return self._evaluate(self.job.dataset.test)
 
     def _near(self, images: ImageCollection | Stream) -> ImageCollection | Stream:
-        """Images kept on the GPU where it computes alone and has room for them."""
+        """Images kept on the GPU where it computes alone and has room for them; on a CPU those that are kept anyhow."""
         device = self.stepper.device
-        if device.type != "cuda" or self.processes.world > 1 or isinstance(images, Stream):
+        if self.processes.world > 1 or isinstance(images, Stream):
             return images
-        room = int(KEPT_SHARE * (available_bytes(device) or 0))
-        workers = max(self.job.settings.workers, min(MOST_KEEPING, machine.cores() - 1))
-        return kept_on_device(images, self.job.preprocessing, device, workers, room) or images
+        if device.type == "cuda":
+            room = int(KEPT_SHARE * (available_bytes(device) or 0))
+            workers = max(self.job.settings.workers, min(MOST_KEEPING, machine.cores() - 1))
+            return kept_on_device(images, self.job.preprocessing, device, workers, room) or images
+        if not isinstance(images, Kept):
+            return images
+        way, room = self.job.preprocessing, images.limit_bytes
+        return images.together(way, lambda: kept_on_device(images, way, device, 0, room)) or images
 
     def _enough(self) -> bool:
         """Whether `patience` epochs have passed without a better accuracy, where steps are not few any more."""
@@ -228,9 +234,19 @@ class Loop:
         self.session.progress.done_steps = position.total_steps
         raise _RolledBack
 
+    def _judge(self) -> Measured | None:
+        """The evaluation that the epoch ends with, if it does."""
+        position, last = self.state.position, self.job.recipe.epochs
+        if self.job.evaluates_each_epoch or position.epoch + 1 >= last:
+            self._renew_statistics()
+            return self._evaluate(self.watched)
+        if position.total_steps + self.session.steps > self.fresh_steps:  # else they are recomputed again later
+            self._renew_statistics()
+        return None
+
     def _renew_statistics(self) -> None:
         """Recompute those of batch norm while steps are few."""
-        images, position = self.job.train, self.state.position
+        images, position = self.train, self.state.position
         few = position.total_steps <= self.fresh_steps and position.epoch >= self.job.recipe.head_epochs
         if few and not isinstance(images, Stream):
             renew_statistics(self.state.evaluated, images, self.job.preprocessing)
@@ -241,13 +257,13 @@ class Loop:
         measured = measure(
             self.state.evaluated, images, job.preprocessing, job.dataset.classes,
             batch=max(64, job.recipe.batch // self.processes.world), workers=job.settings.workers,
-            processes=self.processes,
+            processes=self.processes, precision=job.settings.evaluation_precision,
             max_unreadable=job.recipe.max_unreadable, each_batch=self.session.pause,
         )  # fmt: skip
         self.forecast.add_evaluation(len(images), time.perf_counter() - started)
         return measured
 
-    def _finish_epoch(self, measured: Measured) -> None:
+    def _finish_epoch(self, measured: Measured | None) -> None:
         """The outcome of the epoch."""
         position = self.state.position
         seconds = {part: position.epoch_seconds.get(part, 0.0) for part in PARTS}
@@ -255,13 +271,15 @@ class Loop:
         position.training_seconds += training_seconds
         counted = max(position.counted_steps, 1)
         images = position.counted_steps * self.job.recipe.batch
+        evaluation = None if measured is None else measured.evaluation
         record = EpochRecord(
             epoch=position.epoch + 1, steps=position.total_steps, learning_rate=position.learning_rate,
             train_loss=position.loss_sum / counted if position.counted_steps else None,
             gradient_norm=position.gradient_norm_sum / counted if position.counted_steps else None,
-            top1=measured.evaluation.top1, seconds=training_seconds,
+            top1=None if evaluation is None else evaluation.top1, seconds=training_seconds,
             **{f"{part}_seconds": seconds[part] for part in PARTS},
-            images_per_second=images / max(training_seconds, 1e-9), mean_per_class=measured.evaluation.mean_per_class,
+            images_per_second=images / max(training_seconds, 1e-9),
+            mean_per_class=None if evaluation is None else evaluation.mean_per_class,
         )  # fmt: skip
         self.session.keep_record(record)
 

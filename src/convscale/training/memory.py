@@ -84,6 +84,8 @@ def recover(message: str) -> None:
     (its generator keeps the first error). PyTorch's own convolutions, which are slower, take over then.
     """
     release_memory()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # pieces that no larger tensor fits
     if _NO_PRIMITIVE in message and torch.backends.mkldnn.enabled:
         torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
         print_note("convolutions continue without oneDNN, more slowly: it does not recover from running out of memory")

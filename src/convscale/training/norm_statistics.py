@@ -16,6 +16,7 @@ from torch import nn
 from convscale.data import ImageCollection
 from convscale.data.images import Subset
 from convscale.data.loader import Normalise, evaluation_batches
+from convscale.data.resident import ResidentImages
 from convscale.preprocessing import Preprocessing
 from convscale.training.optimizer import is_norm
 
@@ -37,7 +38,8 @@ def renew_statistics(model: nn.Module, images: ImageCollection, preprocessing: P
     statistics = [buffer for module in norms for buffer in module.buffers() if buffer.is_floating_point()]
     before = [buffer.clone() for buffer in statistics]
     seen = 0
-    with closing(evaluation_batches(Subset(images, spread), preprocessing, batch)) as batches:
+    chosen = images.some(spread) if isinstance(images, ResidentImages) else Subset(images, spread)
+    with closing(evaluation_batches(chosen, preprocessing, batch)) as batches:
         for loaded in batches:
             if len(loaded.labels) < 2:  # the others could not be read
                 continue

@@ -108,19 +108,25 @@ class Session:
     def keep_record(self, record: EpochRecord) -> None:
         """Write the outcome of an epoch; the best weights so far, a checkpoint, a line of progress."""
         position = self.state.position
-        accuracy = record.accuracy(self.job.dataset.metric)
-        if accuracy > position.best_accuracy:
-            position.improved_epoch = record.epoch
-        if accuracy >= position.best_accuracy:  # of equals the one that was trained longest
-            position.best_accuracy, position.best_top1, position.best_epoch = accuracy, record.top1, record.epoch
-            if self.processes.first:
-                save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
+        self._keep_best(record)
         position.next_epoch()
         if self.processes.first:
             self.job.run.append_metrics(record)
             show_epoch(self.board, record)
         self.save()
         self._show(record)
+
+    def _keep_best(self, record: EpochRecord) -> None:
+        """Note the best epoch so far, and keep its weights where epochs compete."""
+        position, accuracy, top1 = self.state.position, record.accuracy(self.job.dataset.metric), record.top1
+        if accuracy is None or top1 is None:
+            return
+        if accuracy > position.best_accuracy:
+            position.improved_epoch = record.epoch
+        if accuracy >= position.best_accuracy:  # of equals the one that was trained longest
+            position.best_accuracy, position.best_top1, position.best_epoch = accuracy, top1, record.epoch
+            if self.processes.first and self.job.evaluates_each_epoch:
+                save_weights(self.job.run.path / BEST_WEIGHTS, self.state.evaluated, self.job.header)
 
     def _show(self, record: EpochRecord) -> None:
         parts = ""
@@ -130,10 +136,11 @@ class Session:
                 f"{part} {getattr(record, f'{part}_seconds') * each:.1f}" for part in PARTS
             )
         loss = "-" if record.train_loss is None else f"{record.train_loss:.4f}"
+        images = "held-out" if self.job.validation is None else "validation"
+        accuracy = "" if record.top1 is None else f"{images} top-1 {record.top1:.4f}  "
         self.progress.line(
             f"epoch {record.epoch}/{self.job.recipe.epochs}  loss {loss}  "
-            f"{'held-out' if self.job.validation is None else 'validation'} top-1 "
-            f"{record.top1:.4f}  {images_per_second(record.images_per_second, 1)}{parts}"
+            f"{accuracy}{images_per_second(record.images_per_second, 1)}{parts}"
         )
 
     @contextmanager

@@ -102,6 +102,7 @@ class Stepper:
         if job.settings.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.statistics = [buffer for buffer in state.model.buffers() if buffer.is_floating_point()]
+        self.statistics_before = [torch.empty_like(buffer) for buffer in self.statistics]
         self.seconds = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
         self.captures = can_capture(job.recipe, self.device, processes.world) and not self.precise_times
         self.captured: CapturedStep | None = None
@@ -177,7 +178,7 @@ class Stepper:
         rate = learning_rate(recipe, position.epoch + position.step / self.steps_per_epoch)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["rate_share"]
-        statistics = [buffer.clone() for buffer in self.statistics]
+        statistics = self._statistics_now()
         started = time.perf_counter()
         pixels, targets = self._inputs(batch)
         self._spent("forward", started)
@@ -255,6 +256,12 @@ class Stepper:
         """BN's variances overflow before the loss does."""
         here = not self.statistics or bool(torch.nn.utils.get_total_norm(self.statistics).isfinite())
         return here if self.processes.world == 1 else not self.processes.any(not here)
+
+    def _statistics_now(self) -> list[Tensor]:
+        """Copies of BN's statistics, in tensors that every step uses again."""
+        if self.statistics:
+            torch._foreach_copy_(self.statistics_before, self.statistics)
+        return self.statistics_before
 
     @torch.no_grad()
     def _put_back(self, statistics: list[Tensor]) -> None:

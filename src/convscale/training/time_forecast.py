@@ -71,7 +71,9 @@ class Forecast:
         """Forecast the time of the whole training; what it is, in words. `pixels` (n, channels, h, w) of training
         images, normalised, tell what an evaluation takes where none has been."""
         position = self.state.position
-        if not self.evaluation_seconds:
+        if not self.job.evaluates_each_epoch:  # a single one is not worth measuring
+            self.evaluation_seconds = self._step_seconds / FULL_STEP / self.job.recipe.batch
+        elif not self.evaluation_seconds:
             seconds, images = forward_seconds(self.state.evaluated, pixels)
             waited = statistics.median(self.waits) / self.job.recipe.batch
             self.evaluation_seconds = seconds / images / self.world + waited
@@ -84,6 +86,10 @@ class Forecast:
     @property
     def _steps_left(self) -> int:
         return self.steps_per_epoch * self.job.recipe.epochs - self.state.position.total_steps
+
+    @property
+    def _step_seconds(self) -> float:
+        return statistics.median(self.steps[SLOW_STEPS:] or self.steps)
 
     @property
     def _thaws(self) -> bool:
@@ -103,10 +109,11 @@ class Forecast:
         job, position = self.job, self.state.position
         left, epochs = self._steps_left, job.recipe.epochs - position.epoch
         later = self.steps_per_epoch * (job.recipe.epochs - job.recipe.head_epochs) if self._thaws else 0
-        step = statistics.median(self.steps[SLOW_STEPS:] or self.steps)
-        images = epochs * len(job.watched) + (0 if job.validation is None else len(job.dataset.test))
-        evaluations = images * self.evaluation_seconds + epochs * save_seconds
-        return (left + (FULL_STEP - 1) * later) * step + left * statistics.median(self.waits) + evaluations
+        step = self._step_seconds
+        evaluations = epochs if job.evaluates_each_epoch else 1
+        images = evaluations * len(job.watched) + (0 if job.validation is None else len(job.dataset.test))
+        ends = images * self.evaluation_seconds + epochs * save_seconds
+        return (left + (FULL_STEP - 1) * later) * step + left * statistics.median(self.waits) + ends
 
 
 @torch.inference_mode()

@@ -41,6 +41,7 @@ from convscale.training.checkpoint import list_checkpoints, load_newest, remove_
 from convscale.training.continuing import Continuation, continuation
 from convscale.training.job import Job
 from convscale.training.loop import Loop
+from convscale.training.precision import with_precision
 from convscale.training.probe import fit_probe
 from convscale.training.results import write_results
 from convscale.training.resuming import changes_since, same_data, tell_resumed
@@ -104,6 +105,8 @@ def train(
             file = str(find_weights_file(chosen.weights))
             chosen = replace(chosen, weights=file, weights_sha256=weights_sha256(file))
         job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
+        job, decided = with_precision(job, processes)
+        story = replace(story, decisions=(*story.decisions, *decided))
         job = replace(job, story=complete_story(story, job), plan=plan)
         if processes.first and again and path.is_dir():
             job.run.discard()  # half made by processes that were killed

@@ -1,6 +1,7 @@
 """The folder of a study: what its coordinator and its workers leave behind.
 
 settings.json            what the study is; another study is refused here
+precision.json           what trials on CPUs compute in, where their recipes leave that open
 study.json               its name in the store, which stays when the folder moves
 study.sqlite             Optuna's store, rebuilt from the records if damaged
 trials/0000/trial.toml   network, recipe, data, seed
@@ -104,7 +105,8 @@ class TrialFolder:
 
 @dataclass(frozen=True, slots=True)
 class StudyFolder:
-    """A study's folder. Only the process that holds it writes into it, workers only into their attempt's folder."""
+    """A study's folder. Only the process that holds it writes into it, workers only into their attempt's folder,
+    and one of them precision.json."""
 
     path: Path
 

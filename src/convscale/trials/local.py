@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from convscale.errors import ConfigError
-from convscale.machine import usable_cores
+from convscale.machine import gpus, usable_cores
 from convscale.trials.executor import Attempt, Ended
 from convscale.trials.trial import Work
 from convscale.trials.worker import Answer
@@ -26,11 +26,14 @@ LOOK_EVERY_SECONDS = 0.5  # whether a worker still lives
 class _Worker:
     """A process, the pipe to it, and what it is working on."""
 
-    def __init__(self, work: Work, threads: int) -> None:
+    def __init__(self, work: Work, threads: int, gpu: str | None) -> None:
         ours, theirs = socket.socketpair()
+        self.gpu = gpu
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "0",
         }  # fmt: skip
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "convscale.trials.worker", str(theirs.fileno())],
@@ -75,8 +78,8 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Attempts in worker processes, each with `threads` threads; by default as many as the cores allow, of which a
-    container may grant fewer than the machine has.
+    """Attempts in worker processes, each with `threads` threads; by default one per GPU, or without one as many as the
+    cores allow, of which a container may grant fewer than the machine has. Workers are spread over the GPUs.
 
     work: what a worker does, a function of a module; `train_trial` by default. Raises ConfigError for counts below 1
     and for a function that cannot be sent to a worker.
@@ -94,7 +97,8 @@ class LocalExecutor:
                 f"{work.__qualname__} is defined in a script, so no worker can import it", hint="put it in a module"
             )
         self._work, self._threads = work, threads
-        self._slots = workers or max(1, usable_cores() // threads)
+        self._gpus = gpus()
+        self._slots = workers or len(self._gpus) or max(1, usable_cores() // threads)
         self._workers: list[_Worker] = []
 
     @property
@@ -110,8 +114,13 @@ class LocalExecutor:
                 return
             self._remove(worker)
         assert len(self._workers) < self._slots, "more attempts than slots"
-        self._workers.append(_Worker(self._work, self._threads))
+        self._workers.append(_Worker(self._work, self._threads, self._free_gpu()))
         self._workers[-1].start(attempt)
+
+    def _free_gpu(self) -> str | None:
+        """The GPU with the fewest workers, None without any."""
+        taken = [worker.gpu for worker in self._workers]
+        return min(self._gpus, key=taken.count, default=None)
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """The attempts that ended since the last call; returns after the timeout where none did."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convscale.costs import cost
-from convscale.trials.training_work import choose_images
+from convscale.trials.training_work import AT_END, choose_images
 from convscale.trials.trial import Trial
 from convscale.units import format_bytes, format_count, format_seconds
 
@@ -48,7 +48,7 @@ def size_of(trials: Sequence[Trial], slots: int) -> Size:
     rates, memory, disk = [], 0, 0
     for trial in {ordered[0].key: ordered[0], ordered[-1].key: ordered[-1]}.values():
         dataset = choose_images(trial.data)
-        found = estimate(trial.network, dataset, trial.recipe, stored_range=trial.data.stored_range)
+        found = estimate(trial.network, dataset, trial.recipe, stored_range=trial.data.stored_range, **AT_END)
         rates.append(found.seconds / (_images(trial) * macs[trial.key]))
         memory, disk = found.memory_bytes, max(disk, found.disk_bytes)
     work = [_images(trial) * macs[trial.key] for trial in distinct]

@@ -9,6 +9,7 @@ import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,19 @@ from convscale.data import Dataset, ImageCollection, open_dataset
 from convscale.data.dataset import stratified_split
 from convscale.data.images import Kept, Stream, Subset
 from convscale.errors import DataError
+from convscale.recipes import Recipe
 from convscale.recipes.rates import HELD_OUT_SHARE
-from convscale.records import DataChoice
+from convscale.records import DataChoice, Evaluation
+from convscale.runs import Run
 from convscale.trials.machine_change import leave_what_resumes_here
+from convscale.trials.precision import shared_precision, study_of
 from convscale.trials.trial import Trial, TrialResult
 
+AT_END: dict[str, Any] = {
+    "evaluate_each_epoch": False,
+    "pictures": False,
+    "workers": 0,
+}  # settings: only the last accuracy counts
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
 
 
@@ -35,20 +44,41 @@ def train_trial(trial: Trial, run: Path) -> TrialResult:
     dataset = choose_images(trial.data)
     leave_what_resumes_here(run)
     if not run.exists():
+        recipe, settings = _as_in_its_study(trial, run)
         folder, evaluation = train(
-            trial.network, dataset, trial.recipe, run, seed=trial.seed, stored_range=trial.data.stored_range,
-            pictures=False, quiet=True,
+            trial.network, dataset, recipe, run, seed=trial.seed, stored_range=trial.data.stored_range, quiet=True,
+            **settings,
         )  # fmt: skip
     else:
         folder, evaluation = resume(run, data=dataset, quiet=True)
-    record = folder.result()
+    return _result(folder, evaluation, dataset)
+
+
+def _as_in_its_study(trial: Trial, run: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe and the settings to train by, with the study's precision where the recipe leaves it open."""
+    from convscale.nn import pick_device
+
+    study, recipe = study_of(run), trial.recipe
+    if recipe.precision != "auto" or pick_device().type != "cpu" or study is None:
+        return recipe, AT_END
+    chosen = shared_precision(study, trial)
+    return replace(recipe, precision=chosen.training), AT_END | {"evaluation_precision": chosen.evaluation}
+
+
+def _result(run: Run, evaluation: Evaluation, dataset: Dataset) -> TrialResult:
+    from convscale.nn import device_name, pick_device, used_precision
+
+    record, recipe, device = run.result(), run.recipe(), pick_device()
     assert record is not None, "a finished training has a result"
-    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1")) if device.type == "cpu" else 1
     return TrialResult(
         accuracy=evaluation.accuracy(dataset.metric),
         interval95=evaluation.interval(dataset.metric),
         steps=record.steps,
         device_seconds=record.seconds * threads,
+        images=record.steps * recipe.batch,
+        device=device_name(device),
+        precision=used_precision(device, recipe.precision),
     )
 
 

@@ -144,8 +144,7 @@ class Run:
         return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
-        """How its images are prepared; of a run older than the file, as was usual. Raises ConfigError where it is
-        damaged."""
+        """How its images are prepared; as was usual, of an older run. Raises ConfigError where it is damaged."""
         file = self.path / "preprocessing.toml"
         if not file.exists():
             network = self.network()
@@ -179,8 +178,7 @@ class Run:
 
     def evaluation(self) -> Evaluation:
         """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
-        path = self.path / "evaluation.json"
-        return read_as(Evaluation, path)
+        return read_as(Evaluation, self.path / "evaluation.json")
 
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
@@ -273,13 +271,11 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder that was trained to its end. Raises RunError where it is none, unfinished, or from a newer
-    version."""
+    """A run folder that was trained to its end. Raises RunError where it is none, unfinished or too new."""
     run = open_unfinished_run(path)
     if not run.weights.exists():
-        raise RunError(
-            f"{path}: the run has no weights yet: its training did not finish", hint=f"convscale resume {path}"
-        )
+        message = f"{path}: the run has no weights yet: its training did not finish"
+        raise RunError(message, hint=f"convscale resume {path}")
     return run
 
 

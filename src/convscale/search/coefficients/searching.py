@@ -20,13 +20,14 @@ from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
 from convscale.report.coefficients import evidence_of
 from convscale.search.coefficients.candidates import Candidates
+from convscale.search.coefficients.comparison import compare
 from convscale.search.coefficients.halving import best_of, survivors
 from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
 from convscale.search.coefficients.index import SearchIndex
-from convscale.search.coefficients.intervals import bootstrap, coefficients_of, intervals
+from convscale.search.coefficients.intervals import coefficients_of, ranges
 from convscale.search.coefficients.settings import SearchSettings, chosen_settings
 from convscale.search.questions import Evaluator, Ledger, Question, evaluator_of
-from convscale.statistics import mean_interval, order_changes, paired_difference, rank_correlation
+from convscale.statistics import mean_interval, order_changes, rank_correlation
 
 if TYPE_CHECKING:
     import optuna
@@ -222,21 +223,17 @@ class _Search:
     def result(self) -> CoefficientSearch:
         """Everything found, the best first among the equivalent."""
         candidates = [self.searched(index) for index in range(len(self.found))]
-        finalists = [one for one in candidates if one.state == "finalist"]
         last, before = self.lengths[-1], self.lengths[-2]
-        best = max(finalists, key=lambda one: one.accuracy or 0.0)
-
-        def apart(one: SearchedCandidate) -> bool:
-            return paired_difference(best.accuracies[last], one.accuracies[last]).certain
-
+        best = max(self.finalists, key=lambda index: candidates[index].accuracy or 0.0)
+        sound = [index for index, one in enumerate(candidates) if one.state != "failed"]
+        compared = compare([candidates[index].accuracies for index in sound], self.settings.seed)
+        equal = (best, *(sound[one] for one in compared.can_be_best if sound[one] != best))
         method = self.settings.method
-        evidence = [(coefficients_of(one.candidate, method), one.accuracies[last]) for one in finalists]
         order = order_changes(
             {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
             {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
         )
-        equal = (best, *(one for one in finalists if one is not best and not apart(one)))
-        alpha, beta, gamma = coefficients_of(best.candidate, method)
+        alpha, beta, gamma = coefficients_of(self.found[best], method)
         share = self.full_grid / self.ledger.training_macs
         found = CoefficientSearch(
             alpha=alpha,
@@ -246,12 +243,11 @@ class _Search:
             method=method,
             cost=self.settings.cost,
             lengths=self.lengths,
-            interval95=intervals(
-                bootstrap(evidence, finalists.index(best), self.settings.seed),
-                [coefficients_of(one.candidate, method) for one in equal],
-            ),
+            interval95=ranges([coefficients_of(self.found[index], method) for index in equal]),
             candidates=tuple(candidates),
-            equal_best=tuple(candidates.index(one) for one in equal),
+            equal_best=equal,
+            noise=compared.noise,
+            drift=compared.drift,
             unreachable=self.candidates.unreachable,
             merged=self.candidates.merged,
             trusted=self.trusted,

@@ -132,7 +132,7 @@ class _Search:
         self.ledger.ask([Question(network, seed, steps) for network in alive for seed in self.seeds(seeds)])
 
     def mean(self, index: int, steps: int, seeds: int) -> float:
-        accuracies = self.ledger.accuracies(self.found[index].network, steps)
+        accuracies = self.ledger.accuracies(self.found[index].network)[steps]
         return math.fsum(accuracies[seed] for seed in self.seeds(seeds)) / seeds
 
     def probe(self) -> None:
@@ -171,7 +171,7 @@ class _Search:
         first = self.lengths[self.start]
         asked = HalvingPlan(
             self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
-            probed=sum(bool(self.ledger.accuracies(one.network, first)) for one in self.found),
+            probed=sum(first in self.ledger.accuracies(one.network) for one in self.found),
         )  # fmt: skip
         left = settings.budget * self.full_grid - self.ledger.training_macs
         return affordable_halving(len(self.found), asked, left / self.mean_macs)
@@ -208,8 +208,8 @@ class _Search:
     def searched(self, index: int) -> SearchedCandidate:
         """What became of one candidate."""
         candidate = self.found[index]
-        by_steps = {steps: self.ledger.accuracies(candidate.network, steps) for steps in self.lengths}
-        by_steps = {steps: accuracies for steps, accuracies in by_steps.items() if accuracies}
+        known = self.ledger.accuracies(candidate.network)
+        by_steps = {steps: dict(known[steps]) for steps in self.lengths if steps in known}
         failure = self.ledger.failure(candidate.network)
         if failure or not by_steps:
             return SearchedCandidate(candidate, "failed", failure, by_steps, 0, None, None, 0)

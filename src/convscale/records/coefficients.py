@@ -47,6 +47,12 @@ class Candidate(Displayed):
         depth, width, resolution = (max(share, 0.0) for share in self.actual)
         return shares_law(depth, width, resolution)(1.0)
 
+    def coefficients(self, method: str) -> tuple[float, float, float]:
+        """alpha, beta, gamma: of the literal grid its own point, otherwise its network's actual growth for a doubling
+        of cost."""
+        scaling = self.scaling if method == "grid" else self.doubling
+        return scaling.depth, scaling.width, scaling.resolution
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchedCandidate(Displayed):

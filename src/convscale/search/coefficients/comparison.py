@@ -51,7 +51,10 @@ def compare(accuracies: Sequence[Mapping[int, Mapping[int, float]]], seed: int) 
     noise, degrees = _noise(trainings)
     if not degrees or len(accuracies) == 1:
         return Comparison(tuple(range(len(accuracies))), {}, None)
-    drift = _drift(trainings, noise)
+    drift, surplus, interactions = _drift(trainings, noise)
+    if not drift:  # the interactions are noise as well, and tell more of it
+        noise = noise * math.sqrt((degrees + surplus) / (degrees + interactions))
+        degrees += interactions
     means, covariance = _fit(trainings, noise, drift)
     kept = _can_be_best(means, covariance, degrees, seed)
     by_steps = dict(zip(trainings.lengths, (float(one) for one in noise), strict=True))
@@ -121,9 +124,10 @@ def _noise(trainings: _Trainings) -> tuple[Floats, int]:
     return np.full(len(squares), math.sqrt(pooled)), total
 
 
-def _drift(trainings: _Trainings, noise: Floats) -> float:
-    """The variance of drift per unit of log length: at it, the interaction of candidates and lengths that the noise
-    leaves would be as large as it is in DRIFT_QUANTILE of cases, 0 where none is needed."""
+def _drift(trainings: _Trainings, noise: Floats) -> tuple[float, float, int]:
+    """The variance of drift per unit of log length: the one under which the interactions of candidates and lengths are
+    as large as these in DRIFT_QUANTILE of cases, 0 where noise alone does that; their sum of squares, in units of the
+    noise; their number."""
     import numpy as np
     from scipy.optimize import brentq
     from scipy.special import gammaincinv
@@ -134,7 +138,7 @@ def _drift(trainings: _Trainings, noise: Floats) -> float:
     left, singular, _ = np.linalg.svd(free - fixed @ (fixed.T @ free), full_matrices=False)
     interaction = left[:, singular > 0.5]  # what cells explain and candidates do not; the values are 0 or 1
     if not interaction.shape[1]:
-        return 0.0
+        return 0.0, 0.0, 0
     drifts = interaction.T @ (weights * trainings.cells)
     spreads, axes = np.linalg.eigh(drifts @ trainings.walk @ drifts.T)
     squares = (axes.T @ (interaction.T @ (weights[:, 0] * trainings.accuracy))) ** 2
@@ -144,11 +148,11 @@ def _drift(trainings: _Trainings, noise: Floats) -> float:
         return float((squares / (1 + variance * spreads)).sum() - expected)
 
     if excess(0.0) <= 0:
-        return 0.0
+        return 0.0, float(squares.sum()), len(squares)
     most = float(noise.max() ** 2)
     while excess(most) > 0:
         most *= 4
-    return float(brentq(excess, 0.0, most, xtol=most * 1e-6))
+    return float(brentq(excess, 0.0, most, xtol=most * 1e-6)), float(squares.sum()), len(squares)
 
 
 def _fit(trainings: _Trainings, noise: Floats, drift: float) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convscale.records import Candidate
 from convscale.search.coefficients.candidates import share_distance
@@ -17,7 +17,7 @@ PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short t
 @dataclass(frozen=True, slots=True)
 class HalvingPlan:
     """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it promoted, `keep` at least.
-    `probed` trainings of the first rung are already done."""
+    `probed` trainings of the first rung are already done; where it is not the last, it has `extra` more seeds."""
 
     lengths: tuple[int, ...]
     start: int
@@ -26,10 +26,16 @@ class HalvingPlan:
     keep: int
     final_seeds: int
     probed: int = 0
+    extra: int = 0
+
+    @property
+    def first_seeds(self) -> int:
+        """The seeds at the first rung."""
+        return self.seeds + (self.extra if self.start < len(self.lengths) - 1 else 0)
 
     def cost(self, candidates: int) -> int:
         """Steps of training over all candidates, networks being of equal cost."""
-        steps = -self.probed * self.lengths[self.start]
+        steps = (candidates * (self.first_seeds - self.seeds) - self.probed) * self.lengths[self.start]
         if self.start == len(self.lengths) - 1:  # finalists are also trained at the length before the last
             steps += survivors(candidates, self.reduction, self.keep) * self.seeds * self.lengths[-2]
         for length in self.lengths[self.start :]:
@@ -43,21 +49,25 @@ class HalvingPlan:
 
 def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> HalvingPlan:
     """The plan nearest to the request that costs at most `steps`: first fewer seeds in the rungs, then a sharper
-    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. Where none
-    fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
+    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. What is left goes to
+    the seeds of the first rung, on which most candidates are judged. Where none fits, the cheapest, but with every seed
+    of the first rung; of those that begin at the last length the cheapest that keeps every final seed."""
     tried = [
-        HalvingPlan(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
+        replace(asked, seeds=seeds, extra=first - seeds, reduction=reduction, keep=keep, final_seeds=final_seeds)
         for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
         for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
+        for least in (min(asked.seeds, 2), 1)
         for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
-        for seeds in range(asked.seeds, 0, -1)
+        for seeds in range(min(asked.seeds, final_seeds), 0, -1)
+        for first in range(min(asked.seeds, final_seeds), max(seeds, least) - 1, -1)
     ]
     for one in tried:
         if one.cost(candidates) <= steps:
             return one
     if asked.start == len(asked.lengths) - 1:
         tried = [one for one in tried if one.final_seeds == asked.final_seeds]
-    return min(tried, key=lambda one: one.cost(candidates))
+    cheapest = min(tried, key=lambda one: one.cost(candidates))
+    return replace(cheapest, extra=max(asked.seeds - cheapest.seeds, 0))
 
 
 def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:

@@ -20,17 +20,18 @@ from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
 from convscale.report.coefficients import evidence_of
 from convscale.search.coefficients.candidates import Candidates
-from convscale.search.coefficients.comparison import compare
+from convscale.search.coefficients.comparison import Comparison, compare
 from convscale.search.coefficients.halving import best_of, survivors
 from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
 from convscale.search.coefficients.index import SearchIndex
-from convscale.search.coefficients.intervals import coefficients_of, ranges
 from convscale.search.coefficients.settings import SearchSettings, chosen_settings
 from convscale.search.questions import Evaluator, Ledger, Question, evaluator_of
 from convscale.statistics import mean_interval, order_changes, rank_correlation
 
 if TYPE_CHECKING:
     import optuna
+
+Ends = tuple[float, float]
 
 
 @opens_network  # type: ignore[arg-type]  # options of any name might bear the first one's
@@ -81,6 +82,7 @@ def search_coefficients(
     index = None if storage is None else SearchIndex(storage, f"coefficients of {baseline.name} {search.key()}")
     search.probe()
     search.halve()
+    search.settle()
     result = search.result()
     if index is not None:
         index.write(result)
@@ -165,6 +167,11 @@ class _Search:
         best = max(alive, key=lambda index: long[index])
         return sum(value > short[best] for value in short.values()) < survivors(len(alive), self.settings.reduction, 1)
 
+    @property
+    def steps_left(self) -> float:
+        """The training steps of one candidate that the budget still holds."""
+        return (self.settings.budget * self.full_grid - self.ledger.training_macs) / self.mean_macs
+
     def plan(self) -> HalvingPlan:
         """What the budget affords after the probe."""
         settings = self.settings
@@ -173,20 +180,35 @@ class _Search:
             self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
             probed=sum(first in self.ledger.accuracies(one.network) for one in self.found),
         )  # fmt: skip
-        left = settings.budget * self.full_grid - self.ledger.training_macs
-        return affordable_halving(len(self.found), asked, left / self.mean_macs)
+        return affordable_halving(len(self.found), asked, self.steps_left)
 
     def halve(self) -> None:
         """Rung by rung down to the finalists, then these with every seed, and also at the length before the last, where
         orders are compared."""
         plan, running = self.plan(), list(range(len(self.found)))
-        for steps in self.lengths[self.start :]:
-            self.ask(running, plan.seeds, steps)
-            means = {index: self.mean(index, steps, plan.seeds) for index in self.alive(running)}
+        for place, steps in enumerate(self.lengths[self.start :]):
+            seeds = plan.seeds if place else plan.first_seeds
+            self.ask(running, seeds, steps)
+            means = {index: self.mean(index, steps, seeds) for index in self.alive(running)}
             running = best_of(means, survivors(len(means), plan.reduction, plan.keep))
         self.ask(running, plan.final_seeds, self.lengths[-1])
         self.ask(running, plan.seeds, self.lengths[-2])
         self.finalists = self.alive(running)
+
+    def settle(self) -> None:
+        """Spend what is left of the budget on seeds of the candidates that cannot be told from the best."""
+        steps = self.lengths[self.start]
+        equal, _ = self.compared()
+        seeds = min(len(self.ledger.accuracies(self.found[index].network)[steps]) for index in equal)
+        more = min(self.settings.final_seeds - seeds, int(self.steps_left / (len(equal) * steps)))
+        if len(equal) > 1 and more > 0:
+            self.ask(equal, seeds + more, steps)
+
+    def compared(self) -> tuple[list[int], Comparison]:
+        """The candidates that cannot be told from the best, and how they were compared."""
+        sound = [index for index, one in enumerate(self.found) if not self.ledger.failure(one.network)]
+        comparison = compare([self.ledger.accuracies(self.found[index].network) for index in sound], self.settings.seed)
+        return [sound[index] for index in comparison.can_be_best], comparison
 
     def alive(self, running: Sequence[int]) -> list[int]:
         """Those that have not failed. Raises TrainingError where none is left."""
@@ -224,16 +246,15 @@ class _Search:
         """Everything found, the best first among the equivalent."""
         candidates = [self.searched(index) for index in range(len(self.found))]
         last, before = self.lengths[-1], self.lengths[-2]
-        best = max(self.finalists, key=lambda index: candidates[index].accuracy or 0.0)
-        sound = [index for index, one in enumerate(candidates) if one.state != "failed"]
-        compared = compare([candidates[index].accuracies for index in sound], self.settings.seed)
-        equal = (best, *(sound[one] for one in compared.can_be_best if sound[one] != best))
+        equal, compared = self.compared()
+        best = max(self.alive(self.finalists), key=lambda index: candidates[index].accuracy or 0.0)
+        equal = [best, *(index for index in equal if index != best)]
         method = self.settings.method
         order = order_changes(
             {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
             {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
         )
-        alpha, beta, gamma = coefficients_of(self.found[best], method)
+        alpha, beta, gamma = self.found[best].coefficients(method)
         share = self.full_grid / self.ledger.training_macs
         found = CoefficientSearch(
             alpha=alpha,
@@ -243,9 +264,9 @@ class _Search:
             method=method,
             cost=self.settings.cost,
             lengths=self.lengths,
-            interval95=ranges([coefficients_of(self.found[index], method) for index in equal]),
+            interval95=_ranges([self.found[index].coefficients(method) for index in equal]),
             candidates=tuple(candidates),
-            equal_best=equal,
+            equal_best=tuple(equal),
             noise=compared.noise,
             drift=compared.drift,
             unreachable=self.candidates.unreachable,
@@ -260,3 +281,9 @@ class _Search:
             trainings=len(self.ledger.answers),
         )
         return replace(found, note=evidence_of(found))
+
+
+def _ranges(coefficients: Sequence[tuple[float, float, float]]) -> tuple[Ends, Ends, Ends]:
+    """The lowest and the highest alpha, beta and gamma."""
+    alphas, betas, gammas = zip(*coefficients, strict=True)
+    return (min(alphas), max(alphas)), (min(betas), max(betas)), (min(gammas), max(gammas))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 ALPHA = 0.05  # how often the set may miss the best candidate
 DRAWS = 2000  # of the noise, from which critical values are taken
@@ -47,84 +46,100 @@ class Comparison:
 def compare(accuracies: Sequence[Mapping[int, Mapping[int, float]]], seed: int) -> Comparison:
     """Compare candidates, each given by its accuracies by steps, then seed, with the best of them (Hsu 1996). `seed` is
     that of the draws."""
-    trainings = _Trainings(accuracies)
-    noise, degrees = _noise(trainings)
-    if not degrees or len(accuracies) == 1:
-        return Comparison(tuple(range(len(accuracies))), {}, None)
-    drift, surplus, interactions = _drift(trainings, noise)
+    count = len(accuracies)
+    lengths = sorted({steps for by_steps in accuracies for steps in by_steps})
+    within = [_within([by_steps.get(steps, {}) for by_steps in accuracies]) for steps in lengths]
+    noise, degrees = _noise(within)
+    if not degrees or count == 1:
+        return Comparison(tuple(range(count)), {}, None)
+    contrasts = _contrasts(lengths, within, noise)
+    drift, surplus, interactions = _drift(contrasts)
     if not drift:  # the interactions are noise as well, and tell more of it
-        noise = noise * math.sqrt((degrees + surplus) / (degrees + interactions))
-        degrees += interactions
-    means, covariance = _fit(trainings, noise, drift)
+        pooled = math.sqrt((degrees + surplus) / (degrees + interactions))
+        noise, degrees = [one * pooled for one in noise], degrees + interactions
+        contrasts = _contrasts(lengths, within, noise)
+    means, covariance = _fit(contrasts, drift)
     kept = _can_be_best(means, covariance, degrees, seed)
-    by_steps = dict(zip(trainings.lengths, (float(one) for one in noise), strict=True))
-    return Comparison(tuple(kept), by_steps, math.sqrt(2 * drift * math.log(3)))
+    return Comparison(tuple(kept), dict(zip(lengths, noise, strict=True)), math.sqrt(2 * drift * math.log(3)))
 
 
-class _Trainings:
-    """The trainings as arrays: of each its accuracy, and which length, candidate, block and cell (candidate at one
-    length) it is of, as numbers and as columns of ones and zeros."""
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """What the trainings of one length say of the differences between candidates: independent contrasts (rows) of these
+    (columns), their values, all with the noise of one training; the residuals' sum of squares and degrees of freedom."""
 
-    def __init__(self, accuracies: Sequence[Mapping[int, Mapping[int, float]]]) -> None:
-        import numpy as np
-
-        rows = [
-            (steps, candidate, seed, accuracy)
-            for candidate, by_steps in enumerate(accuracies)
-            for steps, by_seed in by_steps.items()
-            for seed, accuracy in by_seed.items()
-        ]
-        steps, candidate, seeds, accuracy = zip(*rows, strict=True)
-        self.accuracy = np.array(accuracy, dtype=float)
-        self.lengths = sorted(set(steps))
-        self.length = np.searchsorted(self.lengths, steps)
-        self.candidates = np.eye(len(accuracies))[np.array(candidate)]
-        self.blocks, _ = _columns(list(zip(steps, seeds, strict=True)))
-        self.cells, cells = _columns(list(zip(steps, candidate, strict=True)))
-        # Covariance of the cells' drifts at a variance of 1: of one candidate's, what the longer of two still has ahead.
-        ahead = np.log(self.lengths[-1] / np.array([steps for steps, _ in cells]))
-        own = np.array([one for _, one in cells])
-        self.walk = np.minimum.outer(ahead, ahead) * (own[:, None] == own[None, :])
+    contrasts: Floats
+    values: Floats
+    squares: float
+    degrees: int
 
 
-def _columns(labels: Sequence[tuple[int, int]]) -> tuple[Floats, list[tuple[int, int]]]:
-    """A column of ones and zeros for each different label, and the labels in their order."""
+def _within(by_candidate: Sequence[Mapping[int, float]]) -> _Within:
+    """Reduce the accuracies of one length, by candidate, then seed, to what is left when each seed's effect on all is
+    taken out."""
     import numpy as np
 
-    places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
-    return np.eye(len(places))[[places[label] for label in labels]], list(places)
+    seeds = sorted({seed for by_seed in by_candidate for seed in by_seed})
+    accuracy = np.array([[by_seed.get(seed, np.nan) for seed in seeds] for by_seed in by_candidate])
+    there = ~np.isnan(accuracy)
+    blocks = there.sum(axis=0)
+    left = np.where(there, accuracy - np.nansum(accuracy, axis=0) / blocks, 0.0)
+    information = np.diag(there.sum(axis=1)) - (there / blocks) @ there.T
+    values, axes = np.linalg.eigh(information)
+    known = values > 1e-9 * len(by_candidate)
+    root, axes = np.sqrt(values[known]), axes[:, known]
+    contrasts = axes.T @ left.sum(axis=1) / root
+    squares = float((left**2).sum() - (contrasts**2).sum())
+    degrees = int(there.sum() - len(seeds) - known.sum())
+    return _Within(root[:, None] * axes.T, contrasts, max(squares, 0.0), degrees)
 
 
-def _noise(trainings: _Trainings) -> tuple[Floats, int]:
+def _noise(within: Sequence[_Within]) -> tuple[list[float], int]:
     """The standard deviation of an accuracy over seeds at each length, and its degrees of freedom, 0 where there are
     none. One noise for all lengths unless Bartlett's test tells them apart; then the degrees of the least known."""
-    import numpy as np
     from scipy.special import gammaincc
 
-    squares, degrees = np.zeros(len(trainings.lengths)), np.zeros(len(trainings.lengths), dtype=int)
-    for length in range(len(trainings.lengths)):
-        there = trainings.length == length
-        columns = _basis(np.hstack([trainings.blocks[there], trainings.cells[there]]))
-        accuracy = trainings.accuracy[there]
-        squares[length] = np.sum((accuracy - columns @ (columns.T @ accuracy)) ** 2)
-        degrees[length] = len(accuracy) - columns.shape[1]
-    total = int(degrees.sum())
+    total = sum(one.degrees for one in within)
     if not total:
-        return np.zeros(len(squares)), 0
-    pooled = max(squares.sum() / total, FLOOR**2)
-    own = degrees >= FEWEST
-    variances = np.where(own, np.maximum(squares / np.maximum(degrees, 1), FLOOR**2), pooled)
-    few, many = degrees[own], variances[own]
-    if len(few) > 1:
-        together = (few * many).sum() / few.sum()
-        statistic = few.sum() * math.log(together) - (few * np.log(many)).sum()
-        statistic /= 1 + ((1 / few).sum() - 1 / few.sum()) / (3 * (len(few) - 1))
-        if gammaincc((len(few) - 1) / 2, statistic / 2) < UNEQUAL:
-            return np.sqrt(variances), int(few.min())
-    return np.full(len(squares), math.sqrt(pooled)), total
+        return [0.0] * len(within), 0
+    pooled = max(sum(one.squares for one in within) / total, FLOOR**2)
+    own = [(one.degrees, max(one.squares / one.degrees, FLOOR**2)) for one in within if one.degrees >= FEWEST]
+    if len(own) > 1:
+        known = sum(degrees for degrees, _ in own)
+        together = sum(degrees * variance for degrees, variance in own) / known
+        statistic = sum(degrees * math.log(together / variance) for degrees, variance in own)
+        statistic /= 1 + (sum(1 / degrees for degrees, _ in own) - 1 / known) / (3 * (len(own) - 1))
+        if gammaincc((len(own) - 1) / 2, statistic / 2) < UNEQUAL:
+            variances = [one.squares / one.degrees if one.degrees >= FEWEST else pooled for one in within]
+            return [max(math.sqrt(one), FLOOR) for one in variances], min(degrees for degrees, _ in own)
+    return [math.sqrt(pooled)] * len(within), total
 
 
-def _drift(trainings: _Trainings, noise: Floats) -> tuple[float, float, int]:
+@dataclass(frozen=True, slots=True)
+class _Contrasts:
+    """The contrasts of all lengths and their values in units of the noise, the covariance of what drift adds to them at
+    a variance of 1, and the noise."""
+
+    contrasts: Floats
+    values: Floats
+    walk: Floats
+    noise: float
+
+
+def _contrasts(lengths: Sequence[int], within: Sequence[_Within], noise: Sequence[float]) -> _Contrasts:
+    import numpy as np
+
+    unit = max(noise)
+    contrasts = np.vstack([one.contrasts * unit / own for one, own in zip(within, noise, strict=True)])
+    values = np.concatenate([one.values / own for one, own in zip(within, noise, strict=True)])
+    # A candidate's drift at a length is the walk that is still ahead of it: the longer of two lengths has it in common.
+    ahead = np.concatenate(
+        [np.full(len(one.values), math.log(lengths[-1] / steps)) for steps, one in zip(lengths, within, strict=True)]
+    )
+    return _Contrasts(contrasts, values, contrasts @ contrasts.T * np.minimum.outer(ahead, ahead), unit)
+
+
+def _drift(data: _Contrasts) -> tuple[float, float, int]:
     """The variance of drift per unit of log length: the one under which the interactions of candidates and lengths are
     as large as these in DRIFT_QUANTILE of cases, 0 where noise alone does that; their sum of squares, in units of the
     noise; their number."""
@@ -132,44 +147,34 @@ def _drift(trainings: _Trainings, noise: Floats) -> tuple[float, float, int]:
     from scipy.optimize import brentq
     from scipy.special import gammaincinv
 
-    weights = 1 / noise[trainings.length][:, None]
-    free = _basis(weights * np.hstack([trainings.blocks, trainings.cells]))
-    fixed = _basis(weights * np.hstack([trainings.blocks, trainings.candidates]))
-    left, singular, _ = np.linalg.svd(free - fixed @ (fixed.T @ free), full_matrices=False)
-    interaction = left[:, singular > 0.5]  # what cells explain and candidates do not; the values are 0 or 1
-    if not interaction.shape[1]:
+    left, singular, _ = np.linalg.svd(data.contrasts)
+    interactions = left[:, int((singular > 1e-9 * singular[0]).sum()) :]
+    if not interactions.shape[1]:
         return 0.0, 0.0, 0
-    drifts = interaction.T @ (weights * trainings.cells)
-    spreads, axes = np.linalg.eigh(drifts @ trainings.walk @ drifts.T)
-    squares = (axes.T @ (interaction.T @ (weights[:, 0] * trainings.accuracy))) ** 2
-    expected = 2 * gammaincinv(len(squares) / 2, DRIFT_QUANTILE)
+    spreads, axes = np.linalg.eigh(interactions.T @ data.walk @ interactions)
+    squares = (axes.T @ (interactions.T @ data.values)) ** 2
+    total, expected = float(squares.sum()), float(2 * gammaincinv(len(squares) / 2, DRIFT_QUANTILE))
 
     def excess(variance: float) -> float:
         return float((squares / (1 + variance * spreads)).sum() - expected)
 
-    if excess(0.0) <= 0:
-        return 0.0, float(squares.sum()), len(squares)
-    most = float(noise.max() ** 2)
+    if total <= expected:
+        return 0.0, total, len(squares)
+    most = 1.0
     while excess(most) > 0:
         most *= 4
-    return float(brentq(excess, 0.0, most, xtol=most * 1e-6)), float(squares.sum()), len(squares)
+    return float(brentq(excess, 0.0, most, xtol=most * 1e-6)) * data.noise**2, total, len(squares)
 
 
-def _fit(trainings: _Trainings, noise: Floats, drift: float) -> tuple[Floats, Floats]:
+def _fit(data: _Contrasts, drift: float) -> tuple[Floats, Floats]:
     """The candidates' accuracies after the last length, less their mean, by generalised least squares, and their
     covariance."""
     import numpy as np
 
-    unit = float(noise.max())
-    covariance = np.diag((noise[trainings.length] / unit) ** 2)
-    covariance += drift / unit**2 * trainings.cells @ trainings.walk @ trainings.cells.T
-    root = np.linalg.cholesky(covariance)
-    columns = np.linalg.solve(root, np.hstack([trainings.candidates, trainings.blocks]))
-    inverse = np.linalg.pinv(columns)
-    count = trainings.candidates.shape[1]
-    centred = np.eye(count) - 1 / count
-    rows = centred @ inverse[:count]
-    return rows @ np.linalg.solve(root, trainings.accuracy), unit**2 * rows @ rows.T
+    root = np.linalg.cholesky(np.eye(len(data.values)) + drift / data.noise**2 * data.walk)
+    inverse = np.linalg.pinv(np.linalg.solve(root, data.contrasts))
+    means = inverse @ np.linalg.solve(root, data.values)
+    return means * data.noise, inverse @ inverse.T * data.noise**2
 
 
 def _can_be_best(means: Floats, covariance: Floats, degrees: int, seed: int) -> list[int]:
@@ -181,7 +186,7 @@ def _can_be_best(means: Floats, covariance: Floats, degrees: int, seed: int) -> 
 
     generator = np.random.default_rng(seed)
     values, axes = np.linalg.eigh(covariance)
-    draws = (axes * np.sqrt(np.maximum(values, 0))) @ generator.standard_normal((len(means), DRAWS))
+    draws = (axes * np.sqrt(np.maximum(values, 0))) @ axes.T @ generator.standard_normal((len(means), DRAWS))
     draws /= np.sqrt(generator.chisquare(degrees, DRAWS) / degrees)
     variances = np.diag(covariance)
     least, most = stdtrit(degrees, 1 - ALPHA), stdtrit(degrees, 1 - ALPHA / (len(means) - 1))
@@ -194,11 +199,3 @@ def _can_be_best(means: Floats, covariance: Floats, degrees: int, seed: int) -> 
         if behind <= least or (((draws - draws[one]) / errors[:, None]).max(axis=0) >= behind).mean() > ALPHA:
             kept.append(one)
     return kept
-
-
-def _basis(columns: Floats) -> Floats:
-    """Orthonormal columns that span these."""
-    import numpy as np
-
-    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return left[:, singular > 1e-9 * singular[0]]

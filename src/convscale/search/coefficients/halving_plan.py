@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convscale.records import Candidate
@@ -49,25 +49,32 @@ class HalvingPlan:
 
 def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> HalvingPlan:
     """The plan nearest to the request that costs at most `steps`: first fewer seeds in the rungs, then a sharper
-    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. What is left goes to
-    the seeds of the first rung, on which most candidates are judged. Where none fits, the cheapest, but with every seed
-    of the first rung; of those that begin at the last length the cheapest that keeps every final seed."""
-    tried = [
-        replace(asked, seeds=seeds, extra=first - seeds, reduction=reduction, keep=keep, final_seeds=final_seeds)
-        for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
-        for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
-        for least in (min(asked.seeds, 2), 1)
-        for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
-        for seeds in range(min(asked.seeds, final_seeds), 0, -1)
-        for first in range(min(asked.seeds, final_seeds), max(seeds, least) - 1, -1)
-    ]
-    for one in tried:
+    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. The first rung, on
+    which most candidates are judged, keeps more seeds than the others, two if a sharper cut allows it. Where none fits,
+    the cheapest, but with every seed of the first rung; of those that begin at the last length the cheapest that keeps
+    every final seed."""
+    for one in _plans(candidates, asked):
         if one.cost(candidates) <= steps:
             return one
+    tried = list(_plans(candidates, asked))
     if asked.start == len(asked.lengths) - 1:
         tried = [one for one in tried if one.final_seeds == asked.final_seeds]
     cheapest = min(tried, key=lambda one: one.cost(candidates))
     return replace(cheapest, extra=max(asked.seeds - cheapest.seeds, 0))
+
+
+def _plans(candidates: int, asked: HalvingPlan) -> Iterator[HalvingPlan]:
+    """The plans that take no more than the one asked for, in the order of preference."""
+    for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1):
+        most = min(asked.seeds, final_seeds)
+        for keep in range(asked.keep, min(asked.keep, 2) - 1, -1):
+            for least in (min(most, 2), 1):
+                for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2)):
+                    for seeds in range(most, 0, -1):
+                        for first in range(most, max(seeds, least) - 1, -1):
+                            yield HalvingPlan(
+                                asked.lengths, asked.start, seeds, reduction, keep, final_seeds, asked.probed, first - seeds
+                            )
 
 
 def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:

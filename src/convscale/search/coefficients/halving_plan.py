@@ -79,10 +79,10 @@ def _plans(candidates: int, asked: HalvingPlan) -> Iterator[HalvingPlan]:
 
 def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:
     """How many candidates to probe at the first and the last of `lengths`: as many as asked for, fewer where that takes
-    more than PROBE_SHARE of the `steps` that the search may take, but not below four: of three, one swap of neighbours
-    is already a poor rank correlation."""
+    more than PROBE_SHARE of the `steps` that the search may take or a quarter of the candidates, but not below four: of
+    three, one swap of neighbours is already a poor rank correlation."""
     affordable = int(PROBE_SHARE * steps / (lengths[0] + lengths[-1]))
-    return min(candidates, asked, max(4, affordable))
+    return min(candidates, asked, max(4, min(affordable, candidates // 4)))
 
 
 def far_apart(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:

@@ -168,9 +168,9 @@ class _Search:
         return sum(value > short[best] for value in short.values()) < survivors(len(alive), self.settings.reduction, 1)
 
     @property
-    def steps_left(self) -> float:
-        """The training steps of one candidate that the budget still holds."""
-        return (self.settings.budget * self.full_grid - self.ledger.training_macs) / self.mean_macs
+    def macs_left(self) -> float:
+        """What is left of the budget, in MACs times steps."""
+        return self.settings.budget * self.full_grid - self.ledger.training_macs
 
     def plan(self) -> HalvingPlan:
         """What the budget affords after the probe."""
@@ -180,7 +180,7 @@ class _Search:
             self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
             probed=sum(first in self.ledger.accuracies(one.network) for one in self.found),
         )  # fmt: skip
-        return affordable_halving(len(self.found), asked, self.steps_left)
+        return affordable_halving(len(self.found), asked, self.macs_left / self.mean_macs)
 
     def halve(self) -> None:
         """Rung by rung down to the finalists, then these with every seed, and also at the length before the last, where
@@ -200,7 +200,8 @@ class _Search:
         steps = self.lengths[self.start]
         equal, _ = self.compared()
         seeds = min(len(self.ledger.accuracies(self.found[index].network)[steps]) for index in equal)
-        more = min(self.settings.final_seeds - seeds, int(self.steps_left / (len(equal) * steps)))
+        each = steps * sum(self.found[index].macs for index in equal)
+        more = min(self.settings.final_seeds - seeds, int(self.macs_left // each))
         if len(equal) > 1 and more > 0:
             self.ask(equal, seeds + more, steps)
 

@@ -132,7 +132,9 @@ def main() -> None:
     baseline = cs.network(options.baseline)
     settings = {"cost": options.cost, "cost_tolerance": options.tolerance, "share_step": options.step}
     count = len(SearchSettings(lengths=LENGTHS, **settings).candidates(baseline).found)
-    print(f"{count} candidates of {baseline.name} at {options.cost:g} times its cost, {options.repetitions} repetitions")
+    print(
+        f"{count} candidates of {baseline.name} at {options.cost:g} times its cost, {options.repetitions} repetitions"
+    )
     print("planted | held | best in the set | best found | width | oracle's | ratio | share of the full grid")
     for name in options.kinds:
         started = time.perf_counter()

@@ -23,9 +23,7 @@ pytestmark = pytest.mark.usefixtures("planned_once")
 REPETITIONS = 30
 
 
-def _planted(
-    repetition: int, slope: float, noise: Sequence[float], *, moves: bool = False
-) -> tuple[Evaluate, int]:
+def _planted(repetition: int, slope: float, noise: Sequence[float], *, moves: bool = False) -> tuple[Evaluate, int]:
     """Accuracies that fall by a slope from a network drawn among the candidates, which is given by its position. Where
     the order moves, short trainings prefer another one."""
     found = candidates().found

@@ -12,7 +12,7 @@ from convscale.scaling import Scaling
 from convscale.units import format_seconds
 
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
-SHARES = "Shares of the extra cost, by the network's own MACs; = is indistinguishable from the best"
+SHARES = "Shares of the extra cost, by the network's own MACs; = cannot be told from the best"
 
 
 def evidence_of(found: CoefficientSearch) -> str:

@@ -73,7 +73,14 @@ def _plans(candidates: int, asked: HalvingPlan) -> Iterator[HalvingPlan]:
                     for seeds in range(most, 0, -1):
                         for first in range(most, max(seeds, least) - 1, -1):
                             yield HalvingPlan(
-                                asked.lengths, asked.start, seeds, reduction, keep, final_seeds, asked.probed, first - seeds
+                                asked.lengths,
+                                asked.start,
+                                seeds,
+                                reduction,
+                                keep,
+                                final_seeds,
+                                asked.probed,
+                                first - seeds,
                             )
 
 

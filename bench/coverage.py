@@ -4,9 +4,9 @@
     python bench/coverage.py --cost 2 --kinds "slope .05" "order moves"
 
 Accuracies are planted: 0.85 at a best network, drawn among the candidates, and lower by a slope times the distance of
-shares elsewhere; seeds add noise. Each repetition is a search, trained nothing, beside an oracle: every candidate at the
-last length from every final seed, judged by the same comparison. A width is the sum of the three intervals' lengths; an
-oracle that leaves two networks with nearly the same shares has nearly none.
+shares elsewhere; seeds add noise. Each repetition is a search beside an oracle: every candidate at the last length from
+every final seed, judged by the same comparison. Nothing is trained. A width is the sum of the three intervals' lengths;
+an oracle that leaves two networks with nearly the same shares has nearly none. The ratio is the median of the ratios.
 """
 
 from __future__ import annotations

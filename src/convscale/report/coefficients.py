@@ -41,8 +41,8 @@ def meaning(found: CoefficientSearch) -> list[str]:
     count, sound, wide = len(found.equivalent), len(found.contenders), _open(found)
     left_out = sum(one.state == "pruned" for one in found.equivalent)
     lines = [
-        "Each interval is the range over the candidates that cannot be told from the best, including those that halving "
-        f"left out ({left_out} of {count}). In 95 % of searches the best of all candidates is among them."
+        "Each interval is the range over the candidates that cannot be told from the best, including those that "
+        f"halving left out ({left_out} of {count}). In 95 % of searches the best of all candidates is among them."
     ]
     if count == sound > 1:
         lines.append("The search leaves the answer open: the data allow every candidate.")
@@ -61,8 +61,8 @@ def _spread(found: CoefficientSearch) -> list[str]:
     same = len({one for _, one in each}) == 1
     points = f"{each[0][1]} points" if same else ", ".join(f"{one} points after {steps:,} steps" for steps, one in each)
     return [
-        f"Standard deviations, pooled over the candidates: of an accuracy from seed to seed {points}; of the difference "
-        f"between two candidates when training is three times as long {100 * found.drift:.2f} points."
+        f"Standard deviations, pooled over the candidates: of an accuracy from seed to seed {points}; of the change in "
+        f"the difference between two candidates when training takes three times as long {100 * found.drift:.2f} points."
     ]
 
 

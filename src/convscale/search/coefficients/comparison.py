@@ -34,9 +34,9 @@ FLOOR = 1e-6  # a smaller standard deviation of accuracies is rounding
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """can_be_best: the positions of the candidates among which the best one is in 95 % of searches. noise: by steps, the
-    standard deviation of an accuracy over seeds; empty where there are too few seeds. drift: the standard deviation of
-    what the difference of two candidates changes by while the length triples, None without a noise."""
+    """can_be_best: the positions of the candidates among which the best one is in 95 % of searches. noise: by steps,
+    the standard deviation of an accuracy over seeds; empty where there are too few seeds. drift: the standard deviation
+    of what the difference of two candidates changes by while the length triples, None where there is no noise."""
 
     can_be_best: tuple[int, ...]
     noise: dict[int, float]
@@ -66,7 +66,7 @@ def compare(accuracies: Sequence[Mapping[int, Mapping[int, float]]], seed: int) 
 @dataclass(frozen=True, slots=True)
 class _Within:
     """What the trainings of one length say of the differences between candidates: independent contrasts (rows) of these
-    (columns), their values, all with the noise of one training; the residuals' sum of squares and degrees of freedom."""
+    (columns), their values, all with the noise of one training; the sum of squares and the degrees of freedom left."""
 
     contrasts: Floats
     values: Floats
@@ -178,9 +178,9 @@ def _fit(data: _Contrasts, drift: float) -> tuple[Floats, Floats]:
 
 
 def _can_be_best(means: Floats, covariance: Floats, degrees: int, seed: int) -> list[int]:
-    """The candidates that no other one is ahead of by more than noise: each is judged by the largest of its standardised
-    differences from all others, whose critical value is drawn for candidates that are equal. It lies between that of
-    one difference and Bonferroni's, so that most need no draws."""
+    """The candidates that no other one is ahead of by more than noise: each is judged by the largest of its
+    standardised differences from all others, whose critical value is drawn for candidates that are equal. It lies
+    between that of one difference and Bonferroni's, so that most need no draws."""
     import numpy as np
     from scipy.special import stdtrit
 

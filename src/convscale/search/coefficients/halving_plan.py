@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from convscale.records import Candidate
 from convscale.search.coefficients.candidates import share_distance
@@ -65,23 +66,16 @@ def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> Hal
 
 def _plans(candidates: int, asked: HalvingPlan) -> Iterator[HalvingPlan]:
     """The plans that take no more than the one asked for, in the order of preference."""
+    reductions = (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
     for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1):
         most = min(asked.seeds, final_seeds)
-        for keep in range(asked.keep, min(asked.keep, 2) - 1, -1):
-            for least in (min(most, 2), 1):
-                for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2)):
-                    for seeds in range(most, 0, -1):
-                        for first in range(most, max(seeds, least) - 1, -1):
-                            yield HalvingPlan(
-                                asked.lengths,
-                                asked.start,
-                                seeds,
-                                reduction,
-                                keep,
-                                final_seeds,
-                                asked.probed,
-                                first - seeds,
-                            )
+        keeps = range(asked.keep, min(asked.keep, 2) - 1, -1)
+        for keep, least, reduction in product(keeps, (min(most, 2), 1), reductions):
+            for seeds in range(most, 0, -1):
+                for first in range(most, max(seeds, least) - 1, -1):
+                    yield replace(
+                        asked, seeds=seeds, extra=first - seeds, reduction=reduction, keep=keep, final_seeds=final_seeds
+                    )
 
 
 def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:

@@ -195,7 +195,7 @@ UNNAMED: Defaults = {
     "Plan": {"evidence": ""},
     "Family": {"evidence": ""},
     "TrainedFamily": {"evidence": ""},
-    "CoefficientSearch": {"note": "", "training": None},
+    "CoefficientSearch": {"noise": {}, "drift": None, "note": "", "training": None},
     "Evaluation": {
         "unreadable": [],
         "mean_per_class": None,

@@ -51,7 +51,8 @@ def test_an_order_that_changes_between_lengths_is_reported() -> None:
 def test_a_flat_objective_tells_nothing_apart() -> None:
     found = search(lambda network, seed, steps: 0.5)
     assert found.first_length == LENGTHS[-1]  # an order that cannot be seen is not trusted
-    assert len(found.equivalent) == sum(one.state == "finalist" for one in found.candidates) >= 2
+    assert len(found.equivalent) == len(found.candidates)  # halving left most out, but for no reason
+    assert sum(one.state == "finalist" for one in found.candidates) >= 2
     assert found.order.rank_correlation is None
 
 

@@ -148,12 +148,13 @@ def _dry_run(search: TrainingSearch, slots: int, as_json: bool) -> None:
 
 def print_search(found: CoefficientSearch, output: Path) -> None:
     """What was found, how sure it is, and what to do next."""
-    from convscale.report.coefficients import SHARES, candidate_table, coefficient_table
+    from convscale.report.coefficients import SHARES, candidate_table, coefficient_table, meaning
 
     print_table(coefficient_table(found))
-    print_text(found.note)
-    finalists = [one for one in found.candidates if one.state == "finalist" and one.accuracy is not None]
-    print_table(candidate_table(finalists, found))
+    print_text(found.note, *meaning(found))
+    equal = set(found.equal_best)
+    shown = [one for index, one in enumerate(found.candidates) if one.state == "finalist" or index in equal]
+    print_table(candidate_table(shown, found))
     order = found.order
     print_text(
         SHARES,

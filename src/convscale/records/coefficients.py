@@ -47,6 +47,12 @@ class Candidate(Displayed):
         depth, width, resolution = (max(share, 0.0) for share in self.actual)
         return shares_law(depth, width, resolution)(1.0)
 
+    def coefficients(self, method: str) -> tuple[float, float, float]:
+        """alpha, beta, gamma: of the literal grid its own point, otherwise its network's actual growth for a doubling
+        of cost."""
+        scaling = self.scaling if method == "grid" else self.doubling
+        return scaling.depth, scaling.width, scaling.resolution
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchedCandidate(Displayed):
@@ -97,21 +103,23 @@ class SearchTraining:
 class CoefficientSearch(AsDict, Displayed):
     """alpha, beta and gamma (growth of depth, width and resolution) for a doubling of cost, with the evidence.
 
-    interval95: of each coefficient, over which finalist wins when seeds are drawn again, and over those that cannot
-    be told from the best; it knows nothing of candidates that halving left out. equal_best: the positions in
-    `candidates` of the finalists whose paired difference from the best holds zero, the best first. trusted: the rank
-    correlation of probed candidates between each length that was checked and the last; first_length: where halving
-    therefore began. order: how the order of candidates changes between the two greatest lengths. training_macs: MACs
-    of one image forward times steps, summed; full_grid_training_macs: the same for every candidate at the greatest
-    length from every final seed; full_grid_device_seconds: an estimate by proportion. note: one sentence on the
-    evidence for the coefficients. training: None where no network was trained but a function evaluated.
+    interval95: of each coefficient, its range over the candidates that cannot be told from the best. equal_best: the
+    positions of these in `candidates`, the one that won first; halving may have left the others out. In 95 % of
+    searches the best candidate is one of them. trusted: the rank correlation of probed candidates between each length
+    that was checked and the last; first_length: where halving therefore began. order: how the order of candidates
+    changes between the two greatest lengths. training_macs: MACs of one image forward times steps, summed;
+    full_grid_training_macs: the same for every candidate at the greatest length from every final seed;
+    full_grid_device_seconds: an estimate by proportion. noise: by steps, the standard deviation of an accuracy over
+    seeds, pooled over the candidates; empty where it is unknown. drift: the standard deviation of what the difference
+    of two candidates changes by while the length triples, None where it is unknown. note: one sentence on the evidence
+    for the coefficients. training: None where no network was trained but a function evaluated.
     """
 
     JSON: ClassVar = (
         *NAMES, "interval95", "equivalent=equivalent_shares", "candidates", "device_seconds",
         "full_grid_device_seconds", "training_macs", "full_grid_training_macs", "share_of_full_grid", "trainings",
         "baseline", "method", "cost", "lengths", "first_length", "rank_correlation=trusted", "order", "unreachable",
-        "merged", "**training", "final_seeds=best.seeds", "note",
+        "merged", "noise", "drift", "**training", "final_seeds=best.seeds", "note",
     )  # fmt: skip
 
     alpha: float
@@ -134,6 +142,8 @@ class CoefficientSearch(AsDict, Displayed):
     training_macs: int
     full_grid_training_macs: int
     trainings: int
+    noise: dict[int, float] = field(default_factory=dict)
+    drift: float | None = None
     note: str = ""
     training: SearchTraining | None = None
 
@@ -156,7 +166,7 @@ class CoefficientSearch(AsDict, Displayed):
 
     @property
     def equivalent(self) -> tuple[SearchedCandidate, ...]:
-        """The best finalist, then those that cannot be told from it."""
+        """The best finalist, then the candidates that cannot be told from it, finalists or not."""
         return tuple(self.candidates[index] for index in self.equal_best)
 
     @property
@@ -168,6 +178,11 @@ class CoefficientSearch(AsDict, Displayed):
     def best(self) -> SearchedCandidate:
         """The candidate that the coefficients are of."""
         return self.candidates[self.equal_best[0]]
+
+    @property
+    def contenders(self) -> tuple[SearchedCandidate, ...]:
+        """The candidates that did not fail."""
+        return tuple(one for one in self.candidates if one.state != "failed")
 
     @property
     def share_of_full_grid(self) -> float:

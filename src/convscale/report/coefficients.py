@@ -12,21 +12,68 @@ from convscale.scaling import Scaling
 from convscale.units import format_seconds
 
 DIMENSIONS = ("alpha (depth)", "beta (width)", "gamma (resolution)")
-SHARES = "Shares of the extra cost, by the network's own MACs; = is indistinguishable from the best"
+SHARES = "Shares of the extra cost, by the network's own MACs; = cannot be told from the best"
 
 
 def evidence_of(found: CoefficientSearch) -> str:
     """One sentence about the evidence for the coefficients."""
-    others = len(found.equivalent) - 1
-    one = "1 other candidate is" if others == 1 else f"{others} other candidates are"
-    equal = f"{one} statistically indistinguishable" if others else "no other finalist is as good"
     intervals = ", ".join(
         f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in zip(NAMES, found.interval95, strict=True)
     )
     return (
         f"found for {found.baseline} at {found.cost:g} times its cost{_trained_on(found)}, {found.best.seeds} seeds, "
-        f"{len(found.candidates)} candidates; 95 % intervals {intervals}; {equal}"
+        f"{len(found.candidates)} candidates; 95 % intervals {intervals}, {_set_of(found)}"
     )
+
+
+def _set_of(found: CoefficientSearch) -> str:
+    """What the intervals range over."""
+    count, sound = len(found.equivalent), len(found.contenders)
+    if count == 1:
+        return "those of the best candidate alone"
+    if count == sound:
+        return f"the ranges over all {count} candidates: none can be told from the best"
+    return f"the ranges over the {count} of {sound} candidates that cannot be told from the best"
+
+
+def meaning(found: CoefficientSearch) -> list[str]:
+    """Sentences on what the intervals are, and on what the search leaves open."""
+    count, sound, wide = len(found.equivalent), len(found.contenders), _open(found)
+    left_out = sum(one.state == "pruned" for one in found.equivalent)
+    lines = [
+        "Each interval is the range over the candidates that cannot be told from the best, including those that "
+        f"halving left out ({left_out} of {count}). In 95 % of searches the best of all candidates is among them."
+    ]
+    if count == sound > 1:
+        lines.append("The search leaves the answer open: the data allow every candidate.")
+    elif wide:
+        lines.append(f"The data allow every {' and every '.join(wide)} of the candidates.")
+    if count > 1 and (wide or count == sound):
+        lines.append("A larger budget, more seeds or longer trainings narrow the intervals.")
+    return lines + _spread(found)
+
+
+def _spread(found: CoefficientSearch) -> list[str]:
+    """How far accuracies vary, where it is known."""
+    if not found.noise or found.drift is None:
+        return []
+    each = sorted((steps, f"{100 * one:.2f}") for steps, one in found.noise.items())
+    same = len({one for _, one in each}) == 1
+    points = f"{each[0][1]} points" if same else ", ".join(f"{one} points after {steps:,} steps" for steps, one in each)
+    return [
+        f"Standard deviations, pooled over the candidates: of an accuracy from seed to seed {points}; of the change in "
+        f"the difference between two candidates when training takes three times as long {100 * found.drift:.2f} points."
+    ]
+
+
+def _open(found: CoefficientSearch) -> list[str]:
+    """The coefficients of which the interval is as wide as the candidates."""
+    every = list(zip(*(one.candidate.coefficients(found.method) for one in found.contenders), strict=True))
+    return [
+        name
+        for name, (low, high), values in zip(NAMES, found.interval95, every, strict=True)
+        if low <= min(values) < max(values) <= high
+    ]
 
 
 def _trained_on(found: CoefficientSearch) -> str:
@@ -44,10 +91,7 @@ def report(found: CoefficientSearch) -> list[str]:
     lines = [f"# alpha, beta, gamma of {found.baseline}", "", f"{found.note[:1].upper()}{found.note[1:]}.", ""]
     lines += ["```", found.training.command, "```", ""] if found.training else []
     lines += markdown(coefficient_table(found))
-    lines += [
-        "",
-        "The intervals include every finalist that is indistinguishable from the best; halving dropped the others.",
-    ]
+    lines += ["", " ".join(meaning(found))]
     lines += ["", "## Candidates", "", f"{SHARES}.", "", *markdown(candidate_table(found.candidates, found))]
     lines += ["", "![shares](pictures/ternary.png)", "", "## What the training lengths say", "", *_lengths(found)]
     if found.unreachable:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from convscale.errors import TrainingError
@@ -21,6 +21,14 @@ class Question:
     network: ConvNet
     seed: int
     steps: int
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.network, self.seed, self.steps)))
+
+    def __hash__(self) -> int:
+        """Taken once: a network's own hash takes long."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ class Ledger:
     macs: dict[ConvNet, int] = field(default_factory=dict)
     training_macs: int = 0
     device_seconds: float = 0.0
+    _accuracies: dict[ConvNet, dict[int, dict[int, float]]] = field(default_factory=dict)
+    _failures: dict[ConvNet, str] = field(default_factory=dict)
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Answer the questions that are still open. Raises TrainingError where the evaluator does not give one answer
@@ -82,24 +92,26 @@ class Ledger:
         if len(outcomes) != len(new):
             raise TrainingError(f"the evaluator gave {len(outcomes)} answers to {len(new)} questions")
         for question, outcome in zip(new, outcomes, strict=True):
-            self.answers[question] = _checked(outcome)
-            self.training_macs += self.macs[question.network] * question.steps
-            self.device_seconds += outcome.device_seconds
+            self._enter(question, _checked(outcome))
 
-    def accuracies(self, network: ConvNet, steps: int) -> dict[int, float]:
-        """The accuracies of a network at one length, by seed; failures left out."""
-        return {
-            question.seed: outcome.accuracy
-            for question, outcome in self.answers.items()
-            if question.steps == steps and outcome.accuracy is not None and question.network == network
-        }
+    def _enter(self, question: Question, outcome: Outcome) -> None:
+        network, seed, steps = question.network, question.seed, question.steps
+        self.answers[question] = outcome
+        self.training_macs += self.macs[network] * steps
+        self.device_seconds += outcome.device_seconds
+        if outcome.accuracy is None:
+            reason = f"seed {seed}, {steps} steps: {outcome.failure or 'no accuracy'}"
+            self._failures.setdefault(network, reason)
+        else:
+            self._accuracies.setdefault(network, {}).setdefault(steps, {})[seed] = outcome.accuracy
+
+    def accuracies(self, network: ConvNet) -> Mapping[int, Mapping[int, float]]:
+        """The accuracies of a network, by steps, then seed; failures left out."""
+        return self._accuracies.get(network, {})
 
     def failure(self, network: ConvNet) -> str:
-        """Why a network failed, empty where it did not."""
-        for question, outcome in self.answers.items():
-            if outcome.accuracy is None and question.network == network:
-                return f"seed {question.seed}, {question.steps} steps: {outcome.failure or 'no accuracy'}"
-        return ""
+        """Why a network failed first, empty where it did not."""
+        return self._failures.get(network, "")
 
 
 def _checked(outcome: Outcome) -> Outcome:

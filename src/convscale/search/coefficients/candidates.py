@@ -40,6 +40,7 @@ class Candidates:
     merged: int
 
 
+@lru_cache(maxsize=8)
 def candidates_at_cost(
     baseline: ConvNet, cost_ratio: float, *, step: float = 1 / 6, tolerance: float = 0.02
 ) -> Candidates:

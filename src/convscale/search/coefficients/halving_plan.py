@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 from convscale.records import Candidate
 from convscale.search.coefficients.candidates import share_distance
@@ -17,7 +18,7 @@ PROBE_SHARE = 0.4  # of the budget, at most, goes to finding out whether short t
 @dataclass(frozen=True, slots=True)
 class HalvingPlan:
     """Halving from lengths[start]: `seeds` at each rung, the best 1/`reduction` of it promoted, `keep` at least.
-    `probed` trainings of the first rung are already done."""
+    `probed` trainings of the first rung are already done; where it is not the last, it has `extra` more seeds."""
 
     lengths: tuple[int, ...]
     start: int
@@ -26,10 +27,16 @@ class HalvingPlan:
     keep: int
     final_seeds: int
     probed: int = 0
+    extra: int = 0
+
+    @property
+    def first_seeds(self) -> int:
+        """The seeds at the first rung."""
+        return self.seeds + (self.extra if self.start < len(self.lengths) - 1 else 0)
 
     def cost(self, candidates: int) -> int:
         """Steps of training over all candidates, networks being of equal cost."""
-        steps = -self.probed * self.lengths[self.start]
+        steps = (candidates * (self.first_seeds - self.seeds) - self.probed) * self.lengths[self.start]
         if self.start == len(self.lengths) - 1:  # finalists are also trained at the length before the last
             steps += survivors(candidates, self.reduction, self.keep) * self.seeds * self.lengths[-2]
         for length in self.lengths[self.start :]:
@@ -43,29 +50,40 @@ class HalvingPlan:
 
 def affordable_halving(candidates: int, asked: HalvingPlan, steps: float) -> HalvingPlan:
     """The plan nearest to the request that costs at most `steps`: first fewer seeds in the rungs, then a sharper
-    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. Where none
-    fits, the cheapest; of those that begin at the last length the cheapest that keeps every final seed."""
-    tried = [
-        HalvingPlan(asked.lengths, asked.start, min(seeds, final_seeds), reduction, keep, final_seeds, asked.probed)
-        for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1)
-        for keep in range(asked.keep, min(asked.keep, 2) - 1, -1)
-        for reduction in (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
-        for seeds in range(asked.seeds, 0, -1)
-    ]
-    for one in tried:
+    cut, then fewer finalists, never below two, and last fewer seeds for these, never below three. The first rung, on
+    which most candidates are judged, keeps more seeds than the others, two if a sharper cut allows it. Where none fits,
+    the cheapest, but with every seed of the first rung; of those that begin at the last length the cheapest that keeps
+    every final seed."""
+    for one in _plans(candidates, asked):
         if one.cost(candidates) <= steps:
             return one
+    tried = list(_plans(candidates, asked))
     if asked.start == len(asked.lengths) - 1:
         tried = [one for one in tried if one.final_seeds == asked.final_seeds]
-    return min(tried, key=lambda one: one.cost(candidates))
+    cheapest = min(tried, key=lambda one: one.cost(candidates))
+    return replace(cheapest, extra=max(asked.seeds - cheapest.seeds, 0))
+
+
+def _plans(candidates: int, asked: HalvingPlan) -> Iterator[HalvingPlan]:
+    """The plans that take no more than the one asked for, in the order of preference."""
+    reductions = (asked.reduction, asked.reduction * 2, asked.reduction * 4, max(candidates, 2))
+    for final_seeds in range(asked.final_seeds, min(asked.final_seeds, 3) - 1, -1):
+        most = min(asked.seeds, final_seeds)
+        keeps = range(asked.keep, min(asked.keep, 2) - 1, -1)
+        for keep, least, reduction in product(keeps, (min(most, 2), 1), reductions):
+            for seeds in range(most, 0, -1):
+                for first in range(most, max(seeds, least) - 1, -1):
+                    yield replace(
+                        asked, seeds=seeds, extra=first - seeds, reduction=reduction, keep=keep, final_seeds=final_seeds
+                    )
 
 
 def affordable_probe(asked: int, candidates: int, lengths: Sequence[int], steps: float) -> int:
     """How many candidates to probe at the first and the last of `lengths`: as many as asked for, fewer where that takes
-    more than PROBE_SHARE of the `steps` that the search may take, but not below four: of three, one swap of neighbours
-    is already a poor rank correlation."""
+    more than PROBE_SHARE of the `steps` that the search may take or a quarter of the candidates, but not below four: of
+    three, one swap of neighbours is already a poor rank correlation."""
     affordable = int(PROBE_SHARE * steps / (lengths[0] + lengths[-1]))
-    return min(candidates, asked, max(4, affordable))
+    return min(candidates, asked, max(4, min(affordable, candidates // 4)))
 
 
 def far_apart(candidates: Sequence[Candidate], count: int, seed: int) -> list[int]:

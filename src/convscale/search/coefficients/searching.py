@@ -20,16 +20,18 @@ from convscale.records import Candidate, CoefficientSearch, SearchedCandidate
 from convscale.records.coefficients import State
 from convscale.report.coefficients import evidence_of
 from convscale.search.coefficients.candidates import Candidates
+from convscale.search.coefficients.comparison import Comparison, compare
 from convscale.search.coefficients.halving import best_of, survivors
 from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_halving, affordable_probe, far_apart
 from convscale.search.coefficients.index import SearchIndex
-from convscale.search.coefficients.intervals import bootstrap, coefficients_of, intervals
 from convscale.search.coefficients.settings import SearchSettings, chosen_settings
 from convscale.search.questions import Evaluator, Ledger, Question, evaluator_of
-from convscale.statistics import mean_interval, order_changes, paired_difference, rank_correlation
+from convscale.statistics import mean_interval, order_changes, rank_correlation
 
 if TYPE_CHECKING:
     import optuna
+
+Ends = tuple[float, float]
 
 
 @opens_network  # type: ignore[arg-type]  # options of any name might bear the first one's
@@ -80,6 +82,7 @@ def search_coefficients(
     index = None if storage is None else SearchIndex(storage, f"coefficients of {baseline.name} {search.key()}")
     search.probe()
     search.halve()
+    search.settle()
     result = search.result()
     if index is not None:
         index.write(result)
@@ -131,7 +134,7 @@ class _Search:
         self.ledger.ask([Question(network, seed, steps) for network in alive for seed in self.seeds(seeds)])
 
     def mean(self, index: int, steps: int, seeds: int) -> float:
-        accuracies = self.ledger.accuracies(self.found[index].network, steps)
+        accuracies = self.ledger.accuracies(self.found[index].network)[steps]
         return math.fsum(accuracies[seed] for seed in self.seeds(seeds)) / seeds
 
     def probe(self) -> None:
@@ -164,28 +167,49 @@ class _Search:
         best = max(alive, key=lambda index: long[index])
         return sum(value > short[best] for value in short.values()) < survivors(len(alive), self.settings.reduction, 1)
 
+    @property
+    def macs_left(self) -> float:
+        """What is left of the budget, in MACs times steps."""
+        return self.settings.budget * self.full_grid - self.ledger.training_macs
+
     def plan(self) -> HalvingPlan:
         """What the budget affords after the probe."""
         settings = self.settings
         first = self.lengths[self.start]
         asked = HalvingPlan(
             self.lengths, self.start, settings.seeds, settings.reduction, settings.keep, settings.final_seeds,
-            probed=sum(bool(self.ledger.accuracies(one.network, first)) for one in self.found),
+            probed=sum(first in self.ledger.accuracies(one.network) for one in self.found),
         )  # fmt: skip
-        left = settings.budget * self.full_grid - self.ledger.training_macs
-        return affordable_halving(len(self.found), asked, left / self.mean_macs)
+        return affordable_halving(len(self.found), asked, self.macs_left / self.mean_macs)
 
     def halve(self) -> None:
         """Rung by rung down to the finalists, then these with every seed, and also at the length before the last, where
         orders are compared."""
         plan, running = self.plan(), list(range(len(self.found)))
-        for steps in self.lengths[self.start :]:
-            self.ask(running, plan.seeds, steps)
-            means = {index: self.mean(index, steps, plan.seeds) for index in self.alive(running)}
+        for place, steps in enumerate(self.lengths[self.start :]):
+            seeds = plan.seeds if place else plan.first_seeds
+            self.ask(running, seeds, steps)
+            means = {index: self.mean(index, steps, seeds) for index in self.alive(running)}
             running = best_of(means, survivors(len(means), plan.reduction, plan.keep))
         self.ask(running, plan.final_seeds, self.lengths[-1])
         self.ask(running, plan.seeds, self.lengths[-2])
         self.finalists = self.alive(running)
+
+    def settle(self) -> None:
+        """Spend what is left of the budget on seeds of the candidates that cannot be told from the best."""
+        steps = self.lengths[self.start]
+        equal, _ = self.compared()
+        seeds = min(len(self.ledger.accuracies(self.found[index].network)[steps]) for index in equal)
+        each = steps * sum(self.found[index].macs for index in equal)
+        more = min(self.settings.final_seeds - seeds, int(self.macs_left // each))
+        if len(equal) > 1 and more > 0:
+            self.ask(equal, seeds + more, steps)
+
+    def compared(self) -> tuple[list[int], Comparison]:
+        """The candidates that cannot be told from the best, and how they were compared."""
+        sound = [index for index, one in enumerate(self.found) if not self.ledger.failure(one.network)]
+        comparison = compare([self.ledger.accuracies(self.found[index].network) for index in sound], self.settings.seed)
+        return [sound[index] for index in comparison.can_be_best], comparison
 
     def alive(self, running: Sequence[int]) -> list[int]:
         """Those that have not failed. Raises TrainingError where none is left."""
@@ -207,8 +231,8 @@ class _Search:
     def searched(self, index: int) -> SearchedCandidate:
         """What became of one candidate."""
         candidate = self.found[index]
-        by_steps = {steps: self.ledger.accuracies(candidate.network, steps) for steps in self.lengths}
-        by_steps = {steps: accuracies for steps, accuracies in by_steps.items() if accuracies}
+        known = self.ledger.accuracies(candidate.network)
+        by_steps = {steps: dict(known[steps]) for steps in self.lengths if steps in known}
         failure = self.ledger.failure(candidate.network)
         if failure or not by_steps:
             return SearchedCandidate(candidate, "failed", failure, by_steps, 0, None, None, 0)
@@ -222,21 +246,16 @@ class _Search:
     def result(self) -> CoefficientSearch:
         """Everything found, the best first among the equivalent."""
         candidates = [self.searched(index) for index in range(len(self.found))]
-        finalists = [one for one in candidates if one.state == "finalist"]
         last, before = self.lengths[-1], self.lengths[-2]
-        best = max(finalists, key=lambda one: one.accuracy or 0.0)
-
-        def apart(one: SearchedCandidate) -> bool:
-            return paired_difference(best.accuracies[last], one.accuracies[last]).certain
-
+        equal, compared = self.compared()
+        best = max(self.alive(self.finalists), key=lambda index: candidates[index].accuracy or 0.0)
+        equal = [best, *(index for index in equal if index != best)]
         method = self.settings.method
-        evidence = [(coefficients_of(one.candidate, method), one.accuracies[last]) for one in finalists]
         order = order_changes(
             {index: one.accuracies.get(before, {}) for index, one in enumerate(candidates)},
             {index: one.accuracies.get(last, {}) for index, one in enumerate(candidates)},
         )
-        equal = (best, *(one for one in finalists if one is not best and not apart(one)))
-        alpha, beta, gamma = coefficients_of(best.candidate, method)
+        alpha, beta, gamma = self.found[best].coefficients(method)
         share = self.full_grid / self.ledger.training_macs
         found = CoefficientSearch(
             alpha=alpha,
@@ -246,12 +265,11 @@ class _Search:
             method=method,
             cost=self.settings.cost,
             lengths=self.lengths,
-            interval95=intervals(
-                bootstrap(evidence, finalists.index(best), self.settings.seed),
-                [coefficients_of(one.candidate, method) for one in equal],
-            ),
+            interval95=_ranges([self.found[index].coefficients(method) for index in equal]),
             candidates=tuple(candidates),
-            equal_best=tuple(candidates.index(one) for one in equal),
+            equal_best=tuple(equal),
+            noise=compared.noise,
+            drift=compared.drift,
             unreachable=self.candidates.unreachable,
             merged=self.candidates.merged,
             trusted=self.trusted,
@@ -264,3 +282,9 @@ class _Search:
             trainings=len(self.ledger.answers),
         )
         return replace(found, note=evidence_of(found))
+
+
+def _ranges(coefficients: Sequence[tuple[float, float, float]]) -> tuple[Ends, Ends, Ends]:
+    """The lowest and the highest alpha, beta and gamma."""
+    alphas, betas, gammas = zip(*coefficients, strict=True)
+    return (min(alphas), max(alphas)), (min(betas), max(betas)), (min(gammas), max(gammas))

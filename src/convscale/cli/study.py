@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import PIXELS, Numbers
@@ -37,9 +38,11 @@ def command() -> None:
 @json_option
 def list_studies(as_json: bool) -> None:
     """List the studies that ship with Convscale."""
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import LIBRARY
 
-    found = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
+    studies = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
+    found = dict(sorted((studies | {name: GRIDS.read(name).question for name in GRIDS.names()}).items()))
     if as_json:
         print_json({"studies": [{"name": name, "question": question} for name, question in found.items()]})
         return
@@ -52,8 +55,12 @@ def list_studies(as_json: bool) -> None:
 @click.argument("study", metavar="NAME|FILE.toml")
 def show(study: str) -> None:
     """Print a study as it is written: a file to copy and change."""
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import LIBRARY
 
+    if study in GRIDS.names():
+        print(GRIDS.text(study), end="")
+        return
     LIBRARY.read(study)  # a file that is no study is refused
     print(LIBRARY.text(study), end="")
 
@@ -95,8 +102,12 @@ def run(
 
     After an interruption the same command or `convscale study resume DIR` continues.
     """
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import read_study, settled
 
+    if study in GRIDS.names():
+        _run_published(study, output, as_json)
+        return
     spec = _overridden(read_study(study), **overrides)
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -110,6 +121,29 @@ def run(
 
         result = run_study(spec, output, slots, storage=storage, quiet=quiet)
     _print_result(result, output, as_json)
+
+
+def _run_published(study: str, output: Path | None, as_json: bool) -> None:
+    """Run a study that trains nothing; options that say how to train are refused."""
+    context, allowed = click.get_current_context(), ("study", "output", "as_json", "quiet")
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if name not in allowed and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{parameter.opts[0]}: study {study} trains nothing, and takes -o, -q and --json alone"
+            )
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    from convscale.report.grids import conclusions, gain_table
+    from convscale.studies.grids import run_grids
+
+    result = run_grids(study, output)
+    if as_json:
+        print_json(result)
+        return
+    print_table(gain_table(result))
+    print_text(*conclusions(result))
+    print(f"report  {output / 'report.md'}")
 
 
 def _overridden(

@@ -61,7 +61,7 @@ def evaluate(
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if file is None else Predictions(file, job.header.classes)
-    drawn = None if pictures is None else Pictures(pictures, job.header.classes)
+    drawn = None if pictures is None else Pictures(pictures, job.header.classes, Path(data).name)
     measured = job.measure(preprocessing, [one.add for one in (rows, drawn) if one is not None])
     if rows is not None:
         rows.write()

@@ -48,7 +48,7 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path
     names = [plain(name) for name in classes] if len(classes) <= CLASSES_WITH_NAMES else []
     room = max((text_width(name, 9) for name in names), default=30) / POINTS
     side = max(2.5, (0.4 if with_counts else 0.25) * min(len(classes), CLASSES_WITH_NAMES)) + room
-    figure = new_figure(side + 1.7, side + 0.7 + 0.2 * len(title))
+    figure = new_figure(1.08 * side + 1.8, side + 0.7 + 0.2 * len(title))
     title_figure(figure, title, 9)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

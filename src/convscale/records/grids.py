@@ -122,14 +122,13 @@ class GridResult(AsDict, Displayed):
 
     def _display(self) -> Display:
         """Each gain with its interval."""
-        rows = tuple(
-            (
-                one.network, format_count(one.macs), one.against,
-                "" if one.gain is None else f"{100 * one.gain:+.2f}",
-                one.reason if one.interval95 is None else "{:+.2f} to {:+.2f}".format(*(100 * e for e in one.interval95)),
-            )
-            for one in self.gains
-        )  # fmt: skip
+        rows = []
+        for one in self.gains:
+            interval, gain = one.reason, ""
+            if one.gain is not None and one.interval95 is not None:
+                low, high = one.interval95
+                interval, gain = f"{100 * low:+.2f} to {100 * high:+.2f}", f"{100 * one.gain:+.2f}"
+            rows.append((one.network, format_count(one.macs), one.against, gain, interval))
         columns = ("network", "MACs", "mixed minus", "points", "95 %")
         title = f"Study {self.spec.name}: {len(self.points)} published trainings"
-        return Display(title, columns, rows, notes=(self.spec.question,), left=3)
+        return Display(title, columns, tuple(rows), notes=(self.spec.question,), left=3)

@@ -50,10 +50,17 @@ def run_grids(name: str = "grids", folder: str | Path | None = None) -> GridResu
 
     Raises UnknownNameError for another name, and RunError where the folder holds something else.
     """
-    spec = GRIDS.read(name)
+    result = analysed(GRIDS.read(name))
+    if folder is not None:
+        _write(result, Path(folder))
+    return result
+
+
+def analysed(spec: GridSpec) -> GridResult:
+    """The laws of a study's families, and what they say of networks of the same cost."""
     points = read_points(spec)
     families = [_Family(one, points) for one in dict.fromkeys(point.network for point in points)]
-    result = GridResult(
+    return GridResult(
         spec=spec,
         points=points,
         laws=tuple(family.law() for family in families),
@@ -65,9 +72,6 @@ def run_grids(name: str = "grids", folder: str | Path | None = None) -> GridResu
         ),
         curves=tuple(curve for family in families for curve in family.curves()),
     )  # fmt: skip
-    if folder is not None:
-        _write(result, Path(folder))
-    return result
 
 
 def _write(result: GridResult, folder: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
+from convscale.cli.grids import run_published
 from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.shared import (
     DATA_HELP,
@@ -106,7 +106,7 @@ def run(
     from convscale.studies.spec import read_study, settled
 
     if study in GRIDS.names():
-        _run_published(study, output, as_json)
+        run_published(study, output, as_json)
         return
     spec = _overridden(read_study(study), **overrides)
     if output is None and not dry_run:
@@ -121,29 +121,6 @@ def run(
 
         result = run_study(spec, output, slots, storage=storage, quiet=quiet)
     _print_result(result, output, as_json)
-
-
-def _run_published(study: str, output: Path | None, as_json: bool) -> None:
-    """Run a study that trains nothing; options that say how to train are refused."""
-    context, allowed = click.get_current_context(), ("study", "output", "as_json", "quiet")
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        if name not in allowed and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"{parameter.opts[0]}: study {study} trains nothing, and takes -o, -q and --json alone"
-            )
-    if output is None:
-        raise click.UsageError("Missing option '-o' / '--output'.")
-    from convscale.report.grids import conclusions, gain_table
-    from convscale.studies.grids import run_grids
-
-    result = run_grids(study, output)
-    if as_json:
-        print_json(result)
-        return
-    print_table(gain_table(result))
-    print_text(*conclusions(result))
-    print(f"report  {output / 'report.md'}")
 
 
 def _overridden(

@@ -54,8 +54,8 @@ def evaluate(
 
     resolution, crop: pixels per side, and the share of the resized image that is cropped; default: the network's own.
     predictions: a .csv, .parquet or .jsonl file to write, one row per image (`Predictions`). pictures: a folder for
-    reliability.png, confusion.png, confusion.csv and mistakes.png. Raises RunError, DataError, and ConfigError for
-    values that are not allowed.
+    reliability.png, confusion.png, confusion.csv and mistakes.png, with SVG and PDF beside. Raises RunError, DataError,
+    and ConfigError for values that are not allowed.
     """
     file = None if predictions is None else RowsFile(predictions, "predictions")
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)

@@ -24,7 +24,7 @@ def label_points(
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     scale = figure.dpi / 72
-    centres = [tuple(map(float, axes.transData.transform(point))) for point in points]
+    centres = [(float(x), float(y)) for x, y in map(axes.transData.transform, points)]
     covered = [
         (x - radius * scale, y - radius * scale, x + radius * scale, y + radius * scale)
         for (x, y), radius in zip(centres, radii, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,9 +56,8 @@ def save_figure(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "convscale", "pdf.fonttype": 42}):
         for ending, metadata in FORMATS.items():
-            write_atomic(path.with_suffix(ending), lambda file, ending=ending, metadata=metadata: figure.savefig(
-                file, format=ending[1:], dpi=110, metadata=metadata
-            ))  # fmt: skip
+            options = {"format": ending[1:], "dpi": 110, "metadata": metadata}
+            write_atomic(path.with_suffix(ending), partial(figure.savefig, **options))
 
 
 def remove_figure(path: Path) -> None:

@@ -14,12 +14,13 @@ from convscale.figures import (
     Mistake,
     draw_confusion,
     draw_curves,
+    draw_grids,
     draw_mistakes,
     draw_reliability,
     draw_study,
     draw_ternary,
 )
-from convscale.records import BASELINE, CalibrationBin, EpochRecord
+from convscale.records import BASELINE, CalibrationBin, EpochRecord, read_record
 from tests.figures.looking import faults, shown_texts
 from tests.figures.planted import NAMES, drawn_at_random, row, study
 
@@ -54,6 +55,12 @@ def test_what_a_study_says_of_itself(tmp_path: Path, drawn: list[Figure]) -> Non
     for part in ("small-mbconv from 16 px on cifar10", "5,000 training and all held-out images", "6 epochs (186 steps)",
                  "3 seeds", "95 % interval of the mean over the seeds"):  # fmt: skip
         assert part in title
+
+
+def test_published_trainings(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw_grids(read_record(Path(__file__).parents[2] / "docs" / "results" / "grids"), tmp_path / "grids.png")
+    assert faults(drawn[0]) == []
+    assert all(axes.get_position().height > 0.6 for axes in drawn[0].axes), "no room is wasted"
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -32,7 +32,7 @@ def draw_grids(result: GridResult, path: Path) -> None:
             quoted = [point for point in own if point.resolution == side]
             axes.plot(
                 [point.macs for point in quoted], [100 * point.top1 for point in quoted], look(1 + index).marker,
-                color=look(1 + index).colour, markersize=6, clip_on=False, label=f"{side} px (quoted)",
+                color=look(1 + index).colour, markersize=6, clip_on=not quoted, label=f"{side} px (quoted)",
             )  # fmt: skip
         for curve in (one for one in result.curves if one.network == family):
             x, y = zip(*curve.points, strict=True)

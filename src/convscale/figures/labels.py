@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from convscale.figures.style import settle
+
 Box = tuple[float, float, float, float]  # left, bottom, right, top, in pixels
 Place = tuple[float, float]
 
@@ -21,8 +23,7 @@ def label_points(
     from matplotlib.patheffects import withStroke
 
     figure = axes.figure
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    settle(figure)
     scale = figure.dpi / 72
     centres = [(float(x), float(y)) for x, y in map(axes.transData.transform, points)]
     covered = [

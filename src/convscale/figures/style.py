@@ -54,10 +54,19 @@ def save_figure(figure: Any, path: Path) -> None:
     import matplotlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    settle(figure)
     with matplotlib.rc_context({"svg.hashsalt": "convscale", "pdf.fonttype": 42}):
         for ending, metadata in FORMATS.items():
             options = {"format": ending[1:], "dpi": 110, "metadata": metadata}
             write_atomic(path.with_suffix(ending), partial(figure.savefig, **options))
+
+
+def settle(figure: Any) -> None:
+    """Lay a figure out once and for all. It takes two passes: axes that keep their aspect shrink in the first."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def remove_figure(path: Path) -> None:

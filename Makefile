@@ -30,9 +30,8 @@ setup: $(VENV)/.setup          ## install what the program needs into .venv
 setup-dev: $(VENV)/.setup-dev  ## and what its tests need
 
 # One thread: images this small do not keep two busy, and threads wait for each other when others work too.
-demo: setup     ## a budget and real images to a trained, evaluated network, and a small study, in about three minutes
+demo: setup     ## a budget and real images to a trained, evaluated network, in a minute or two
 	OMP_NUM_THREADS=1 $(BIN)/convscale fit digits --macs 5M
-	$(BIN)/convscale study run demo -o runs/demo-study
 
 test: setup-dev ## all tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal

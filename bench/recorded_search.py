@@ -62,9 +62,16 @@ def main() -> None:
         told = f"{100 * beside.mean:+.2f} ({low:+.2f} to {high:+.2f})"
         print(f"{shares}       {one.network.resolution}  {means}  {told}")
     if options.picture:
-        draw_ternary(
-            [(one.actual, mean(full[one.network].values())) for one in order], order[0].actual, options.picture
+        points = [(one.actual, mean(full[one.network].values())) for one in order]
+        equal = [one.actual for one in order if not paired_difference(full[one.network], best).certain]
+        title = (
+            f"{baseline.name} from {table['resolution']} px at {table['cost']:g} times its cost: "
+            "shares of the extra cost",
+            f"CIFAR-10, {table['images']:,} training and {table['test_images']:,} held-out images: "
+            f"mean of {len(best)} seeds after {lengths[-1]} steps",
+            "ringed: the best, thick, and all that cannot be told apart from it",
         )
+        draw_ternary(points, order[0].actual, options.picture, equal=equal, title=title)
     seeds, picked, costs, regrets = sorted(best), Counter[str](), [], []
     for repetition in range(options.repetitions):
         drawn = random.Random(repetition).sample(seeds, len(seeds))

@@ -51,7 +51,9 @@ crop_option = click.option(
 @resolution_option
 @crop_option
 @click.option("--predictions", metavar="FILE", help="Write one row per image: .csv, .parquet or .jsonl.")
-@click.option("--pictures", metavar="DIR", help="Write reliability, confusion and mistakes to DIR, as .png and .csv.")
+@click.option(
+    "--pictures", metavar="DIR", help="Write reliability, confusion and mistakes to DIR, as .png, .svg, .pdf and .csv."
+)
 @json_option
 def command(
     run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,

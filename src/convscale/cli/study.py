@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
+from convscale.cli.grids import run_published
 from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
 from convscale.cli.results import FOLDER, export, print_result, report
 from convscale.cli.shared import (
@@ -36,9 +37,11 @@ def command() -> None:
 @json_option
 def list_studies(as_json: bool) -> None:
     """List the studies that ship with Convscale."""
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import LIBRARY
 
-    found = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
+    studies = {name: LIBRARY.read(name).question for name in LIBRARY.names()}
+    found = dict(sorted((studies | {name: GRIDS.read(name).question for name in GRIDS.names()}).items()))
     if as_json:
         print_json({"studies": [{"name": name, "question": question} for name, question in found.items()]})
         return
@@ -51,8 +54,12 @@ def list_studies(as_json: bool) -> None:
 @click.argument("study", metavar="NAME|FILE.toml")
 def show(study: str) -> None:
     """Print a study as it is written: a file to copy and change."""
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import LIBRARY
 
+    if study in GRIDS.names():
+        print(GRIDS.text(study), end="")
+        return
     LIBRARY.read(study)  # a file that is no study is refused
     print(LIBRARY.text(study), end="")
 
@@ -107,8 +114,12 @@ def run(
 
     After an interruption the same command or `convscale study resume DIR` continues.
     """
+    from convscale.studies.grids import GRIDS
     from convscale.studies.spec import read_study, settled
 
+    if study in GRIDS.names():
+        run_published(study, output, as_json)
+        return
     spec = _overridden(read_study(study), **overrides)
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")

@@ -62,14 +62,14 @@ def evaluate(
 
     resolution, crop: pixels per side, and the share of the resized image that is cropped; default: the network's own.
     predictions: a .csv, .parquet or .jsonl file to write, one row per image (`Predictions`). pictures: a folder for
-    reliability.png, confusion.png, confusion.csv and mistakes.png. Raises RunError, DataError, and ConfigError for
-    values that are not allowed.
+    reliability.png, confusion.png, confusion.csv and mistakes.png, with SVG and PDF beside. Raises RunError, DataError,
+    and ConfigError for values that are not allowed.
     """
     file = None if predictions is None else RowsFile(predictions, "predictions")
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if file is None else Predictions(file, job.header.classes)
-    drawn = None if pictures is None else Pictures(pictures, job.header.classes)
+    drawn = None if pictures is None else Pictures(pictures, job.header.classes, Path(data).name)
     measured = job.measure(preprocessing, [one.add for one in (rows, drawn) if one is not None])
     if rows is not None:
         rows.write()

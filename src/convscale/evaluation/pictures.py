@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 from convscale.errors import ConfigError
 from convscale.evaluation.measurement import EvaluatedBatch
 from convscale.evaluation.tally import CONFUSION_CLASSES, Measured
-from convscale.figures import SHOWN_MISTAKES, Mistake, draw_confusion, draw_mistakes, draw_reliability
+from convscale.figures import SHOWN_MISTAKES, Mistake, draw_confusion, draw_mistakes, draw_reliability, remove_figure
 from convscale.files import write_text
 from convscale.progress import print_note
+from convscale.units import format_number
 
 
 class Pictures:
-    """Writes reliability.png, confusion.png, confusion.csv (a row per true class) and mistakes.png into `folder`.
+    """Writes reliability.png, confusion.png, confusion.csv (a row per true class) and mistakes.png into `folder`, and
+    each picture as SVG and PDF beside it. `name`: of the data, for their titles.
 
     The folder is created. Raises ConfigError if it cannot be created.
     """
 
-    def __init__(self, folder: str | Path, classes: tuple[str, ...]) -> None:
-        self.folder, self.classes = Path(folder), classes
+    def __init__(self, folder: str | Path, classes: tuple[str, ...], name: str = "") -> None:
+        self.folder, self.classes, self.name = Path(folder), classes, name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -49,19 +51,21 @@ class Pictures:
 
     def draw(self, measured: Measured) -> None:
         """Write what can be drawn, and say what cannot."""
+        images = format_number(measured.evaluation.n, "image")
+        title = [f"{self.name}: {images}" if self.name else images]
         if measured.calibration:
-            draw_reliability(measured.calibration, self.folder / "reliability.png")
+            draw_reliability(measured.calibration, self.folder / "reliability.png", title)
         else:
             print_note("no reliability.png: a probability is not finite")
         if measured.confusion is not None:
-            draw_confusion(measured.confusion, self.classes, self.folder / "confusion.png")
+            draw_confusion(measured.confusion, self.classes, self.folder / "confusion.png", title)
             write_text(self.folder / "confusion.csv", format_confusion(measured.confusion, self.classes))
         else:
             print_note(f"no confusion matrix: {len(self.classes):,} classes, {CONFUSION_CLASSES:,} at most")
         if self.mistakes:
-            draw_mistakes(self.mistakes, self.folder / "mistakes.png")
+            draw_mistakes(self.mistakes, self.folder / "mistakes.png", title)
         else:
-            (self.folder / "mistakes.png").unlink(missing_ok=True)  # of an evaluation before
+            remove_figure(self.folder / "mistakes.png")  # of an evaluation before
             print_note("no mistakes.png: there are no mistakes to show")
 
 

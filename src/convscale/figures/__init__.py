@@ -1,7 +1,11 @@
-"""Pictures from records, as PNG files."""
+"""Pictures from records, as PNG, SVG and PDF files."""
 
 from convscale.figures.evaluation import SHOWN_MISTAKES, Mistake, draw_mistakes, draw_reliability
-from convscale.figures.studies import Curve, draw_lines, draw_search, draw_study, draw_ternary
+from convscale.figures.grids import draw_grids
+from convscale.figures.lines import Curve, Panel, draw_lines
+from convscale.figures.studies import draw_study
+from convscale.figures.style import remove_figure
+from convscale.figures.ternary import draw_search, draw_ternary
 from convscale.figures.training import SHEET_IMAGES, draw_confusion, draw_curves, draw_sheet
 
 __all__ = [
@@ -9,8 +13,10 @@ __all__ = [
     "SHOWN_MISTAKES",
     "Curve",
     "Mistake",
+    "Panel",
     "draw_confusion",
     "draw_curves",
+    "draw_grids",
     "draw_lines",
     "draw_mistakes",
     "draw_reliability",
@@ -18,4 +24,5 @@ __all__ = [
     "draw_sheet",
     "draw_study",
     "draw_ternary",
+    "remove_figure",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from convscale.figures.style import new_figure, plain, save_figure
+from convscale.figures.style import POINTS, new_figure, save_figure, shorten, text_width, title_figure
 from convscale.figures.training import shown_channels
 from convscale.records import CalibrationBin, expected_calibration_error
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN_MISTAKES = 25
 _COLUMNS = 5
+_CELL_INCHES = 2.1
 
 
 class Mistake(NamedTuple):
@@ -29,10 +30,11 @@ class Mistake(NamedTuple):
     probability: float
 
 
-def draw_reliability(bins: Sequence[CalibrationBin], path: Path) -> None:
+def draw_reliability(bins: Sequence[CalibrationBin], path: Path, title: Sequence[str] = ()) -> None:
     """Accuracy over the probability of the predicted class, by bin, beside the diagonal of a calibrated network; below
-    it how many images each bin holds."""
+    it how many images each bin holds. `title`: lines above."""
     figure = new_figure(5, 6)
+    title_figure(figure, title)
     accuracy, images = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = [one for one in bins if one.n]
     left, width = [one.low for one in bins], [one.high - one.low for one in bins]
@@ -52,18 +54,26 @@ def draw_reliability(bins: Sequence[CalibrationBin], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_mistakes(mistakes: Sequence[Mistake], path: Path) -> None:
-    """Images as the network sees them before normalisation, in the order given: at most 25."""
+def draw_mistakes(mistakes: Sequence[Mistake], path: Path, title: Sequence[str] = ()) -> None:
+    """Images as the network sees them before normalisation, in the order given: at most 25. `title`: lines above."""
     shown = mistakes[:SHOWN_MISTAKES]
     rows = -(-len(shown) // _COLUMNS)
-    figure = new_figure(2.1 * _COLUMNS, 2.6 * rows + 0.4)
-    figure.suptitle("the most confident mistakes")
+    figure = new_figure(_CELL_INCHES * _COLUMNS, 2.6 * rows + 0.4)
+    title_figure(figure, ["the most confident mistakes", *title])
+    room = _CELL_INCHES * POINTS - 12
     for cell, mistake in zip(figure.subplots(rows, _COLUMNS, squeeze=False).flat, shown, strict=False):
         cell.imshow(shown_channels(mistake.pixels), cmap="gray", vmin=0, vmax=255)
-        cell.set_title(f"true: {plain(mistake.true)}\n{plain(mistake.predicted)} {mistake.probability:.2f}", fontsize=8)
-        cell.set_xlabel(plain(Path(mistake.name).name), fontsize=6)
+        true, taken, probability = mistake.true, mistake.predicted, f" {mistake.probability:.2f}"
+        lines = f"true: {_beside('true: ', true, room)}\n{_beside(probability, taken, room)}{probability}"
+        cell.set_title(lines, fontsize=8)
+        cell.set_xlabel(shorten(Path(mistake.name).name, room, 6), fontsize=6)
     for cell in figure.axes:
         cell.set(xticks=(), yticks=())
     for cell in figure.axes[len(shown) :]:
         cell.set_axis_off()
     save_figure(figure, path)
+
+
+def _beside(other: str, name: str, room: float) -> str:
+    """A name in the room that another text of its line leaves."""
+    return shorten(name, room - text_width(other, 8), 8)

@@ -1,19 +1,44 @@
-"""What all pictures share."""
+"""What all pictures share: files, colours, titles and names."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from convscale.files import write_atomic
 from convscale.machine import cache_folder
 from convscale.units import printable
 
 MAX_NAME = 24  # characters of a class name
+WHOLE = 400  # characters of a name that is wrapped, not cut
+POINTS = 72  # per inch
+HINTING = 1.06  # how much wider whole pixels can make a line
+
+# Ending -> what would change from day to day, left out: the same figure gives the same bytes.
+FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+# Told apart by hue and, in grey, by lightness: neighbours of this list are far apart in both.
+COLOURS = ("#000000", "#d96000", "#221850", "#e8b748", "#006daa", "#5f1845", "#30b580", "#9a1717")
+MARKERS = ("*", "o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
+
+
+class Look(NamedTuple):
+    """How a curve is drawn."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+def look(index: int) -> Look:
+    """The look of the curve at `index`: 32 are distinct. The first suits a single point, such as a baseline."""
+    size = len(COLOURS)
+    return Look(COLOURS[index % size], MARKERS[index % size], LINES[index // size % len(LINES)])
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -25,14 +50,90 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write it as PNG, whole or not at all."""
+    """Write it as PNG, and as SVG and PDF beside it, each whole or not at all."""
+    import matplotlib
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    settle(figure)
+    with matplotlib.rc_context({"svg.hashsalt": "convscale", "pdf.fonttype": 42}):
+        for ending, metadata in FORMATS.items():
+            options = {"format": ending[1:], "dpi": 110, "metadata": metadata}
+            write_atomic(path.with_suffix(ending), partial(figure.savefig, **options))
 
 
-def plain(name: str) -> str:
-    """A class name that the font can show, in one line, its dollar signs no formula, of MAX_NAME characters at most."""
-    return shortened(name, lambda text: len(text) <= MAX_NAME).replace("$", r"\$")
+def settle(figure: Any) -> None:
+    """Lay a figure out once and for all. It takes two passes: axes that keep their aspect shrink in the first."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def remove_figure(path: Path) -> None:
+    """Remove what `save_figure` wrote, where it is there."""
+    for ending in FORMATS:
+        path.with_suffix(ending).unlink(missing_ok=True)
+
+
+def title_figure(figure: Any, lines: Sequence[str], size: float = 10) -> None:
+    """Lines above all of a figure, each wrapped to its width; empty ones are left out."""
+    room = figure.get_figwidth() * POINTS - 16
+    wrapped = [row for line in lines if line for row in wrap(line, room, size)]
+    if wrapped:
+        figure.suptitle("\n".join(wrapped), fontsize=size)
+
+
+def wrap(text: str, room: float, size: float) -> list[str]:
+    """`text`, as `plain` writes it, in lines of at most `room` points; a word that is longer is broken."""
+    lines = [""]
+    for word in plain(text, WHOLE).split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if text_width(joined, size) <= room:
+            lines[-1] = joined
+            continue
+        lines += [word] if lines[-1] else []
+        lines[-1] = lines[-1] or word
+        while text_width(lines[-1], size) > room and len(fitting := fit(lines[-1], room, size)) < len(lines[-1]):
+            lines[-1:] = [fitting, lines[-1][len(fitting) :]]
+    return lines
+
+
+def fit(text: str, room: float, size: float) -> str:
+    """As much of the start of `text` as fits in `room` points, one character at least."""
+    kept, taken = 0, 0.0
+    while kept < len(text) and (taken := taken + text_width(text[kept], size)) <= room:
+        kept += 1
+    kept = max(1, kept)
+    return text[: kept - 1] if kept > 1 and text[kept - 1] == "\\" else text[:kept]  # which escapes the next
+
+
+def shorten(name: str, room: float, size: float) -> str:
+    """`plain`, of at most `room` points."""
+    return shortened(name, lambda text: len(text) <= MAX_NAME and text_width(text, size) <= room).replace("$", r"\$")
+
+
+def text_width(text: str, size: float) -> float:
+    """About the width of a line in points, its font `size` points large; a little more than most lines take."""
+    return HINTING * size * sum(map(_advance, text.replace(r"\$", "$")))
+
+
+@cache
+def _advance(character: str) -> float:
+    """The width of a character in a font of one point."""
+    _keep_cache()
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    measured = (
+        TextToPath().get_text_width_height_descent(f"|{character}|", FontProperties(size=100), ismath=False)[0]
+        - TextToPath().get_text_width_height_descent("||", FontProperties(size=100), ismath=False)[0]
+    )
+    return float(measured) / 100
+
+
+def plain(name: str, length: int = MAX_NAME) -> str:
+    """A class name that the font can show, in one line of at most `length` characters, its dollar signs no formula."""
+    return shortened(name, lambda text: len(text) <= length).replace("$", r"\$")
 
 
 def shortened(name: str, fits: Callable[[str], bool]) -> str:

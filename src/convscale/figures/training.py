@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convscale.figures.style import new_figure, plain, save_figure, shortened, text_font
+from convscale.figures.lines import percent_axis
+from convscale.figures.style import (
+    POINTS,
+    new_figure,
+    plain,
+    save_figure,
+    shortened,
+    text_font,
+    text_width,
+    title_figure,
+)
 from convscale.files import write_atomic
 from convscale.records import EpochRecord
 from convscale.units import format_count
@@ -21,42 +32,40 @@ CELL_PIXELS = 96
 NAME_PIXELS = 16
 
 
-def draw_curves(records: Sequence[EpochRecord], path: Path) -> None:
-    """Loss, held-out top-1 and learning rate over the epochs."""
-    figure = new_figure(12, 3.4)
+def draw_curves(records: Sequence[EpochRecord], path: Path, title: Sequence[str] = ()) -> None:
+    """Loss, top-1 in % and learning rate over the epochs. `title`: lines above."""
+    figure = new_figure(12, 3.7)
+    title_figure(figure, title)
     epochs = [record.epoch for record in records]
-    curves = (("train_loss", "training loss"), ("top1", "held-out top-1"), ("learning_rate", "learning rate"))
-    for index, (key, title) in enumerate(curves, start=1):
-        axes = figure.add_subplot(1, 3, index)
-        values = [getattr(record, key) for record in records]
-        axes.plot(
-            epochs,
-            [float("nan") if value is None else value for value in values],
-            marker="." if len(epochs) < 60 else "",
-        )
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    curves = (("train_loss", "training loss"), ("top1", "held-out top-1, %"), ("learning_rate", "learning rate"))
+    for axes, (key, label) in zip(figure.subplots(1, len(curves)).flat, curves, strict=True):
+        unit = 100 if key == "top1" else 1
+        values = [math.nan if (value := getattr(record, key)) is None else unit * value for record in records]
+        axes.plot(epochs, values, marker="." if len(epochs) < 60 else "", color="black")
+        axes.set(xlabel="epoch", ylabel=label, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
+        if key == "top1":
+            percent_axis(axes, [record.top1 for record in records])
     save_figure(figure, path)
 
 
-def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path, title: Sequence[str] = ()) -> None:
     """How often images of each class (row) were taken for each class (column): shares of the row as colours,
-    and the counts themselves where classes are few."""
+    and the counts themselves where classes are few. `title`: lines above."""
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     with_counts = len(classes) <= CLASSES_WITH_COUNTS
-    side = 3 + (0.35 if with_counts else 0.25) * min(len(classes), CLASSES_WITH_NAMES)
-    figure = new_figure(side, side)
+    names = [plain(name) for name in classes] if len(classes) <= CLASSES_WITH_NAMES else []
+    room = max((text_width(name, 9) for name in names), default=30) / POINTS
+    side = max(2.5, (0.4 if with_counts else 0.25) * min(len(classes), CLASSES_WITH_NAMES)) + room
+    figure = new_figure(1.08 * side + 1.8, side + 0.7 + 0.2 * len(title))
+    title_figure(figure, title, 9)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    if len(classes) <= CLASSES_WITH_NAMES:
-        names = [plain(name) for name in classes]
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    if names:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=9)
+        axes.set_yticks(range(len(names)), names, fontsize=9)
     for row, column in zip(*counts.nonzero(), strict=True) if with_counts else ():
         count, colour = int(counts[row, column]), "white" if shares[row, column] > 0.5 else "black"
         shown = f"{count:,}" if count < 10_000 else format_count(count)

@@ -16,6 +16,7 @@ from convscale.records.evaluation import (
     expected_calibration_error,
 )
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
+from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.rates import RateChoice
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
@@ -64,6 +65,13 @@ __all__ = [
     "Evaluation",
     "FactorCurve",
     "FitRecord",
+    "GridCurve",
+    "GridGain",
+    "GridLaw",
+    "GridNetwork",
+    "GridPoint",
+    "GridResult",
+    "GridSpec",
     "LengthChange",
     "Method",
     "Metric",

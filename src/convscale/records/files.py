@@ -17,6 +17,7 @@ from convscale.planning import Family, Plan
 from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
+from convscale.records.grids import GridResult
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
 from convscale.records.studies import StudyResult
@@ -48,6 +49,7 @@ RECORDS: dict[str, type[Any]] = {
     "precision": PrecisionChoice,
     "trial": TrialRecord,
     "study": StudyResult,
+    "grids": GridResult,
     "coefficients": CoefficientSearch,
 }
 _KINDS = {form: kind for kind, form in RECORDS.items()}

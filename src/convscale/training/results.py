@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from convscale.evaluation import Measured
 from convscale.figures import draw_confusion, draw_curves
@@ -14,7 +15,7 @@ from convscale.report.fits import fit_record
 from convscale.report.readme import run_readme
 from convscale.training.job import Job
 from convscale.training.state import TrainingState
-from convscale.units import format_seconds
+from convscale.units import format_number, format_seconds
 
 
 def write_results(job: Job, state: TrainingState, measured: Measured, processes: Processes) -> None:
@@ -40,9 +41,10 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
         test_top1=evaluation.top1,
     )
     if job.settings.pictures and len(metrics) > 1:
-        draw_curves(metrics, run.path / "pictures" / "curves.png")
+        draw_curves(metrics, run.path / "pictures" / "curves.png", _title(job, position.epoch))
     if job.settings.pictures and measured.confusion is not None:
-        draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png")
+        title = [f"{Path(job.dataset.source).name}: {format_number(evaluation.n, 'held-out image')}"]
+        draw_confusion(measured.confusion, job.dataset.classes, run.path / "pictures" / "confusion.png", title)
     if job.part_of is None:
         run.write_readme(run_readme(run, record))
     if (fitted := fit_record(run, record)) is not None:
@@ -60,3 +62,12 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
             f"{format_seconds(position.run_seconds)} of training and evaluation, {ratio:.2f} times what the first "
             "steps predicted"
         )
+
+
+def _title(job: Job, epochs: int) -> list[str]:
+    """What the picture of the curves says above them."""
+    held = job.watched
+    return [
+        f"{job.network.name} on {Path(job.dataset.source).name}: {format_number(len(job.train), 'training image')}, "
+        f"{len(held):,} held out; {format_number(epochs, 'epoch')}, seed {job.settings.seed}"
+    ]

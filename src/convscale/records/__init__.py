@@ -18,17 +18,16 @@ from convscale.records.evaluation import (
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
-from convscale.records.studies import (
-    BASELINE,
-    DataChoice,
-    FactorCurve,
+from convscale.records.studies import BASELINE, DataChoice, FactorCurve, Method, StudySpec
+from convscale.records.study_results import (
+    Claim,
     LengthChange,
-    Method,
+    Noise,
     PairedDifference,
+    PrimaryAnswer,
     Reuse,
     StudyResult,
     StudyRow,
-    StudySpec,
     Unreachable,
 )
 from convscale.records.training import DataRecord, EpochRecord, SearchRow, TrainedRun, TrainRecord, ValueSearch
@@ -39,6 +38,7 @@ __all__ = [
     "RECORDS",
     "CalibrationBin",
     "Candidate",
+    "Claim",
     "ClassRecord",
     "CoefficientSearch",
     "ConfusedPair",
@@ -54,9 +54,11 @@ __all__ = [
     "LengthChange",
     "Method",
     "Metric",
+    "Noise",
     "PairedDifference",
     "Prediction",
     "PredictionSet",
+    "PrimaryAnswer",
     "ProgressRecord",
     "Reuse",
     "RunRow",

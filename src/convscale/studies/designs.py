@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from convscale.costs import cost
 from convscale.data import fit_to_images
 from convscale.data.dataset import Dataset
+from convscale.data.images import Stream
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
@@ -40,12 +43,21 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What accuracies are measured on: how many images, and the accuracy of guessing the same class for all of them."""
+
+    images: int
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
-    """The networks of a study, and the methods that have none at their cost."""
+    """The networks of a study, and the methods that have none at their cost. held_out: None where it is unknown."""
 
     spec: StudySpec
     points: tuple[Point, ...]
     unreachable: tuple[Unreachable, ...]
+    held_out: HeldOut | None = None
 
     def trials(self) -> dict[tuple[Point, int, int], Trial]:
         """(point, epochs, seed) -> trial; seeds outermost, so that an unfinished study has whole seeds."""
@@ -60,13 +72,13 @@ class Design:
         }
 
 
-def design(spec: StudySpec) -> Design:
-    """Resolve every network of `spec` for its images.
+def design(spec: StudySpec, *, planted: bool = False) -> Design:
+    """Resolve every network of `spec` for its images; `planted`, as the baselines are, without images.
 
     Raises BudgetError where nothing but baselines is left, ConfigError where two baselines share a name, and the errors
     of names, laws and data.
     """
-    dataset = choose_images(spec.choice())
+    dataset = None if planted else choose_images(spec.choice())
     baselines = [open_network(source) for source in spec.baselines]
     names = [network.name for network in baselines]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -81,12 +93,19 @@ def design(spec: StudySpec) -> Design:
         raise BudgetError(
             f"study {spec.name!r}: no method reaches its cost: {reasons}", hint="try other costs or another baseline"
         )
-    return Design(spec, points, unreachable)
+    return Design(spec, points, unreachable, None if dataset is None else _held_out(dataset))
 
 
-def _points(spec: StudySpec, network: ConvNet, dataset: Dataset) -> Iterator[Point | Unreachable]:
+def _held_out(dataset: Dataset) -> HeldOut:
+    chance, images = 1 / len(dataset.classes), len(dataset.test)
+    if dataset.metric == "top1" and not isinstance(dataset.test, Stream):
+        chance = max(chance, int(np.bincount(dataset.test.labels).max()) / images)
+    return HeldOut(images, chance)
+
+
+def _points(spec: StudySpec, network: ConvNet, dataset: Dataset | None) -> Iterator[Point | Unreachable]:
     sized = network if spec.resolution is None else network.at_resolution(spec.resolution)
-    baseline = fit_to_images(sized, dataset)
+    baseline = sized if dataset is None else fit_to_images(sized, dataset)
     yield _point(baseline, BASELINE, None, Scaling(), baseline)
     for asked in spec.costs:
         wanted = [shares_of(method.scaling_law()(1.0)) for method in spec.methods]

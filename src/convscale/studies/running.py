@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from convscale.errors import RunError
+from convscale.errors import ConfigError, RunError
 from convscale.figures import draw_study
 from convscale.files import read_json, write_text, write_toml
+from convscale.networks import ConvNet
 from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
 from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
+from convscale.studies.planted import planted_study
 from convscale.studies.spec import settled
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
@@ -22,13 +25,36 @@ RESULT = "results.json"
 
 
 def run_study(
-    spec: StudySpec, folder: str | Path, executor: Executor, *, storage: str | None = None, quiet: bool = False
+    spec: StudySpec,
+    folder: str | Path | None = None,
+    executor: Executor | None = None,
+    *,
+    evaluate: Callable[[ConvNet, int, int], float] | None = None,
+    storage: str | None = None,
+    quiet: bool = False,
 ) -> StudyResult:
     """Run those trials of `spec` that the folder has no record of, and write study.toml, results.json, rows.csv,
     report.md and pictures/.
 
-    Raises as `design` and `run_trials` do, and RunError where the folder holds another study.
+    evaluate: `evaluate(network, seed, steps) -> accuracy`, a fraction, in place of all that: nothing is trained or
+    written, and no images, folder or executor are needed. An epoch counts 100 steps, and the accuracy of guessing is
+    one over the network's classes.
+
+    Raises as `design` and `run_trials` do, RunError where the folder holds another study, and ConfigError unless
+    either `evaluate` or both `folder` and `executor` are given.
     """
+    if evaluate is not None:
+        if folder is not None or executor is not None:
+            raise ConfigError(
+                f"study {spec.name!r}: with evaluate nothing is trained or written",
+                hint="omit the folder and the executor",
+            )
+        return planted_study(spec, evaluate)
+    if folder is None or executor is None:
+        raise ConfigError(
+            f"study {spec.name!r} has no {'folder' if folder is None else 'executor'}",
+            hint="run_study(spec, folder, LocalExecutor(...)), or run_study(spec, evaluate=function)",
+        )
     spec = settled(spec)
     with hold_study(Path(folder)) as study:
         designed = design(spec)  # first, so that a study that cannot begin leaves no settings behind

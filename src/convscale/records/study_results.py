@@ -79,6 +79,11 @@ class PairedDifference:
     already, where 1,000 would not, or where nothing is decided.
     """
 
+    JSON: ClassVar = (
+        "baseline", "asked", "epochs", "steps", "a", "b", "mean", "interval95", "pairs", "verdict", "seeds_to_tell",
+        "adjusted_interval95", "verdict=verdict",
+    )  # fmt: skip
+
     baseline: str
     asked: float | None
     epochs: int

@@ -15,6 +15,7 @@ from convscale.statistics.intervals import (
     mean_interval,
     mean_per_class,
     student_t,
+    unnoised,
     wilson_interval,
     within_unit,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "paired_difference",
     "rank_correlation",
     "student_t",
+    "unnoised",
     "wilson_interval",
     "within_unit",
 ]

@@ -20,6 +20,7 @@ Key = TypeVar("Key", bound=Hashable)  # of a block
 # Levels at which Bartlett's test takes noise for unequal. A group of several networks is judged strictly: there is much
 # to lose by pooling what differs, little by not pooling what is equal. A single network has too few seeds for that.
 GROUP_LEVEL, NETWORK_LEVEL = 0.1, 0.01
+BLOCK_LEVEL = 0.05  # at which blocks are taken to differ
 SMALLEST_SHARE = 0.01  # of the pooled variance: what a group's counts for at least, so that a chance tie proves nothing
 MAX_SWEEPS = 1000
 
@@ -111,6 +112,7 @@ class PooledNoise(Generic[Key]):
         within = sum(self.within_degrees.values())
         self.share_left = (within - self.block_degrees) / max(1, within)  # of a network's degrees of freedom
         self.every = self._of(cells)
+        self.blocks_matter = self._blocks_matter()
         self.row_spread = self._of_rows(cells)
         labels = {**groupings, "network": range(len(accuracies))}
         self.unequal = {name: labels[name] for name in labels if self._unequal(name, labels[name])}
@@ -173,8 +175,21 @@ class PooledNoise(Generic[Key]):
         noise = min(noise, squares)  # more only where these networks are few of those that show the blocks
         parts = ((noise, degrees * self.share_left), (squares - noise, self.block_degrees))
         doubt = sum(part**2 / count for part, count in parts if count > 1e-9)
-        joined = min(squares**2 / doubt, degrees) if doubt else degrees
-        return Spread(max(squares / degrees, self.smallest), joined)
+        joined = squares**2 / doubt if doubt else degrees
+        most = self.block_degrees if self.blocks_matter else degrees
+        return Spread(max(squares / degrees, self.smallest), min(joined, most))
+
+    def _blocks_matter(self) -> bool:
+        """Whether blocks differ by more than noise, by an F-test. Then rows have the degrees of freedom of blocks,
+        for Satterthwaite's are too many where the one part is much larger than the other."""
+        from scipy.special import fdtrc
+
+        noise = math.fsum(self.residual.values())
+        shared = math.fsum(self.within.values()) - noise
+        if not (self.every.degrees and self.block_degrees and noise):
+            return shared > 0
+        ratio = max(0.0, shared) / self.block_degrees / (noise / self.every.degrees)
+        return float(fdtrc(self.block_degrees, self.every.degrees, ratio)) < BLOCK_LEVEL
 
     def _own(self, values: Sequence[float]) -> Spread:
         if len(values) < 2:

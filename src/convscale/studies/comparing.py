@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from convscale.records import Claim, PairedDifference, PrimaryAnswer
-from convscale.statistics import CANNOT_TELL, MeanEstimate, Spread, dunnett, holm
+from convscale.statistics import CANNOT_TELL, MeanEstimate, Spread, dunnett, holm, student_t
 from convscale.studies.trainings import Group, Places, Trainings
 
 ALL_PAIRS = 5  # up to this many methods every pair is shown, beyond it those with the best and those that can be told
@@ -112,9 +111,9 @@ def seeds_to_tell(found: MeanEstimate, confidence: float = 0.95) -> int | None:
         spreads = tuple(Spread(one.variance / more, one.degrees * more) for one in found.spreads)
         return MeanEstimate(found.mean, spreads, seeds).certain(confidence)
 
-    first = found.count + 1
-    needed = first + bisect_left(range(first, MAX_SEEDS + 1), True, key=tells)
-    return needed if needed <= MAX_SEEDS else None
+    most = max(one.variance for one in found.spreads) * found.count
+    fewest = math.ceil(most * (student_t(math.inf, confidence) / found.mean) ** 2)  # with noise that is known
+    return next((seeds for seeds in range(max(found.count + 1, fewest), MAX_SEEDS + 1) if tells(seeds)), None)
 
 
 def primary_answers(compared: Comparisons, reasons: Sequence[str]) -> list[PrimaryAnswer]:

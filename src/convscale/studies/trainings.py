@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from convscale.records import BASELINE, Noise
-from convscale.statistics import MeanEstimate, PooledNoise, Spread, holm, wilson_interval
+from convscale.statistics import MeanEstimate, PooledNoise, Spread, holm, unnoised, wilson_interval
 from convscale.studies.designs import Design, Point
 from convscale.trials.trial import TrialRecord, TrialResult
 
@@ -65,6 +65,7 @@ class Trainings:
         ]
         self.steps = next((one.steps for results in self.results for one in results.values() if one.steps), 0)
         self.noise, learned = self._noise()
+        self.differences: dict[tuple[int, int], MeanEstimate | None] = {}
         self.learned = [own in learned for own in places.networks]
         self.estimates = [self.noise.row(own) if self.accuracies[own] else None for own in places.networks]
 
@@ -89,13 +90,15 @@ class Trainings:
         images, values = self.places.images, self.accuracies[own].values()
         mean = sum(values) / len(values)
         lows = [mean if interval is None else interval[0], wilson_interval(mean * images, images)[0] if images else 1.0]
-        return min(lows) > self.places.chance(own)
+        return unnoised(min(lows) - self.places.chance(own)) > 0
 
     def difference(self, a: int, b: int) -> MeanEstimate | None:
         """The accuracy of a minus that of b over their common seeds; None where no pair finished."""
         a, b = self.places.networks[a], self.places.networks[b]
         if a != b:
-            return self.noise.difference(a, b)
+            if (a, b) not in self.differences:
+                self.differences[a, b] = self.noise.difference(a, b)
+            return self.differences[a, b]
         return MeanEstimate(0.0, (Spread(0.0, 1.0),), len(self.accuracies[a])) if self.accuracies[a] else None
 
     def noise_record(self) -> Noise:

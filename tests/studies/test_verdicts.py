@@ -100,7 +100,7 @@ def test_intervals_stay_within_0_and_1() -> None:
 
 @pytest.mark.parametrize("field", ["device", "precision"])
 def test_differences_stay_within_one_device_and_precision(field: str) -> None:
-    """A device that adds two points to all that it trains changes no difference, and rows say that they have several."""
+    """A device that adds two points to all that it trains changes no difference, and rows say that there are two."""
     made = simulated.design(seeds=4, costs=(4.0,))
 
     def draw(place: int, epochs: int, seed: int) -> TrialResult:

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     )
     from convscale.records import (
         Candidate,
+        Claim,
         ClassRecord,
         CoefficientSearch,
         ConfusedPair,
@@ -86,8 +87,10 @@ if TYPE_CHECKING:
         FitRecord,
         LengthChange,
         Method,
+        Noise,
         PairedDifference,
         Prediction,
+        PrimaryAnswer,
         RateChoice,
         Reuse,
         SearchedCandidate,
@@ -156,10 +159,10 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Candidate ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate Evaluation "
-        "FactorCurve Decision FitRecord LengthChange Method PairedDifference Prediction RateChoice Reuse SearchRow "
-        "SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily "
-        "TrainedMember TrialRecord TrialResult Unreachable read_record"
+        "Candidate Claim ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate "
+        "Evaluation FactorCurve Decision FitRecord LengthChange Method Noise PairedDifference Prediction PrimaryAnswer "
+        "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
+        "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
     "runs": "Run Settings open_run",
     "scaling": (
@@ -181,26 +184,25 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
-    "Candidate", "Candidates", "Choice", "Choices", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion",
-    "ConvscaleError", "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended",
-    "EpochRecord", "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember",
-    "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError",
-    "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method",
-    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "NotFiniteError", "NotUsed", "OrderChange",
-    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "Proposal", "Provenance", "RMSProp",
-    "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
-    "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story",
-    "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily",
-    "TrainedMember",
+    "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
+    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
+    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
+    "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages",
+    "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
+    "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
+    "MultiplyLayer", "NetworkValues", "Noise", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
+    "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "RMSProp", "RateChoice",
+    "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
+    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
+    "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
     "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law",
-    "convert", "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law",
-    "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights",
-    "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained",
-    "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
-    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train",
-    "train_family", "write_network",
+    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law", "convert",
+    "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws",
+    "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network",
+    "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained", "published",
+    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study",
+    "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
+    "write_network",
 ]  # fmt: skip
 
 

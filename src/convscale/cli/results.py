@@ -30,12 +30,13 @@ def print_result(result: StudyResult, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    from convscale.report.studies import conclusions, row_table
+    from convscale.report.findings import conclusions, missing
+    from convscale.report.studies import row_table
     from convscale.report.unfinished import unfinished
 
     for epochs in result.spec.lengths:
         print_table(row_table(result, epochs))
-    print_text(*unfinished(result), *conclusions(result))
+    print_text(*missing(result), *unfinished(result), *conclusions(result))
     print(f"report  {folder / 'report.md'}")
 
 

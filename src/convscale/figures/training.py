@@ -45,8 +45,8 @@ def draw_curves(records: Sequence[EpochRecord], path: Path, title: Sequence[str]
         axes.set(xlabel="epoch", ylabel=label, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
-        if key == "top1":
-            percent_axis(axes, [record.top1 for record in records])
+        if key == "top1" and (known := [record.top1 for record in records if record.top1 is not None]):
+            percent_axis(axes, known)
     save_figure(figure, path)
 
 

@@ -20,7 +20,7 @@ from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.grids import GridResult
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
-from convscale.records.studies import StudyResult
+from convscale.records.study_results import StudyResult
 from convscale.records.training import DataRecord, PrecisionChoice, TrainedRun, TrainRecord, ValueSearch
 from convscale.records.trials import TrialRecord
 from convscale.schema import to_table

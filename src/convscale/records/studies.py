@@ -1,22 +1,18 @@
-"""Studies: what is asked, and what was found."""
+"""Studies: what is asked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
-from convscale.flattening import AsDict
 from convscale.networks import ConvNet
 from convscale.preprocessing import require_range
-from convscale.records.rates import RateChoice
 from convscale.scaling import Scaling, ScalingLaw, law, read_coefficients, shares_law
 from convscale.schema import check
-from convscale.statistics import OrderChange
-from convscale.units import format_count
 
 Currency = Literal["macs", "seconds", "activations"]
 
@@ -160,6 +156,10 @@ class StudySpec(Displayed):
     """Choose each network's learning rate among three by short trainings, by images that are drawn for it."""
     allow_missing: bool = False
     """Run even where fewer than two methods have a network at a cost."""
+    primary: str = ""
+    """The method whose difference from the best other one is the primary question, written down before the study."""
+    equivalence: float = 0.005
+    """Two accuracies that differ by less than this, a fraction, are equivalent to the primary question."""
 
     def __post_init__(self) -> None:
         if isinstance(self.baselines, tuple | list):
@@ -181,6 +181,13 @@ class StudySpec(Displayed):
             raise ConfigError(
                 f"{where}: two of {titles} have the same name", hint="give methods and curves different names"
             )
+        if self.primary and self.primary not in [method.title for method in self.methods]:
+            raise ConfigError(
+                f"{where}: primary {self.primary!r} is not one of its methods",
+                hint=f"one of {', '.join(method.title for method in self.methods)}",
+            )
+        if not 0 <= self.equivalence < 1:
+            raise ConfigError(f"{where}: equivalence {self.equivalence}", hint="a fraction, 0.005 for half a point")
         if len(self.lengths) < 2 or any(a >= b for a, b in pairwise(self.lengths)) or min(self.lengths) < 1:
             raise ConfigError(
                 f"{where}: lengths {list(self.lengths)}",
@@ -202,6 +209,7 @@ class StudySpec(Displayed):
             "seeds": str(self.seeds),
             "recipe": ", ".join((self.recipe, *self.settings)) + ", tuned learning rates" * self.tune_rate,
             "data": "" if self.data is None else self.data.source,
+            "primary": self.primary,
         }
         shown = tuple((name, text) for name, text in rows.items() if text)
         return Display(f"StudySpec {self.name}: {self.question}", rows=shown)
@@ -211,124 +219,3 @@ class StudySpec(Displayed):
         if self.data is None:
             raise ConfigError(f"study {self.name!r} names no images", hint="--data DATA, or [data] source = ... in it")
         return self.data
-
-
-@dataclass(frozen=True, slots=True)
-class Unreachable:
-    """A method without a network at its cost, and why."""
-
-    baseline: str
-    method: str
-    asked: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRow:
-    """A network of a study after one training length. accuracy: mean over the `seeds` that finished, a fraction, None
-    where none did; interval95 by Student's t, None for one seed. baseline_accuracy: of the baseline, trained as long.
-    asked: the cost planned for, times the baseline's MACs; cost_ratio: the true one."""
-
-    baseline: str
-    method: str
-    asked: float | None
-    cost_ratio: float
-    scaling: Scaling
-    shares: tuple[float, ...] | None
-    network: str
-    resolution: int
-    macs: int
-    params: int
-    epochs: int
-    steps: int
-    accuracy: float | None
-    interval95: tuple[float, float] | None
-    seeds: int
-    baseline_accuracy: float | None
-    device_seconds: float
-    failures: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedDifference:
-    """a - b, two methods of one baseline at one cost and length, over their common seeds. verdict: "a is better", "b
-    is better", "cannot tell". seeds_to_tell: how many seeds it would take to tell a difference of this size and spread,
-    None where these suffice already, or where 1,000 would not."""
-
-    baseline: str
-    asked: float | None
-    epochs: int
-    steps: int
-    a: str
-    b: str
-    mean: float
-    interval95: tuple[float, float] | None
-    pairs: int
-    verdict: str = field(metadata={"key": "told"})
-    seeds_to_tell: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LengthChange:
-    """How the order of the methods of one baseline at one cost changes between two lengths, in epochs."""
-
-    baseline: str
-    asked: float | None
-    epochs: tuple[int, int]
-    change: OrderChange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reuse:
-    """What it costs to reuse the method that is best at one cost at another cost: regret is the accuracy of the other
-    cost's own best minus that of the method reused, over paired seeds."""
-
-    baseline: str
-    epochs: int
-    found_at: float
-    used_at: float
-    reused: str
-    own_best: str
-    regret: float
-    interval95: tuple[float, float] | None
-    verdict: str = field(metadata={"key": "told"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StudyResult(AsDict, Displayed):
-    """All that a study found."""
-
-    JSON: ClassVar = (
-        "study=spec.name", "question=spec.question", "rows", "differences", "length_changes", "reuses", "unreachable",
-        "rates", "device_seconds",
-    )  # fmt: skip
-
-    spec: StudySpec
-    rows: tuple[StudyRow, ...]
-    differences: tuple[PairedDifference, ...]
-    length_changes: tuple[LengthChange, ...]
-    reuses: tuple[Reuse, ...]
-    unreachable: tuple[Unreachable, ...]
-    rates: tuple[RateChoice, ...] = ()
-
-    def _display(self) -> Display:
-        """The rows of the longest training, the best first."""
-        longest = max(self.spec.lengths)
-        last = [row for row in self.rows if row.epochs == longest]
-        rows = tuple(
-            (
-                row.baseline, row.method, f"{row.cost_ratio:.2f}x", str(row.resolution),
-                format_count(row.params), format_count(row.macs),
-                ("failed" if row.failures else "waiting") if row.accuracy is None else f"{row.accuracy:.4f}",
-                "" if row.interval95 is None else f"{row.interval95[0]:.4f} to {row.interval95[1]:.4f}", str(row.seeds),
-            )
-            for row in sorted(last, key=lambda row: -(row.accuracy or 0.0))
-        )  # fmt: skip
-        columns = ("baseline", "method", "cost", "px", "params", "MACs", "top-1", "95 %", "seeds")
-        title = f"Study {self.spec.name} after {longest:,} epochs, {len(self.rows):,} rows in all"
-        return Display(title, columns, rows, notes=(self.spec.question,), left=2)
-
-    @property
-    def device_seconds(self) -> float:
-        """Device time of all trainings; a network that two methods share counts once for each."""
-        return sum(row.device_seconds for row in self.rows)

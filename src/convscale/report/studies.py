@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convscale.records import CURRENCIES, PairedDifference, StudyResult
+from convscale.records import Noise, PairedDifference, StudyResult, StudyRow
 from convscale.records.quoted import QUOTED
+from convscale.report.findings import conclusions, missing
 from convscale.report.rates import lines_of_rates
 from convscale.report.tables import Column, Table, as_csv, markdown, text_column
 from convscale.report.unfinished import unfinished
 from convscale.statistics import CANNOT_TELL
-from convscale.units import format_count, format_number
+from convscale.units import format_count, format_number, format_seconds
 
 CSV_COLUMNS = (
     "baseline", "method", "asked", "cost_ratio", "depth", "width", "resolution_factor", "network", "resolution", "macs",
     "params", "epochs", "steps", "accuracy", "low", "high", "seeds", "baseline_accuracy", "device_seconds",
+    "learned", "settled", "seconds_per_image", "device", "precision", "learning_rate",
 )  # fmt: skip
 
 
@@ -39,16 +41,19 @@ def report(result: StudyResult) -> list[str]:
     lines = [f"# {spec.name}", "", *([spec.question, ""] if spec.question else [])]
     lines.append(
         f"{Path(data.source).name}: {images} training images and {held} held-out ones, recipe `{spec.recipe}`, "
-        f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours. "
-        "Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."
+        f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours"
+        f"{_devices(result.rows)}."
     )
+    lines += ["", *_heading(result)]
     lines += ["", "`convscale study run study.toml -o DIR` reproduces it."]
+    lines += [line for text in missing(result) for line in ("", text)]
     lines += ["", "## Findings", "", *unfinished(result), *conclusions(result)]
     for epochs in reversed(spec.lengths):
         table = row_table(result, epochs)
         lines += ["", f"## {table.title}", "", *markdown(table)]
         differences = [one for one in result.differences if one.epochs == epochs]
-        lines += ["", *markdown(difference_table(differences))] if differences else []
+        decided = epochs == spec.lengths[-1]
+        lines += ["", *markdown(difference_table(differences, decided=decided))] if differences else []
     if result.reuses:
         lines += ["", "## Reusing what is best at a smaller cost", "", *markdown(reuse_table(result))]
     lines += lines_of_rates(result.rates)
@@ -65,70 +70,93 @@ def report(result: StudyResult) -> list[str]:
     return lines
 
 
-def conclusions(result: StudyResult) -> list[str]:
-    """One line per cost and baseline: which method wins after the longest training, and whether the lengths agree."""
-    last = result.spec.lengths[-1]
-    lines = []
-    for change in result.length_changes:
-        if change.epochs[1] != last:
-            continue
-        where = change.baseline, change.asked, last
-        compared = [one for one in result.differences if (one.baseline, one.asked, one.epochs) == where]
-        if not compared:
-            continue  # a single network of this cost
-        sure = [_sentence(one) for one in compared if one.interval95 and one.verdict != CANNOT_TELL]
-        order = change.change
-        line = f"- {change.baseline} at {change.asked:g} times its {CURRENCIES[result.spec.equal]}: "
-        line += "; ".join(sure) if sure else "no difference exceeds the noise of the seeds"
-        line += f" ({len(compared) - len(sure)} of {len(compared)} comparisons are inconclusive). "
-        line += f"Between {change.epochs[0]} and {last} epochs {order.swapped} of {order.pairs} pairs swap, "
-        line += f"{order.certain_swaps} of them beyond the noise; "
-        lines.append(line + f"the winner {'changes' if order.best_changes else 'is the same'}.")
-    return lines or ["- No two methods reached the same cost, so none can be compared: see the pictures and the rows."]
+def _heading(result: StudyResult) -> list[str]:
+    """How the intervals are made."""
+    if not result.noise:
+        return ["Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."]
+    text = "Intervals are 95 %, by Student's t, with the noise of seeds pooled over the networks of one length that "
+    pooled = [_pooled(one, one.spread) for one in result.noise if one.spread is not None]
+    text += f"learned: {', '.join(pooled)}. " if pooled else "learned. "
+    text += "Differences are of pairs of the same seed, device and precision. Only the longest training decides: its "
+    text += f"{format_number(result.comparisons, 'comparison')} between rows that learned and settled are corrected "
+    return [text + "together (Holm), so that noise alone makes a winner in at most 5 % of reports."]
 
 
-def _sentence(one: PairedDifference) -> str:
-    better, worse, sign = (one.a, one.b, 1) if one.mean > 0 else (one.b, one.a, -1)
-    low, high = sorted(sign * end for end in one.interval95 or (0.0, 0.0))
-    return f"{better} beats {worse} by {100 * abs(one.mean):.1f} points ({100 * low:.1f} to {100 * high:.1f})"
+def _pooled(one: Noise, spread: float) -> str:
+    """The noise of one length."""
+    unequal = f"; it differs by {' and '.join(one.unequal_by)}, and the widest interval counts" * bool(one.unequal_by)
+    epochs = format_number(one.epochs, "epoch")
+    return f"{100 * spread:.2f} points after {epochs} ({one.degrees:.3g} degrees of freedom{unequal})"
+
+
+def _devices(rows: Sequence[StudyRow]) -> str:
+    """Where it was trained, if that is known."""
+    kinds = dict.fromkeys(row.device + f" in {row.precision}" * bool(row.precision) for row in rows if row.device)
+    return f", on {'; '.join(kinds)}" if kinds else ""
 
 
 def row_table(result: StudyResult, epochs: int) -> Table:
     """The results of all networks after `epochs`."""
     rows = [row for row in result.rows if row.epochs == epochs]
-    failed = any(row.failures for row in rows)
+    noted = any(map(_note, rows))
+    timed = any(row.seconds_per_image for row in rows)
     columns = [
         text_column("baseline"), text_column("method", wrap=True), Column("cost", "{:.2f}x".format), Column("px"),
         Column("params", format_count), Column("MACs", format_count), Column("steps", "{:,}".format, detail=1),
         Column("top-1, %", _percent), Column("95 %", _interval), Column("seeds"),
-        Column("baseline's top-1, %", _percent, detail=1), *([text_column("", wrap=True)] if failed else ()),
+        Column("baseline's top-1, %", _percent, detail=1), Column("device time", format_seconds, detail=2),
+        *([Column("for an image", format_seconds, detail=2)] if timed else ()),
+        *([text_column("", wrap=True)] if noted else ()),
     ]  # fmt: skip
     lines = [
         (
             row.baseline, row.method, row.cost_ratio, row.resolution, row.params, row.macs, row.steps, row.accuracy,
-            row.interval95, row.seeds, row.baseline_accuracy,
-            f"{len(row.failures)} failed: {row.failures[0]}" if row.failures else None,
-        )[: len(columns)]
+            row.interval95, row.seeds, row.baseline_accuracy, row.device_seconds,
+            *([row.seconds_per_image] if timed else ()), *([_note(row)] if noted else ()),
+        )
         for row in rows
     ]  # fmt: skip
     return Table(columns, lines, f"After {format_number(epochs, 'epoch')}")
 
 
-def difference_table(differences: Sequence[PairedDifference]) -> Table:
-    """Each pair of methods of one baseline and cost."""
-    columns = (
+def _note(row: StudyRow) -> str | None:
+    """What is to be known of a row before it is compared."""
+    notes = [f"{len(row.failures)} failed: {row.failures[0]}"] if row.failures else []
+    notes += ["did not learn"] if row.accuracy is not None and not row.learned else []
+    notes += ["has not settled"] if row.settled is False else []
+    notes += [f"seeds on {row.device}"] if ", " in row.device else []
+    notes += [f"seeds in {row.precision}"] if ", " in row.precision else []
+    return "; ".join(notes) or None
+
+
+def difference_table(differences: Sequence[PairedDifference], *, decided: bool = True) -> Table:
+    """Each pair of methods of one baseline and cost; `decided`, with intervals that are corrected for all comparisons,
+    and verdicts."""
+    columns = [
         text_column("baseline"), Column("cost", "{:g}x".format), text_column("a - b", wrap=True),
-        Column("points", "{:+.2f}".format), Column("95 %", _signed), text_column(""),
-        Column("seeds needed to tell"),
-    )  # fmt: skip
+        Column("points", "{:+.2f}".format), Column("95 %", _signed), Column("pairs", detail=1),
+        *((Column("corrected", _signed), text_column(""), Column("seeds needed to tell")) if decided else ()),
+    ]  # fmt: skip
     rows = [
         (
-            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.verdict,
-            (one.seeds_to_tell or "more than 1,000") if one.verdict == CANNOT_TELL else None,
+            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.pairs,
+            *((one.adjusted_interval95, _verdict(one), _needed(one)) if decided else ()),
         )
         for one in differences
     ]  # fmt: skip
     return Table(columns, rows)
+
+
+def _verdict(one: PairedDifference) -> str:
+    if one.adjusted_interval95 is None:
+        return "the same network" if one.interval95 == (0.0, 0.0) else "left out"
+    return one.verdict
+
+
+def _needed(one: PairedDifference) -> int | str | None:
+    if one.adjusted_interval95 is None or one.verdict != CANNOT_TELL:
+        return None
+    return one.seeds_to_tell or "more than 1,000"
 
 
 def reuse_table(result: StudyResult) -> Table:

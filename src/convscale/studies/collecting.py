@@ -2,67 +2,58 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
 
-from convscale.records import BASELINE, LengthChange, PairedDifference, Reuse, StudyResult, StudyRow, StudySpec
-from convscale.statistics import CANNOT_TELL, Difference, mean_interval, order_changes, paired_difference, student_t
-from convscale.studies.designs import Design, Point
-from convscale.trials.trial import TrialRecord
-
-ALL_PAIRS = 5  # up to this many methods every pair is compared, beyond it each with the first
-MAX_SEEDS = 1000
-
-
-Accuracies = dict[int, float]  # by seed
-Group = tuple[str, float | None]  # baseline and cost asked: what is compared
+from convscale.records import LengthChange, Reuse, StudyResult, StudyRow
+from convscale.statistics import CANNOT_TELL, order_changes, within_unit
+from convscale.studies.comparing import LEVEL, Comparisons, primary_answers
+from convscale.studies.designs import Design
+from convscale.studies.trainings import Places, Records, Trainings, settled
+from convscale.trials.trial import TrialResult
 
 
-def collect(design: Design, records: Mapping[tuple[Point, int, int], TrialRecord]) -> StudyResult:
+def collect(design: Design, records: Records) -> StudyResult:
     """Put the records of a design's trials together; (point, epochs, seed) -> record, of those that have ended."""
-    spec = design.spec
-    found = {
-        (point, epochs): {
-            seed: records[place] for seed in range(spec.seeds) if (place := (point, epochs, seed)) in records
-        }
-        for point in design.points
-        for epochs in spec.lengths
-    }
-    accuracies = {key: _accuracies(group) for key, group in found.items()}
-    bases = {
-        (point.baseline, epochs): _mean(by_seed)
-        for (point, epochs), by_seed in accuracies.items()
-        if point.method == BASELINE
-    }
-    rows = [_row(*key, list(group.values()), bases[key[0].baseline, key[1]]) for key, group in found.items()]
-    groups: dict[Group, list[Point]] = {}
-    for point in design.points:
-        if point.asked is not None:
-            groups.setdefault((point.baseline, point.asked), []).append(point)
-    steps = {row.epochs: row.steps for row in rows if row.steps}
+    places = Places(design)
+    lengths = [Trainings(places, records, epochs) for epochs in design.spec.lengths]
+    long = lengths[-1]
+    judged = settled(places, lengths[-2], long)
+    reasons = [_reason(long, place, judged[place]) for place in range(len(design.points))]
+    compared = Comparisons(places, long, [not reason for reason in reasons])
     return StudyResult(
-        spec=spec,
-        rows=tuple(rows),
-        differences=tuple(_differences(groups, spec.lengths, accuracies, steps)),
-        length_changes=tuple(_length_changes(groups, spec.lengths, accuracies)),
-        reuses=tuple(_reuses(groups, spec, accuracies)),
+        spec=design.spec,
+        rows=tuple(
+            _row(trainings, place, judged[place] if trainings is long else None)
+            for place in range(len(design.points))
+            for trainings in lengths
+        ),
+        differences=tuple(compared.differences(lengths)),
+        length_changes=tuple(_length_changes(compared, lengths)),
+        reuses=tuple(_reuses(compared, lengths)),
         unreachable=design.unreachable,
+        claims=tuple(compared.claims()),
+        primary=tuple(primary_answers(compared, reasons)),
+        noise=tuple(trainings.noise_record() for trainings in lengths),
+        chance=max(map(places.chance, range(len(design.points)))),
+        comparisons=len(compared.pairs),
         rates=design.rates,
     )
 
 
-def _accuracies(records: Mapping[int, TrialRecord]) -> Accuracies:
-    return {seed: record.result.accuracy for seed, record in records.items() if record.result is not None}
+def _reason(long: Trainings, place: int, judged: bool | None) -> str:
+    """Why conclusions do not rest on a place, "" where they do."""
+    if long.estimates[place] is None:
+        return "has no finished training"
+    if not long.learned[place]:
+        return "did not learn"
+    return "has not settled" if judged is False else ""
 
 
-def _mean(by_seed: Accuracies) -> float | None:
-    return math.fsum(by_seed.values()) / len(by_seed) if by_seed else None
-
-
-def _row(point: Point, epochs: int, records: Sequence[TrialRecord], base: float | None) -> StudyRow:
-    results = [record.result for record in records if record.result is not None]
-    interval = mean_interval([result.accuracy for result in results]) if results else None
+def _row(trainings: Trainings, place: int, judged: bool | None) -> StudyRow:
+    places, found = trainings.places, trainings.estimates[place]
+    point, base = places.points[place], trainings.estimates[places.baselines[place]]
+    results = list(trainings.results[place].values())
     return StudyRow(
         baseline=point.baseline,
         method=point.method,
@@ -74,89 +65,84 @@ def _row(point: Point, epochs: int, records: Sequence[TrialRecord], base: float 
         resolution=point.network.resolution,
         macs=point.macs,
         params=point.params,
-        epochs=epochs,
+        epochs=trainings.epochs,
         steps=results[0].steps if results else 0,
-        accuracy=interval.mean if interval else None,
-        interval95=interval.interval95 if interval else None,
+        accuracy=found.mean if found else None,
+        interval95=within_unit(found.interval()) if found else None,
         seeds=len(results),
-        baseline_accuracy=base,
+        baseline_accuracy=base.mean if base else None,
         device_seconds=sum(result.device_seconds for result in results),
-        failures=tuple(record.failure for record in records if record.result is None),
+        failures=tuple(record.failure for record in trainings.records[place] if record.result is None),
+        learned=trainings.learned[place],
+        settled=judged,
+        seconds_per_image=_seconds_per_image(results),
+        device=", ".join(dict.fromkeys(result.device for result in results if result.device)),
+        precision=", ".join(dict.fromkeys(result.precision for result in results if result.precision)),
+        learning_rate=_only({result.learning_rate for result in results}),
     )
 
 
-def _differences(
-    groups: Mapping[Group, Sequence[Point]],
-    lengths: Iterable[int],
-    accuracies: Mapping[tuple[Point, int], Accuracies],
-    steps: Mapping[int, int],
-) -> Iterable[PairedDifference]:
-    for (baseline, asked), points in groups.items():
-        pairs = list(combinations(points, 2))
-        if len(points) > ALL_PAIRS:
-            pairs = [(points[0], other) for other in points[1:]]
-        for epochs in lengths:
-            for a, b in pairs:
-                one, other = accuracies[a, epochs], accuracies[b, epochs]
-                if one.keys() & other.keys():
-                    difference = paired_difference(one, other)
-                    yield PairedDifference(
-                        baseline=baseline, asked=asked, epochs=epochs, steps=steps[epochs], a=a.method, b=b.method,
-                        mean=difference.mean, interval95=difference.interval95, pairs=difference.pairs,
-                        verdict=difference.verdict, seeds_to_tell=seeds_to_tell(difference),
-                    )  # fmt: skip
+def _seconds_per_image(results: Sequence[TrialResult]) -> float | None:
+    counted = [result for result in results if result.images]
+    images = sum(result.images for result in counted)
+    return sum(result.device_seconds for result in counted) / images if images else None
 
 
-def seeds_to_tell(difference: Difference) -> int | None:
-    """How many seeds it would take to tell a difference of this mean and spread from none."""
-    if difference.certain or difference.interval95 is None or difference.mean == 0:
-        return None
-    half = (difference.interval95[1] - difference.interval95[0]) / 2
-    spread = half * math.sqrt(difference.pairs) / student_t(difference.pairs - 1)
-    for seeds in range(difference.pairs + 1, MAX_SEEDS + 1):
-        if student_t(seeds - 1) * spread / math.sqrt(seeds) < abs(difference.mean):
-            return seeds
-    return None
+def _only(values: set[float | None]) -> float | None:
+    return values.pop() if len(values) == 1 else None
 
 
-def _length_changes(
-    groups: Mapping[Group, Sequence[Point]],
-    lengths: Sequence[int],
-    accuracies: Mapping[tuple[Point, int], Accuracies],
-) -> Iterable[LengthChange]:
-    for (baseline, asked), points in groups.items():
+def _length_changes(compared: Comparisons, lengths: Sequence[Trainings]) -> Iterable[LengthChange]:
+    """Of the methods that count; a swap is certain where both lengths show it, each by an interval corrected for all
+    comparisons of the study."""
+    places, confidence = compared.places, 1 - LEVEL / max(1, len(compared.pairs))
+    for (baseline, asked), members in places.groups.items():
         for short, long in pairwise(lengths):
-            change = order_changes(
-                {point.method: accuracies[point, short] for point in points},
-                {point.method: accuracies[point, long] for point in points},
-            )
-            yield LengthChange(baseline=baseline, asked=asked, epochs=(short, long), change=change)
+
+            def certain(a: int, b: int, both: tuple[Trainings, Trainings] = (short, long)) -> bool:
+                found = [one.difference(a, b) for one in both]
+                return all(one is not None and one.certain(confidence) for one in found)
+
+            counted = [one for one in members if compared.counts[one] and short.learned[one] and long.learned[one]]
+            before, after = ({one: _by_seed(by, one) for one in counted} for by in (short, long))
+            change = order_changes(before, after, certain)
+            yield LengthChange(baseline=baseline, asked=asked, epochs=(short.epochs, long.epochs), change=change)
 
 
-def _reuses(
-    groups: Mapping[Group, Sequence[Point]],
-    spec: StudySpec,
-    accuracies: Mapping[tuple[Point, int], Accuracies],
-) -> Iterable[Reuse]:
+def _by_seed(trainings: Trainings, place: int) -> dict[int, float]:
+    return {seed: result.accuracy for seed, result in trainings.results[place].items()}
+
+
+def _reuses(compared: Comparisons, lengths: Sequence[Trainings]) -> Iterable[Reuse]:
     """The best method at each cost, reused at every greater cost that has it."""
+    groups = compared.places.groups
     for (baseline, low), (other, high) in combinations(groups, 2):
-        if baseline != other or low is None or high is None or low >= high:
-            continue
-        for epochs in spec.lengths:
-            at = {
-                cost: {point.method: by for point in groups[baseline, cost] if (by := accuracies[point, epochs])}
-                for cost in (low, high)
-            }
-            both = at[low].keys() & at[high].keys()
-            if len(both) < 2:
-                continue
-            reused = max(both, key=lambda method: _mean(at[low][method]) or 0.0)
-            best = max(both, key=lambda method: _mean(at[high][method]) or 0.0)
-            if not at[high][best].keys() & at[high][reused].keys():
-                continue
-            regret = paired_difference(at[high][best], at[high][reused])
-            yield Reuse(
-                baseline=baseline, epochs=epochs, found_at=low, used_at=high, reused=reused, own_best=best,
-                regret=regret.mean, interval95=regret.interval95,
-                verdict="the same" if best == reused else "worse" if regret.certain else CANNOT_TELL,
-            )  # fmt: skip
+        if baseline == other and low < high:
+            for trainings in lengths:
+                yield from _reuse(compared, trainings, groups[baseline, low], groups[baseline, high])
+
+
+def _reuse(compared: Comparisons, trainings: Trainings, low: list[int], high: list[int]) -> Iterable[Reuse]:
+    points = compared.places.points
+    at_low, at_high = (
+        {points[one].method: one for one in members if compared.counts[one] and trainings.learned[one]}
+        for members in (low, high)
+    )
+    both = [method for method in at_low if method in at_high]
+    if len(both) < 2:
+        return
+
+    def best(at: dict[str, int]) -> str:
+        means = {method: found.mean for method in both if (found := trainings.estimates[at[method]]) is not None}
+        return max(means, key=lambda method: means[method])
+
+    reused, own = best(at_low), best(at_high)
+    regret = trainings.difference(at_high[own], at_high[reused])
+    if regret is not None:
+        told = trainings is compared.long and compared.better(at_high[own], at_high[reused])
+        point, asked = points[low[0]], (points[low[0]].asked, points[high[0]].asked)
+        yield Reuse(
+            baseline=point.baseline, epochs=trainings.epochs, found_at=asked[0] or 0.0, used_at=asked[1] or 0.0,
+            reused=reused, own_best=own, regret=regret.mean, interval95=regret.interval(),
+            verdict="the same" if own == reused else "worse" if told else CANNOT_TELL,
+        )  # fmt: skip

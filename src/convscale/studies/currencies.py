@@ -12,7 +12,6 @@ from convscale.data import Dataset
 from convscale.files import read_json, write_json
 from convscale.networks import ConvNet
 from convscale.recipes import Recipe
-from convscale.search.coefficients.equal import Measure
 
 FILE = "seconds.json"
 ROUNDS = 3  # of measuring each network, of which the fastest counts: what else a machine does only adds
@@ -53,8 +52,3 @@ class Seconds:
             if self.folder is not None:
                 write_json(self.folder / FILE, self._known)
         return self._known[key]
-
-
-def measure_of(currency: str, dataset: Dataset, recipe: Recipe, folder: Path | None) -> Measure:
-    """What networks cost in a currency other than MACs."""
-    return activations if currency == "activations" else Seconds(dataset, recipe, folder)

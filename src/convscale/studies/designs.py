@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from convscale.costs import cost
 from convscale.data import fit_to_images
 from convscale.data.dataset import Dataset
+from convscale.data.images import Stream
 from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
@@ -20,7 +23,7 @@ from convscale.records.coefficients import Shares
 from convscale.scaling import Scaling, scale
 from convscale.search.coefficients import candidates_toward, equal_candidates, shares_of
 from convscale.search.coefficients.equal import Measure
-from convscale.studies.currencies import TOLERANCES, measure_of
+from convscale.studies.currencies import TOLERANCES, Seconds, activations
 from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial
 
@@ -44,14 +47,23 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What accuracies are measured on: how many images, and the accuracy of guessing the same class for all of them."""
+
+    images: int
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """The networks of a study, and the methods that have none at their cost. rates: of each network, where they are
-    tuned and have been chosen."""
+    tuned and have been chosen. held_out: None where it is unknown."""
 
     spec: StudySpec
     points: tuple[Point, ...]
     unreachable: tuple[Unreachable, ...]
     rates: tuple[RateChoice, ...] = ()
+    held_out: HeldOut | None = None
 
     def trials(self) -> dict[tuple[Point, int, int], Trial]:
         """(point, epochs, seed) -> trial; seeds outermost, so that an unfinished study has whole seeds."""
@@ -95,22 +107,22 @@ def recipe_of(spec: StudySpec, choice: DataChoice) -> Recipe:
     return recipe(spec.recipe).with_settings(list(spec.settings)).for_images(len(choose_images(choice).train))
 
 
-def design(spec: StudySpec, folder: Path | None = None) -> Design:
-    """Resolve every network of `spec` for its images. folder: where seconds that are measured for it are kept.
+def design(spec: StudySpec, folder: Path | None = None, *, planted: bool = False) -> Design:
+    """Resolve every network of `spec` for its images; `planted`, as the baselines are, without images. folder: where
+    seconds that are measured for it are kept.
 
     Raises BudgetError where nothing but baselines is left or, unless that is allowed, fewer than two methods reach a
-    cost, ConfigError where two baselines share a name, and the errors of names, laws and data.
+    cost, ConfigError where two baselines share a name or seconds are to be equal without images, and the errors of
+    names, laws and data.
     """
-    dataset = choose_images(spec.choice())
+    dataset = None if planted else choose_images(spec.choice())
     baselines = [open_network(source) for source in spec.baselines]
     names = [network.name for network in baselines]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
             f"study {spec.name!r}: two baselines are called {twice[0]!r}", hint="change the name in one of their tables"
         )
-    measure = None
-    if spec.equal != "macs":
-        measure = measure_of(spec.equal, dataset, recipe_of(spec, spec.choice()), folder)
+    measure = _measure(spec, dataset, folder)
     found = [one for network in baselines for one in _points(spec, network, dataset, measure)]
     points = tuple(one for one in found if isinstance(one, Point))
     unreachable = tuple(one for one in found if isinstance(one, Unreachable))
@@ -120,7 +132,21 @@ def design(spec: StudySpec, folder: Path | None = None) -> Design:
             f"study {spec.name!r}: no method reaches its cost: {reasons}", hint="try other costs or another baseline"
         )
     _require_two(spec, points, unreachable)
-    return Design(spec, points, unreachable)
+    return Design(spec, points, unreachable, held_out=None if dataset is None else _held_out(dataset))
+
+
+def _measure(spec: StudySpec, dataset: Dataset | None, folder: Path | None) -> Measure | None:
+    """What networks cost in the study's currency, None for MACs."""
+    if spec.equal == "macs":
+        return None
+    if spec.equal == "activations":
+        return activations
+    if dataset is None:
+        raise ConfigError(
+            f"study {spec.name!r}: seconds are measured on images, and a planted study has none",
+            hint='equal = "macs" or "activations"',
+        )
+    return Seconds(dataset, recipe_of(spec, spec.choice()), folder)
 
 
 def _require_two(spec: StudySpec, points: Sequence[Point], unreachable: Sequence[Unreachable]) -> None:
@@ -140,11 +166,18 @@ def _require_two(spec: StudySpec, points: Sequence[Point], unreachable: Sequence
                 )
 
 
+def _held_out(dataset: Dataset) -> HeldOut:
+    chance, images = 1 / len(dataset.classes), len(dataset.test)
+    if dataset.metric == "top1" and not isinstance(dataset.test, Stream):
+        chance = max(chance, int(np.bincount(dataset.test.labels).max()) / images)
+    return HeldOut(images, chance)
+
+
 def _points(
-    spec: StudySpec, network: ConvNet, dataset: Dataset, measure: Measure | None
+    spec: StudySpec, network: ConvNet, dataset: Dataset | None, measure: Measure | None
 ) -> Iterator[Point | Unreachable]:
     sized = network if spec.resolution is None else network.at_resolution(spec.resolution)
-    baseline = fit_to_images(sized, dataset)
+    baseline = sized if dataset is None else fit_to_images(sized, dataset)
     yield _point(baseline, BASELINE, None, Scaling(), baseline)
     for asked in spec.costs:
         wanted = [shares_of(method.scaling_law()(1.0)) for method in spec.methods]

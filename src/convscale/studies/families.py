@@ -15,7 +15,7 @@ from convscale.records import DataChoice, TrainedFamily, TrainedMember, write_fa
 from convscale.records.files import MAX_RECORD_BYTES
 from convscale.scaling import ScalingLaw
 from convscale.schema import check
-from convscale.statistics import mean_interval
+from convscale.statistics import accuracy_interval
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Executor
 from convscale.trials.folders import hold_study, read_settings, require_same_settings
@@ -107,5 +107,5 @@ def _trained(member: FamilyMember, records: list[TrialRecord]) -> TrainedMember:
     failures = tuple(record.failure for record in records if record.result is None)
     if not results:
         return TrainedMember(member, None, None, 0, 0, failures)
-    interval = mean_interval([result.accuracy for result in results])
+    interval = accuracy_interval([result.accuracy for result in results])
     return TrainedMember(member, interval.mean, interval.interval95, len(results), results[0].steps, failures)

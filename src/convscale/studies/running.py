@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from convscale.errors import RunError, TrainingStopped
+from convscale.errors import ConfigError, RunError, TrainingStopped
 from convscale.figures import draw_study
 from convscale.files import read_json, write_text, write_toml
+from convscale.networks import ConvNet
 from convscale.progress import print_note
 from convscale.records import StudyResult, StudySpec, write_record
 from convscale.report.studies import report, rows_as_csv
@@ -16,6 +17,7 @@ from convscale.schema import to_table
 from convscale.studies.collecting import collect
 from convscale.studies.designs import design
 from convscale.studies.kept_design import Trials, keep_design
+from convscale.studies.planted import planted_study
 from convscale.studies.rates import stamped, with_rates
 from convscale.studies.so_far import SeedWatch, result_so_far
 from convscale.studies.spec import settled
@@ -32,9 +34,10 @@ RESULT = "results.json"
 
 def run_study(
     spec: StudySpec,
-    folder: str | Path,
-    executor: Executor,
+    folder: str | Path | None = None,
+    executor: Executor | None = None,
     *,
+    evaluate: Callable[[ConvNet, int, int], float] | None = None,
     storage: str | None = None,
     quiet: bool = False,
     records: Sequence[str | Path] = (),
@@ -43,9 +46,27 @@ def run_study(
     report.md and pictures/: when all trials of a seed have ended, when a signal ends the study, and at the end.
 
     records: files of finished trials, from which those of this study are taken first, as `convscale study export
-    --records` writes them. Raises as `design`, `run_trials` and `FinishedTrials` do, and RunError where the folder
-    holds another study.
+    --records` writes them.
+
+    evaluate: `evaluate(network, seed, steps) -> accuracy`, a fraction, in place of all that: nothing is trained or
+    written, and no images, folder or executor are needed. An epoch counts 100 steps, and the accuracy of guessing is
+    one over the network's classes.
+
+    Raises as `design`, `run_trials` and `FinishedTrials` do, RunError where the folder holds another study, and
+    ConfigError unless either `evaluate` or both `folder` and `executor` are given.
     """
+    if evaluate is not None:
+        if folder is not None or executor is not None:
+            raise ConfigError(
+                f"study {spec.name!r}: with evaluate nothing is trained or written",
+                hint="omit the folder and the executor",
+            )
+        return planted_study(spec, evaluate)
+    if folder is None or executor is None:
+        raise ConfigError(
+            f"study {spec.name!r} has no {'folder' if folder is None else 'executor'}",
+            hint="run_study(spec, folder, LocalExecutor(...)), or run_study(spec, evaluate=function)",
+        )
     spec = settled(spec)
     finished = FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:

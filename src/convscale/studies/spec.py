@@ -31,8 +31,14 @@ def settled(spec: StudySpec) -> StudySpec:
     data = spec.choice()
     source = data_choice(data.source).source
     baselines = tuple(map(_settled_baseline, spec.baselines))
+    return replace(settled_methods(spec), data=replace(data, source=source), baselines=baselines)
+
+
+def settled_methods(spec: StudySpec) -> StudySpec:
+    """`spec` with coefficients as numbers, the primary method by the name that it then has."""
     methods = tuple(method.settled() for method in spec.methods)
-    return replace(spec, methods=methods, data=replace(data, source=source), baselines=baselines)
+    titles = {before.title: after.title for before, after in zip(spec.methods, methods, strict=True)}
+    return replace(spec, methods=methods, primary=titles.get(spec.primary, ""))
 
 
 def _settled_baseline(baseline: str | ConvNet) -> str | ConvNet:

@@ -26,7 +26,7 @@ from convscale.search.coefficients.halving_plan import HalvingPlan, affordable_h
 from convscale.search.coefficients.index import SearchIndex
 from convscale.search.coefficients.settings import SearchSettings, chosen_settings
 from convscale.search.questions import Evaluator, Ledger, Question, evaluator_of
-from convscale.statistics import mean_interval, order_changes, rank_correlation
+from convscale.statistics import accuracy_interval, order_changes, rank_correlation
 
 if TYPE_CHECKING:
     import optuna
@@ -237,7 +237,7 @@ class _Search:
         if failure or not by_steps:
             return SearchedCandidate(candidate, "failed", failure, by_steps, 0, None, None, 0)
         steps = max(by_steps)
-        interval = mean_interval(list(by_steps[steps].values()))
+        interval = accuracy_interval(list(by_steps[steps].values()))
         state: State = "finalist" if index in self.finalists else "pruned"
         return SearchedCandidate(
             candidate, state, failure, by_steps, steps, interval.mean, interval.interval95, interval.count

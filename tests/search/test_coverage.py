@@ -1,4 +1,4 @@
-"""The intervals of alpha, beta and gamma hold planted values as often as promised; bench/coverage.py asks longer."""
+"""The intervals of alpha, beta and gamma hold planted values as often as they promise; bench/coverage.py asks more."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from PIL import Image
 import convscale as cs
 from convscale.errors import ConfigError, RunError
 from convscale.files import read_toml
-from convscale.records import DataChoice, FactorCurve, StudySpec, flat
-from convscale.runs import ProgressFile, ProgressRecord
+from convscale.records import DataChoice, EpochRecord, FactorCurve, StudySpec, flat
+from convscale.runs import ProgressFile, ProgressRecord, Run
 from convscale.studies.running import read_spec
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
@@ -31,6 +31,11 @@ from tests.trials.small_trials import FAULTS, accuracies, short, stored, trials
 from tests.works import Inline, quick, records_of
 
 pytest.importorskip("optuna")
+
+EPOCH: dict[str, Any] = {
+    "learning_rate": 0.1, "train_loss": 1.0, "gradient_norm": 1.0, "top1": 0.25, "seconds": 1.0, "data_seconds": 0.1,
+    "forward_seconds": 0.1, "backward_seconds": 0.1, "optimizer_seconds": 0.1, "images_per_second": 100.0,
+}  # fmt: skip
 
 # Trials and records
 
@@ -210,7 +215,10 @@ def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:
             step=3, total_steps=9, epoch=1, epochs=3, seconds_left=12.5, updated=time.time(), pid=1, state="training"
         )
         ProgressFile(begun.attempt(1), lambda reason: None).write(now)
+        for epoch in (1, 2):
+            Run(begun.attempt(1)).append_metrics(EpochRecord(epoch=epoch, steps=30 * epoch, **EPOCH))
         states = study_status(tmp_path)
+    assert (states[3].epoch, states[3].steps, states[3].accuracy) == (2, 60, 0.25)
     assert [one.seconds_left for one in states] == [None, None, None, 12.5]
     assert [one.state for one in states] == ["failed", "failed", "waiting", "running"]
     assert "nan" in states[0].reason and flat(states[0])["seed"] == 0

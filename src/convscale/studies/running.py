@@ -101,7 +101,8 @@ def _run(
     try:
         return run(list(trials.values()), on_end=watch)
     except TrainingStopped:
-        if any(ended(study)):
+        own = {folder.number for folder in study.folders_of(trials.values()).values()}
+        if any(folder.number in own for folder, _ in ended(study)):  # not only short trainings that chose a rate
             write_so_far()
         raise
 

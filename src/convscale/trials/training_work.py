@@ -99,8 +99,12 @@ def choose_images(choice: DataChoice) -> Dataset:
 @lru_cache(maxsize=2)
 def fingerprint_of(choice: DataChoice) -> str:
     """What tells the images of `choice` from all others, wherever they lie: their classes, names and labels in order,
-    and the accuracy that is reported of them. Raises as `choose_images` does."""
-    record = choose_images(choice).record()
+    and the accuracy that is reported of them; "" for a stream, whose images have no names. Raises as `choose_images`
+    does."""
+    dataset = choose_images(choice)
+    if isinstance(dataset.train, Stream):
+        return ""
+    record = dataset.record()
     return record.fingerprint if record.metric == "top1" else f"{record.fingerprint} {record.metric}"
 
 

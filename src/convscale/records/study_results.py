@@ -114,9 +114,9 @@ class PrimaryAnswer:
     """The primary method minus the best other one of its baseline and cost, after the greatest length.
 
     interval95: of all answers of the study together, over which of the `others` may be the best (Dunnett). best_other:
-    the one that the primary method leads by least. verdict: "better" or "worse" where the interval excludes zero, "equivalent" where it
-    lies within the study's equivalence, else "cannot tell". left_out: methods that do not count, and why; with the
-    primary among them nothing is compared.
+    the one that the primary method leads by least, `mean`. verdict: "better" or "worse" where the interval excludes
+    zero, "equivalent" where it lies within the study's equivalence, else "cannot tell". left_out: methods that do not
+    count, and why; with the primary among them nothing is compared.
     """
 
     baseline: str

@@ -79,7 +79,7 @@ def show(study: str) -> None:
     help="In place of the study's, repeatable: a name, a TOML file, a run or weights.",
 )
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
-@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="MACs, as multiples of the baseline's.")
+@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="Costs, as multiples of the baseline's.")
 @click.option(
     "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, at least two."
 )

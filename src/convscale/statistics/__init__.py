@@ -19,7 +19,7 @@ from convscale.statistics.intervals import (
     wilson_interval,
     within_unit,
 )
-from convscale.statistics.noise import MeanEstimate, PooledNoise, Spread
+from convscale.statistics.noise import MeanEstimate, PooledNoise, Spread, bartlett
 
 __all__ = [
     "CANNOT_TELL",
@@ -30,6 +30,7 @@ __all__ = [
     "PooledNoise",
     "Spread",
     "accuracy_interval",
+    "bartlett",
     "dunnett",
     "holm",
     "mean_interval",

@@ -53,12 +53,12 @@ def test_a_key_is_of_what_is_trained_and_not_of_names() -> None:
     assert len({one.key for one in [trial, *other]}) == 5
 
 
-def folder_of(root: Path, shade: int = 0) -> str:
-    """Images of two classes, always the same but for the file of the last."""
+def folder_of(root: Path, side: int = 8, prefix: str = "") -> str:
+    """Images of two classes, always the same of a size."""
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)
         for index in range(5):
-            Image.new("RGB", (8, 8), (shade, index, 0)).save(root / name / f"{index}{shade or ''}.png")
+            Image.new("RGB", (side, side), (0, index, 0)).save(root / name / f"{prefix}{index}.png")
     return str(root)
 
 
@@ -74,7 +74,8 @@ def test_a_key_is_of_the_images_and_not_of_their_place(tmp_path: Path) -> None:
     assert at(here.data.source, layout="classes").key == at(here.data.source, train_images=8).key == here.key
     others = [
         here,
-        at(folder_of(tmp_path / "other", shade=7)),
+        at(folder_of(tmp_path / "other", prefix="other")),
+        at(folder_of(tmp_path / "larger", side=16)),
         at(here.data.source, train_images=4),
         at(here.data.source, seed=1),
         at(here.data.source, stored_range=(0.0, 100.0)),
@@ -83,6 +84,15 @@ def test_a_key_is_of_the_images_and_not_of_their_place(tmp_path: Path) -> None:
     ]
     assert len({one.key for one in others}) == len(others)
     assert replace(here, images="").key == here.key_by_source
+
+
+def test_an_image_that_cannot_be_read_takes_no_part_in_a_key(tmp_path: Path) -> None:
+    source = DataChoice(source=folder_of(tmp_path / "images"))
+    assert len(fingerprint_of(source)) == 64
+    (tmp_path / "images" / "b" / "4.png").write_bytes(b"")
+    choose_images.cache_clear()
+    fingerprint_of.cache_clear()
+    assert len(fingerprint_of(source)) == 64
 
 
 def test_a_folder_from_before_the_fingerprint_is_taken_up(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from convscale.statistics.corrections import dunnett, holm
 from convscale.statistics.differences import (
     CANNOT_TELL,
-    Difference,
     OrderChange,
     order_changes,
     paired_difference,
@@ -23,7 +22,6 @@ from convscale.statistics.noise import MeanEstimate, PooledNoise, Spread, bartle
 
 __all__ = [
     "CANNOT_TELL",
-    "Difference",
     "Interval",
     "MeanEstimate",
     "OrderChange",

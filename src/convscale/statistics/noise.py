@@ -53,7 +53,7 @@ class MeanEstimate:
         half = max(spread.half(confidence) for spread in self.spreads)
         return self.mean - half, self.mean + half
 
-    def certain(self, confidence: float) -> bool:
+    def certain(self, confidence: float = 0.95) -> bool:
         """Whether the interval of this confidence excludes zero."""
         interval = self.interval(confidence)
         return interval is not None and not interval[0] <= 0 <= interval[1]

@@ -93,8 +93,11 @@ def test_three_seeds_of_ten_networks_are_worth_twenty_degrees_of_freedom() -> No
     assert noise.row_spread.variance == pytest.approx(values.var(1, ddof=1).mean())
     assert 15 < noise.row_spread.degrees <= 20
     low, high = noise.difference(0, 1).interval()  # type: ignore[union-attr]
-    half = scipy_stats.t.ppf(0.975, 18) * math.sqrt(2 * noise.every.variance / 3)
-    assert high - low == pytest.approx(2 * half)
+    own = sum((left[place] ** 2).sum() / 1.8 for place in (0, 1))  # two networks count a little more than the rest
+    variance = 0.9 * 2 * noise.every.variance + 0.1 * own
+    degrees = 1 / sum((0.09 + 0.05 * (place < 2)) ** 2 / 1.8 for place in range(10))
+    half = scipy_stats.t.ppf(0.975, degrees) * math.sqrt(variance / 3)
+    assert 16 < degrees < 18 and high - low == pytest.approx(2 * half)
 
 
 def test_what_seeds_share_widens_rows_but_no_difference() -> None:

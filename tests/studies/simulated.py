@@ -26,7 +26,7 @@ def design(*, seeds: int = 3, images: int = 0, costs: tuple[float, ...] = COSTS,
         Point(base.name, method, asked, Scaling(), None, base.at_resolution(16 + place), 100, 10, asked or 1.0)
         for place, (method, asked) in enumerate([("baseline", None), *planned])
     ]
-    return Design(spec, tuple(points), (), HeldOut(images, 0.1) if images else None)
+    return Design(spec, tuple(points), (), held_out=HeldOut(images, 0.1) if images else None)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ Key = TypeVar("Key", bound=Hashable)  # of a block
 # Levels at which Bartlett's test takes noise for unequal. A group of several networks is judged strictly: there is much
 # to lose by pooling what differs, little by not pooling what is equal. A single network has too few seeds for that.
 GROUP_LEVEL, NETWORK_LEVEL = 0.1, 0.01
+# How much the variance of a difference is that of either network's own groups, the rest being that of all networks: a
+# few seeds often do not show that noise differs, and where it does not this costs little.
+NEAR = {"cost": 0.2, "method": 0.1, "network": 0.1}
 BLOCK_LEVEL = 0.05  # at which blocks are taken to differ
 SMALLEST_SHARE = 0.01  # of the pooled variance: what a group's counts for at least, so that a chance tie proves nothing
 MAX_SWEEPS = 1000
@@ -114,8 +117,8 @@ class PooledNoise(Generic[Key]):
         self.every = self._of(cells)
         self.blocks_matter = self._blocks_matter()
         self.row_spread = self._of_rows(cells)
-        labels = {**groupings, "network": range(len(accuracies))}
-        self.unequal = {name: labels[name] for name in labels if self._unequal(name, labels[name])}
+        self.labels = {**groupings, "network": range(len(accuracies))}
+        self.unequal = {name: labels for name, labels in self.labels.items() if self._unequal(name, labels)}
 
     def row(self, network: int) -> MeanEstimate:
         """The mean accuracy of a network; at least one training must have ended."""
@@ -137,16 +140,37 @@ class PooledNoise(Generic[Key]):
         if not common:
             return None
         values = [unnoised(self.accuracies[a][block] - self.accuracies[b][block]) for block in common]
-        spreads = [Spread(2 * self.every.variance, self.every.degrees)]
         if a in self.networks and b in self.networks:
-            spreads += [self._grouped(labels, a, b) for labels in self.unequal.values()]
+            spreads = [self._near(a, b), *(self._grouped(labels, a, b) for labels in self.unequal.values())]
         else:
+            spreads = [Spread(2 * self.every.variance, self.every.degrees)]
             own = self._own(values)
             spreads.append(Spread(max(own.variance, 2 * self.smallest), own.degrees))
         return MeanEstimate(unnoised(math.fsum(values) / len(values)), _means(spreads, len(values)), len(values))
 
     def _members(self, labels: Sequence[object], network: int) -> list[int]:
         return [one for one in self.networks if labels[one] == labels[network]]
+
+    def _near(self, a: int, b: int) -> Spread:
+        """The variance of a difference, over all networks, those of either's groups counted more, as NEAR says; its
+        degrees of freedom are those of networks of one noise."""
+        if not self.every.degrees:
+            return Spread(0.0, 0.0)
+        counted, left = dict.fromkeys(self.networks, 0.0), 2.0
+        for name in NEAR.keys() & self.labels.keys():
+            for one in (a, b):
+                members = self._members(self.labels[name], one)
+                if degrees := sum(map(self._degrees, members)):
+                    left -= NEAR[name]
+                    for member in members:
+                        counted[member] += NEAR[name] / degrees
+        counted = {one: count + left / self.every.degrees for one, count in counted.items()}
+        variance = math.fsum(count * self.residual[one] for one, count in counted.items())
+        degrees = 4 / math.fsum(count**2 * self._degrees(one) for one, count in counted.items())
+        return Spread(max(variance, 2 * self.smallest), degrees)
+
+    def _degrees(self, network: int) -> float:
+        return self.within_degrees[network] * self.share_left
 
     def _grouped(self, labels: Sequence[object], a: int, b: int) -> Spread:
         first = self._of(self._members(labels, a))

@@ -56,7 +56,7 @@ def test_every_function_opens_a_network(sources: dict[str, Any], kind: str) -> N
     assert cs.build(source, seed=0).network == net
     found = cs.find_coefficients(source, lambda network, seed, steps: network.resolution / 100, lengths=[1, 2], cost=4)
     assert found.baseline == net.name
-    spec = cs.StudySpec(name="x", baselines=(source,), resolution=16, costs=(4,), methods=(cs.Method(law="depth"),),
+    spec = cs.StudySpec(name="x", baselines=(source,), resolution=16, costs=(4.48,), methods=(cs.Method(law="depth"),),
                         lengths=(1, 2), data=cs.DataChoice(source=str(sources["photos"])))  # fmt: skip
     kept = settled(spec)
     assert from_table(cs.StudySpec, to_table(kept)) == kept
@@ -76,7 +76,9 @@ def test_every_command_opens_a_network(
     photos = sources["photos"]
     few = ("--data", photos, "--images", 40, "--test-images", 10)
     assert run_json(capsys, "coefficients", source, *few, "--lengths", "1,2", "--cost", 4, "--dry-run")["candidates"]
-    points = run_json(capsys, "study", "run", "demo", *few, "--baseline", source, "--dry-run")["networks"]
+    points = run_json(capsys, "study", "run", "demo", *few, "--baseline", source, "--costs", 4.56, "--dry-run")[
+        "networks"
+    ]
     assert {one["baseline"] for one in points} == {name}
     train = ("train", source, "--data", photos, "--recipe", "digits", "--dry-run")
     assert run_json(capsys, *train)["steps"]

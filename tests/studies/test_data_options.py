@@ -71,7 +71,8 @@ def test_a_trial_is_trained_by_both(vehicles: Path, tmp_path: Path) -> None:
 
 
 COMMANDS = {
-    "study": ["study", "run", "demo", "--resolution", "8", "--costs", "2", "--lengths", "1,2", "--seeds", "2"],
+    "study": ["study", "run", "demo", "--resolution", "8", "--costs", "2", "--lengths", "1,2", "--seeds", "2",
+              "--allow-missing"],
     "family": ["family", "small-mbconv", "--phi", "0,1", "--train", "--epochs", "1", "--seeds", "1"],
     "coefficients": ["coefficients", "small-mbconv", "--resolution", "8", "--lengths", "1,2", "--final-seeds", "2",
                      "--seeds", "2"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import permutations
 
 from convscale.costs import cost
 from convscale.networks import ConvNet
@@ -16,15 +17,14 @@ from convscale.planning.pixels import Pixels
 from convscale.records.coefficients import Candidate, Shares
 from convscale.scaling import DIMENSIONS, Scaling, scale, shares_law
 from convscale.search.coefficients.candidates import (
-    leaning,
     planned,
     require_cost,
     share_distance,
-    simplex,
     why_not,
 )
 
 REACH = 0.2  # of a share from what was asked for
+MOVED = 0.1
 
 
 def candidates_toward(
@@ -38,19 +38,26 @@ def candidates_toward(
     """
     require_cost(baseline, cost_ratio, tolerance)
     target = cost_ratio * cost(baseline).macs
-    pool: Sequence[Candidate] = ()
-    reasons: dict[Shares, str] = {}
-    if any(alone(shares) is None for shares in directions):
-        around = [one for shares in directions for one in leaning(shares)]
-        pool, why = planned(baseline, target, tolerance, (*directions, *around, *simplex(0.25)))
-        reasons = dict(why)
     found: list[Candidate | str] = []
     for shares in directions:
         if (dimension := alone(shares)) is not None:
             found.append(_single(baseline, dimension, target, tolerance))
         else:
+            pool, reasons = planned(baseline, target, tolerance, (shares, *around(shares)))
             found.append(_nearest(shares, pool, reach, reasons.get(shares)))
     return found
+
+
+def around(shares: Shares) -> list[Shares]:
+    """Directions next to one that grows several dimensions, in which networks nearer to it than its own may lie: a
+    tenth of the growth moves between two of the dimensions that it grows."""
+    moved = []
+    for taken, given in permutations([place for place in range(3) if shares[place]], 2):
+        one = list(shares)
+        step = min(MOVED, one[taken])
+        one[taken], one[given] = one[taken] - step, one[given] + step
+        moved.append((one[0], one[1], one[2]))
+    return moved
 
 
 def alone(shares: Shares) -> int | None:
@@ -66,7 +73,7 @@ def unit(place: int) -> Shares:
 
 def near_direction(baseline: ConvNet, cost_ratio: float, shares: Shares, tolerance: float) -> list[Candidate]:
     """Networks of at most `cost_ratio` times the baseline's MACs, by their distance from a direction, up to REACH."""
-    pool, _ = planned(baseline, cost_ratio * cost(baseline).macs, tolerance, (shares, *leaning(shares)))
+    pool, _ = planned(baseline, cost_ratio * cost(baseline).macs, tolerance, (shares, *around(shares)))
     near = [one for one in pool if _keeps(one, shares) and share_distance(one.actual, shares) <= REACH]
     return sorted(near, key=lambda one: share_distance(one.actual, shares))
 

@@ -8,6 +8,7 @@ from convscale.statistics.differences import (
     paired_difference,
     rank_correlation,
 )
+from convscale.statistics.estimates import MeanEstimate, Spread, bartlett
 from convscale.statistics.intervals import (
     Interval,
     accuracy_interval,
@@ -18,7 +19,7 @@ from convscale.statistics.intervals import (
     wilson_interval,
     within_unit,
 )
-from convscale.statistics.noise import MeanEstimate, PooledNoise, Spread, bartlett
+from convscale.statistics.noise import PooledNoise
 
 __all__ = [
     "CANNOT_TELL",

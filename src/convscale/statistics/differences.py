@@ -9,8 +9,8 @@ from itertools import combinations
 from typing import TypeVar
 
 from convscale.errors import ConfigError
+from convscale.statistics.estimates import MeanEstimate, Spread
 from convscale.statistics.intervals import unnoised
-from convscale.statistics.noise import MeanEstimate, Spread
 
 Key = TypeVar("Key", bound=Hashable)
 

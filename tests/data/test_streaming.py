@@ -16,7 +16,9 @@ from convscale.data.loader import evaluation_batches, training_batches
 from convscale.errors import DataError
 from convscale.preprocessing import default_preprocessing
 from convscale.recipes import Augmentation, Recipe
+from convscale.records import DataChoice
 from convscale.runs import Run
+from convscale.trials.training_work import fingerprint_of
 from tests.training.small_runs import forked, killing_itself
 
 TINY = replace(cs.network("small-resnet"), resolution=8, input_channels=1)
@@ -74,6 +76,10 @@ def test_a_hub_data_set_trains_as_its_files_do(parquet: Path, tmp_path: Path) ->
         cs.train(TINY, data, QUICK, tmp_path / name, pictures=False, quiet=True)
     assert record_of(tmp_path / "files").state_sha256 == record_of(tmp_path / "hub").state_sha256
     assert Run(tmp_path / "hub").data().source == f"hf:{parquet}"  # type: ignore[union-attr]
+
+
+def test_trials_on_a_stream_are_known_by_its_source(parquet: Path) -> None:
+    assert fingerprint_of(DataChoice(source=f"hf-stream:{parquet}")) == ""
 
 
 def test_batches_of_a_stream_start_anywhere(parquet: Path) -> None:

@@ -95,7 +95,7 @@ def test_on_a_recorded_grid_the_pick_is_within_noise_of_the_best_for_a_quarter(s
         }
         found = search(evaluate, share_step=step)
         top = max(full, key=lambda network: sum(full[network].values()))
-        within += not paired_difference(full[top], full[found.best.candidate.network]).certain
+        within += not paired_difference(full[top], full[found.best.candidate.network]).certain()
         most = max(most, found.share_of_full_grid)
     assert within >= 19
     assert most <= 0.25

@@ -109,6 +109,6 @@ def test_the_pick_is_within_noise_of_the_best_for_a_quarter_of_the_full_grid(
     for repetition in range(REPETITIONS):
         found = _search(baseline, table, grid, repetition)
         picked = found.best.candidate.network
-        assert not paired_difference(full[best], full[picked]).certain, (repetition, found.best.candidate.shares)
+        assert not paired_difference(full[best], full[picked]).certain(), (repetition, found.best.candidate.shares)
         assert found.share_of_full_grid <= 0.25
         assert found.device_seconds <= 0.3 * whole_seconds

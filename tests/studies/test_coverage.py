@@ -18,14 +18,18 @@ def even(point: Point) -> float:
     return NOISE
 
 
+def grows_with_cost(point: Point) -> float:
+    return NOISE * (1 + simulated.COSTS.index(point.asked) / 3 if point.asked else 1)
+
+
 def depth_is_noisier(point: Point) -> float:
     return 2 * NOISE if point.method == "depth" else NOISE
 
 
 @pytest.mark.parametrize(
     ("noise", "seed_effect", "seeds"),
-    [(even, 0.0, 3), (depth_is_noisier, 0.0, 3), (even, 0.008, 3), (even, 0.0, 2)],
-    ids=["even", "depth is noisier", "seeds share an effect", "two seeds"],
+    [(even, 0.0, 3), (depth_is_noisier, 0.0, 3), (grows_with_cost, 0.0, 3), (even, 0.008, 3), (even, 0.0, 2)],
+    ids=["even", "depth is noisier", "noise grows with cost", "seeds share an effect", "two seeds"],
 )
 def test_equal_networks_get_no_winner(noise: Callable[[Point], float], seed_effect: float, seeds: int) -> None:
     made, generator = simulated.design(seeds=seeds), random.Random(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,13 @@ from convscale.errors import BudgetError, ConfigError
 from tests.studies.planted import BASE, FOUR, spec
 from tests.works import Inline
 
-BASELINES = (replace(BASE, input_channels=1),)  # as the images of `spec` are
-PLANTED = spec(data=None, baselines=BASELINES)
+
+def planted(**changes: Any) -> cs.StudySpec:
+    """Without images: the baseline has the one channel of the digits, for which each dimension meets the cost."""
+    return spec(**{"data": None, "baselines": (replace(BASE, input_channels=1),)} | changes)
+
+
+PLANTED = planted()
 
 
 def grown(network: cs.ConvNet, seed: int, steps: int) -> float:
@@ -63,14 +69,14 @@ def test_what_a_function_cannot_answer_is_a_failure() -> None:
 
 def test_methods_that_share_a_network_are_asked_once_and_not_compared() -> None:
     twin = replace(FOUR[0], name="twin")
-    result = cs.run_study(spec(data=None, baselines=BASELINES, methods=(*FOUR, twin)), evaluate=grown)
+    result = cs.run_study(planted(methods=(*FOUR, twin)), evaluate=grown)
     (pair,) = [one for one in result.differences if (one.a, one.b, one.epochs) == ("compound", "twin", 2)]
     assert pair.interval95 == (0.0, 0.0) and pair.adjusted_interval95 is None and result.comparisons == 9
     assert result.noise[-1].networks == 5
 
 
 def test_the_primary_question_names_a_method() -> None:
-    result = cs.run_study(spec(data=None, baselines=BASELINES, primary="resolution"), evaluate=grown)
+    result = cs.run_study(planted(primary="resolution"), evaluate=grown)
     (answer,) = result.primary
     assert isinstance(answer, cs.PrimaryAnswer) and answer.verdict == "better" and len(answer.others) == 3
     with pytest.raises(ConfigError, match="primary 'widht' is not one of its methods"):
@@ -89,5 +95,5 @@ def test_bad_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no folder"):
         cs.run_study(PLANTED, executor=Inline())
     with pytest.raises(BudgetError, match="no method reaches its cost"):
-        cs.run_study(spec(data=None, costs=(1.01,), methods=FOUR[1:2]), evaluate=grown)
+        cs.run_study(planted(costs=(1.01,), methods=FOUR[1:2]), evaluate=grown)
     assert not list(tmp_path.iterdir())

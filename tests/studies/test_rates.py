@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from convscale.errors import TrainingStopped
 from convscale.records import DataChoice, read_record
 from convscale.studies.designs import design
 from convscale.studies.running import resume_study, run_study
+from convscale.trials.executor import Ended
 from convscale.trials.training_work import choose_images, fingerprint_of
 from convscale.trials.trial import Trial
 from tests.studies.planted import BASE, DIGITS, FOUR, accuracy, plant, ran, spec
@@ -55,6 +59,31 @@ def test_a_study_that_is_resumed_keeps_its_rates(tmp_path: Path) -> None:
     result = ran(tmp_path, TUNED, favours)
     executor = Inline(plant(favours))
     assert resume_study(tmp_path, executor, quiet=True) == result and not executor.started
+
+
+class Signalled(Inline):
+    """Gets a signal while trial `at` runs, which ends all the same unless it is `held`."""
+
+    def __init__(self, at: int, *, held: bool) -> None:
+        super().__init__(plant(favours), slots=1)
+        self.at, self.held = at, held
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        if not self.todo or self.todo[0].trial_number != self.at:
+            return super().wait(timeout_seconds)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [] if self.held else super().wait(timeout_seconds)
+
+
+@pytest.mark.parametrize(("at", "held"), [(3, True), (8, False), (9, True)], ids=["short", "the last short", "first"])
+def test_a_signal_before_anything_can_be_reported_is_silent(
+    tmp_path: Path, at: int, held: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executor = Signalled(at, held=held)
+    with pytest.raises(TrainingStopped):
+        run_study(TUNED, tmp_path, executor, quiet=True)
+    assert len(executor.started) == at + 1 and executor.closed
+    assert not capsys.readouterr().err and not (tmp_path / "report.md").exists()
 
 
 def test_where_all_short_trainings_fail_the_rule_decides(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 import convscale as cs
 from convscale.errors import ConfigError, RunError
 from convscale.files import read_toml
-from convscale.records import DataChoice, FactorCurve, StudySpec, flat
-from convscale.runs import ProgressFile, ProgressRecord
+from convscale.records import DataChoice, EpochRecord, FactorCurve, StudySpec, flat
+from convscale.runs import ProgressFile, ProgressRecord, Run
 from convscale.studies.running import read_spec
 from convscale.trials.coordination import run_trials
 from convscale.trials.executor import Attempt, Ended
@@ -31,6 +31,11 @@ from tests.trials.small_trials import FAULTS, accuracies, short, stored, trials
 from tests.works import Inline, quick, records_of
 
 pytest.importorskip("optuna")
+
+EPOCH: dict[str, Any] = {
+    "learning_rate": 0.1, "train_loss": 1.0, "gradient_norm": 1.0, "top1": 0.25, "seconds": 1.0, "data_seconds": 0.1,
+    "forward_seconds": 0.1, "backward_seconds": 0.1, "optimizer_seconds": 0.1, "images_per_second": 100.0,
+}  # fmt: skip
 
 # Trials and records
 
@@ -48,12 +53,12 @@ def test_a_key_is_of_what_is_trained_and_not_of_names() -> None:
     assert len({one.key for one in [trial, *other]}) == 5
 
 
-def folder_of(root: Path, shade: int = 0) -> str:
-    """Images of two classes, always the same but for the file of the last."""
+def folder_of(root: Path, side: int = 8, prefix: str = "") -> str:
+    """Images of two classes, always the same of a size."""
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)
         for index in range(5):
-            Image.new("RGB", (8, 8), (shade, index, 0)).save(root / name / f"{index}{shade or ''}.png")
+            Image.new("RGB", (side, side), (0, index, 0)).save(root / name / f"{prefix}{index}.png")
     return str(root)
 
 
@@ -69,7 +74,8 @@ def test_a_key_is_of_the_images_and_not_of_their_place(tmp_path: Path) -> None:
     assert at(here.data.source, layout="classes").key == at(here.data.source, train_images=8).key == here.key
     others = [
         here,
-        at(folder_of(tmp_path / "other", shade=7)),
+        at(folder_of(tmp_path / "other", prefix="other")),
+        at(folder_of(tmp_path / "larger", side=16)),
         at(here.data.source, train_images=4),
         at(here.data.source, seed=1),
         at(here.data.source, stored_range=(0.0, 100.0)),
@@ -78,6 +84,15 @@ def test_a_key_is_of_the_images_and_not_of_their_place(tmp_path: Path) -> None:
     ]
     assert len({one.key for one in others}) == len(others)
     assert replace(here, images="").key == here.key_by_source
+
+
+def test_an_image_that_cannot_be_read_takes_no_part_in_a_key(tmp_path: Path) -> None:
+    source = DataChoice(source=folder_of(tmp_path / "images"))
+    assert len(fingerprint_of(source)) == 64
+    (tmp_path / "images" / "b" / "4.png").write_bytes(b"")
+    choose_images.cache_clear()
+    fingerprint_of.cache_clear()
+    assert len(fingerprint_of(source)) == 64
 
 
 def test_a_folder_from_before_the_fingerprint_is_taken_up(tmp_path: Path) -> None:
@@ -210,7 +225,10 @@ def test_status_says_how_far_each_trial_is(tmp_path: Path) -> None:
             step=3, total_steps=9, epoch=1, epochs=3, seconds_left=12.5, updated=time.time(), pid=1, state="training"
         )
         ProgressFile(begun.attempt(1), lambda reason: None).write(now)
+        for epoch in (1, 2):
+            Run(begun.attempt(1)).append_metrics(EpochRecord(epoch=epoch, steps=30 * epoch, **EPOCH))
         states = study_status(tmp_path)
+    assert (states[3].epoch, states[3].steps, states[3].accuracy) == (2, 60, 0.25)
     assert [one.seconds_left for one in states] == [None, None, None, 12.5]
     assert [one.state for one in states] == ["failed", "failed", "waiting", "running"]
     assert "nan" in states[0].reason and flat(states[0])["seed"] == 0

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
-from convscale.cli.parameters import PIXELS, Numbers
-from convscale.cli.shared import (
+from convscale.cli.options import (
     DATA_HELP,
     json_option,
     label_column_option,
     layout_option,
     load_network,
-    print_json,
-    print_table,
-    print_text,
     range_option,
     recipe_from_options,
     seed_option,
     set_option,
 )
+from convscale.cli.output import print_json, print_table, print_text
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.recipes.settings import require_no_length
 from convscale.search.coefficients.settings import Method, SearchSettings
 

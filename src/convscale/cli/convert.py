@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_text
 from convscale.cli.parameters import PIXELS, Numbers
-from convscale.cli.shared import json_option, print_json, print_text
 from convscale.errors import ConfigError
 from convscale.files import read_text
 

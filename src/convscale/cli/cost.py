@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from convscale.cli.options import classes_option, json_option, load_network
+from convscale.cli.output import print_cost, print_json
 from convscale.cli.parameters import PIXELS
-from convscale.cli.shared import classes_option, json_option, load_network, print_cost, print_json
 from convscale.costs import cost
 
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import (
+from convscale.cli.options import (
     json_option,
     label_column_option,
     layout_option,
+    range_option,
+)
+from convscale.cli.output import (
     print_json,
     print_notes,
     print_table,
     print_text,
-    range_option,
 )
 from convscale.units import printable
 

@@ -6,7 +6,8 @@ import warnings
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_table
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_table
 from convscale.diagnosis import Diagnosis, diagnose
 from convscale.report.tables import Table, text_column
 from convscale.units import format_bytes

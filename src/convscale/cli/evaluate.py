@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convscale.cli.parameters import Numbers
-from convscale.cli.shared import (
+from convscale.cli.options import (
     DATA_HELP,
     json_option,
     layout_option,
-    print_json,
-    print_table,
-    print_text,
     workers_option,
 )
+from convscale.cli.output import print_json, print_table, print_text
+from convscale.cli.parameters import Numbers
 from convscale.preprocessing import MAX_SIZE, MIN_CROP
 from convscale.progress import print_note
 from convscale.records import Sweep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from convscale.cli.shared import print_notes
+from convscale.cli.output import print_notes
 from convscale.progress import print_note
 from convscale.units import printable
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
-from convscale.cli.parameters import Numbers
-from convscale.cli.shared import (
+from convscale.cli.options import (
     DATA_HELP,
     epochs_option,
     json_option,
@@ -19,12 +18,11 @@ from convscale.cli.shared import (
     layout_option,
     load_network,
     pick_law_with_evidence,
-    print_json,
-    print_table,
-    print_text,
     range_option,
     set_option,
 )
+from convscale.cli.output import print_json, print_table, print_text
+from convscale.cli.parameters import Numbers
 from convscale.planning.families import MAX_MEMBERS
 from convscale.records import TrainedFamily, write_family
 
@@ -94,7 +92,7 @@ def command(
 
 
 def _train(made: Family, output: Path | None, as_json: bool, **options: Any) -> None:
-    from convscale.cli.shared import recipe_from_options
+    from convscale.cli.options import recipe_from_options
     from convscale.studies.families import FamilyTraining, train_family
     from convscale.trials.trial import data_choice
 

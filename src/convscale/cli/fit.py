@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import (
+from convscale.cli.options import (
     batch_option,
     budget_options,
     epochs_option,
@@ -15,17 +15,15 @@ from convscale.cli.shared import (
     label_column_option,
     layout_option,
     load_network,
-    print_json,
-    print_text,
     range_option,
     recipe_from_options,
     resolution_options,
     search_option,
     seed_option,
     set_option,
-    typed_command,
     workers_option,
 )
+from convscale.cli.output import print_json, print_text, typed_command
 from convscale.machine import speaks
 from convscale.planning import Budget
 from convscale.progress import print_note

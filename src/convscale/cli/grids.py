@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from convscale.cli.shared import print_json, print_table, print_text
+from convscale.cli.output import print_json, print_table, print_text
 
 
 def run_published(study: str, output: Path | None, as_json: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from convscale.catalog import CATALOG, network, source
-from convscale.cli.shared import json_option, print_json, print_table
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_table
 from convscale.costs import cost
 from convscale.report.networks import network_table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import (
+from convscale.cli.options import (
     budget_options,
     classes_option,
     json_option,
@@ -15,10 +15,12 @@ from convscale.cli.shared import (
     load_network,
     output_option,
     pick_law_with_evidence,
+    resolution_options,
+)
+from convscale.cli.output import (
     print_json,
     print_table,
     print_text,
-    resolution_options,
     write_output,
 )
 from convscale.planning import Budget, Plan, format_limit, plan

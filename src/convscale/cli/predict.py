@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_text, workers_option
+from convscale.cli.options import json_option, workers_option
+from convscale.cli.output import print_json, print_text
 from convscale.errors import DataError
 from convscale.progress import print_note
 from convscale.records import PredictionSet

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from convscale.cli.shared import json_option, print_json
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json
 from convscale.recipes import LIBRARY
 
 

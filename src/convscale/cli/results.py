@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_table, print_text
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from convscale.records import StudyResult

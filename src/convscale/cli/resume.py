@@ -6,13 +6,8 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import (
-    json_option,
-    print_text,
-    print_training,
-    set_option,
-    typed_command,
-)
+from convscale.cli.options import json_option, set_option
+from convscale.cli.output import print_text, print_training, typed_command
 from convscale.machine import speaks
 from convscale.recipes.settings import require_agreement
 from convscale.report.fits import fit_record, summary_lines

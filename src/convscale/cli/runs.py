@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import json_option, print_json, print_table, print_text
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_table, print_text
 from convscale.report.runs import local_time
 from convscale.report.tables import Column, Table, interval, text_column
 from convscale.runs import RunRow, list_runs

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from convscale.cli.shared import (
+from convscale.cli.options import (
     classes_option,
     json_option,
     law_options,
     load_network,
     output_option,
     pick_law,
+)
+from convscale.cli.output import (
     print_cost,
     print_json,
     print_text,

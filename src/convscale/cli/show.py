@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import click
 
+from convscale.cli.options import classes_option, json_option, load_network
+from convscale.cli.output import print_json, print_table, print_text
 from convscale.cli.parameters import PIXELS
-from convscale.cli.shared import classes_option, json_option, load_network, print_json, print_table, print_text
 from convscale.costs import CostRow, stage_rows
 from convscale.files import format_toml
 from convscale.headers import WeightsHeader, read_header

@@ -10,18 +10,16 @@ import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.grids import run_published
-from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
-from convscale.cli.results import FOLDER, export, print_result, report
-from convscale.cli.shared import (
+from convscale.cli.options import (
     DATA_HELP,
     json_option,
     layout_option,
-    print_json,
-    print_table,
-    print_text,
     range_option,
     set_option,
 )
+from convscale.cli.output import print_json, print_table, print_text
+from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
+from convscale.cli.results import FOLDER, export, print_result, report
 
 if TYPE_CHECKING:
     from convscale.data.layouts import Layout
@@ -81,7 +79,7 @@ def show(study: str) -> None:
     help="In place of the study's, repeatable: a name, a TOML file, a run or weights.",
 )
 @click.option("--resolution", type=PIXELS, metavar="PX", help="Input side of the baselines.")
-@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="MACs, as multiples of the baseline's.")
+@click.option("--costs", type=Numbers(float, "2,4,8"), metavar="C,C,...", help="Costs, as multiples of the baseline's.")
 @click.option(
     "--lengths", type=Numbers(int, "2,6"), metavar="E,E,...", help="Training lengths in epochs, at least two."
 )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convscale.cli.parameters import PIXELS, tune_rate_option
-from convscale.cli.shared import (
+from convscale.cli.options import (
     DATA_HELP,
     batch_or_auto_option,
     epochs_option,
@@ -16,19 +15,22 @@ from convscale.cli.shared import (
     label_column_option,
     layout_option,
     load_network,
-    print_json,
-    print_notes,
-    print_text,
-    print_training,
     range_option,
     recipe_from_options,
     running_options,
     search_option,
     seed_option,
     set_option,
-    typed_command,
     workers_option,
 )
+from convscale.cli.output import (
+    print_json,
+    print_notes,
+    print_text,
+    print_training,
+    typed_command,
+)
+from convscale.cli.parameters import PIXELS, tune_rate_option
 from convscale.machine import launched_processes, speaks
 from convscale.progress import print_note
 from convscale.recipes import recipe, tuning_rate

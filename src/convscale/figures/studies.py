@@ -69,8 +69,7 @@ def _title(result: StudyResult, name: str, rows: Sequence[StudyRow]) -> list[str
     spec, data = result.spec, result.spec.choice()
     sides = sorted({row.resolution for row in rows if row.method == BASELINE})
     where = f" from {sides[0]} px" if len(sides) == 1 else ""
-    images = "all" if data.train_images is None else f"{data.train_images:,}"
-    held = "all" if data.test_images is None else f"{data.test_images:,}"
+    images, held = data.counts
     steps = max((row.steps for row in rows), default=0)
     length = format_number(spec.lengths[-1], "epoch") + (f" ({format_number(steps, 'step')})" if steps else "")
     return [

@@ -32,8 +32,7 @@ def _title(found: CoefficientSearch) -> list[str]:
     length = format_number(found.first_length, "step")
     if found.training is not None:
         data = found.training.data
-        images = "all" if data.train_images is None else f"{data.train_images:,}"
-        held = "all" if data.test_images is None else f"{data.test_images:,}"
+        images, held = data.counts
         lines.append(f"{Path(data.source).name}: {images} training and {held} held-out images")
     counts = [len(one.accuracies.get(found.first_length, ())) for one in found.candidates]
     seeds = [count for count in counts if count]

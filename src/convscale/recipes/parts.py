@@ -245,6 +245,19 @@ class SearchGrid:
         return bool(self.learning_rates or self.weight_decays)
 
 
+def thinned(values: tuple[float, ...], count: int, around: float) -> tuple[float, ...]:
+    """`count` of the values, evenly spread over their order with both ends; where there are none, half decades from
+    below `around` to above it; a single one is that itself, or the middle value. No values for no choice."""
+    if not values:
+        exponents = [index - (count - 1) // 2 for index in range(count)]
+        return () if count == 1 else tuple(float(f"{around * 10 ** (exponent / 2):.3g}") for exponent in exponents)
+    if count >= len(values):
+        return values
+    if count == 1:
+        return (values[len(values) // 2],)
+    return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
+
+
 Sampling = Literal["shuffled", "balanced"]
 ClassWeights = Literal["none", "balanced"]
 Optimizer = SGD | RMSProp | AdamW | LBFGS

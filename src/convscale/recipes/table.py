@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from convscale.catalog import network as find_network
@@ -12,6 +12,7 @@ from convscale.costs import cost
 from convscale.display import Display, Displayed
 from convscale.errors import ConfigError
 from convscale.networks import ConvNet
+from convscale.recipes.differences import changes
 from convscale.recipes.parts import (
     LBFGS,
     SGD,
@@ -24,6 +25,7 @@ from convscale.recipes.parts import (
     SearchGrid,
     require_between,
     require_share,
+    thinned,
 )
 from convscale.recipes.settings import parse_settings
 from convscale.schema import check, from_table, to_table
@@ -212,8 +214,8 @@ class Recipe(Displayed):
         fits = isinstance(self.optimizer, LBFGS)
         chosen = replace(
             self.search,
-            learning_rates=() if fits else _thinned(self.search.learning_rates, rates, self.learning_rate),
-            weight_decays=_thinned(self.search.weight_decays, decays, self.weight_decay or 1e-4),
+            learning_rates=() if fits else thinned(self.search.learning_rates, rates, self.learning_rate),
+            weight_decays=thinned(self.search.weight_decays, decays, self.weight_decay or 1e-4),
         )
         return replace(self, search=chosen if rates * decays > 1 else SearchGrid())
 
@@ -267,31 +269,11 @@ class Recipe(Displayed):
 
     def changes_from(self, other: Recipe) -> list[str]:
         """What differs from `other`, as "learning_rate 0.1 -> 0.2", parts of parts by their dotted names."""
-        before, after = _flat(other), _flat(self)
-        keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-        return [f"{key} {_short(before.get(key, 'unset'))} -> {_short(after.get(key, 'unset'))}" for key in keys]
-
-
-def _short(value: object) -> object:
-    """A value in words: computed ones, as a third of an epoch, with four figures."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+        return changes(other, self)
 
 
 def _listed(table: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in table.items())
-
-
-def _thinned(values: tuple[float, ...], count: int, around: float) -> tuple[float, ...]:
-    """`count` of the values, evenly spread over their order with both ends; where there are none, half decades from
-    below `around` to above it; a single one is that itself, or the middle value. No values for no choice."""
-    if not values:
-        exponents = [index - (count - 1) // 2 for index in range(count)]
-        return () if count == 1 else tuple(float(f"{around * 10 ** (exponent / 2):.3g}") for exponent in exponents)
-    if count >= len(values):
-        return values
-    if count == 1:
-        return (values[len(values) // 2],)
-    return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
 
 
 def _same(name: str, network: ConvNet) -> bool:
@@ -303,18 +285,3 @@ def _phi(network: ConvNet) -> float:
     """log2 of the MACs beside EfficientNet-B0's, within 0 to 7."""
     baseline = cost(find_network("efficientnet-b0").with_classes(network.num_classes))
     return min(max(math.log2(cost(network).macs / baseline.macs), 0.0), LARGEST_PHI)
-
-
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """Every value by its dotted name, the note and the table of networks left out."""
-
-    def walk(value: Any, name: str) -> dict[str, Any]:
-        if not is_dataclass(value):
-            return {name: value}
-        flat = {f"{name}.type": value.TYPE} if hasattr(value, "TYPE") else {}
-        for part in fields(value):
-            flat |= walk(getattr(value, part.name), f"{name}.{part.name}" if name else part.name)
-        return flat
-
-    flat = walk(recipe, "")
-    return {key: value for key, value in flat.items() if key not in ("note", "networks", "dropout_phi7")}

@@ -55,6 +55,12 @@ class DataChoice:
             if value is not None and value < 2:
                 raise ConfigError(f"{name} {value} is not allowed", hint="2 or more, or omit it for all images")
 
+    @property
+    def counts(self) -> tuple[str, str]:
+        """How many training and held-out images, in words: "all" or a number."""
+        train, held_out = ("all" if one is None else f"{one:,}" for one in (self.train_images, self.test_images))
+        return train, held_out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:

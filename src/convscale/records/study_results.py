@@ -28,8 +28,8 @@ class Unreachable:
 class StudyRow:
     """A network of a study after one training length. accuracy: mean over the `seeds` that finished, a fraction, None
     where none did; interval95 by Student's t with the noise of seeds pooled over the study, within 0 and 1, None where
-    no two seeds show it. baseline_accuracy: of the baseline, trained as long. asked: the cost planned for, times the
-    baseline's MACs; cost_ratio: the true one.
+    no two seeds show it. baseline_accuracy: of the baseline, trained as long. asked: the cost planned for, in the
+    study's currency, times the baseline's; cost_ratio: its MACs, times the baseline's.
 
     learned: the accuracy is above chance by its interval, and by that of the test images. settled, at the greatest
     length alone: the difference from the baseline has not moved by more than noise since the length before; None where
@@ -114,9 +114,9 @@ class PrimaryAnswer:
     """The primary method minus the best other one of its baseline and cost, after the greatest length.
 
     interval95: of all answers of the study together, over which of the `others` may be the best (Dunnett). best_other:
-    the one with the highest mean. verdict: "better" or "worse" where the interval excludes zero, "equivalent" where it
-    lies within the study's equivalence, else "cannot tell". left_out: methods that do not count, and why; with the
-    primary among them nothing is compared.
+    the one that the primary method leads by least, `mean`. verdict: "better" or "worse" where the interval excludes
+    zero, "equivalent" where it lies within the study's equivalence, else "cannot tell". left_out: methods that do not
+    count, and why; with the primary among them nothing is compared.
     """
 
     baseline: str

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from convscale.records.grids import GridGain, GridNetwork, GridResult
-from convscale.report.tables import Column, Table, markdown, text_column
+from convscale.report.tables import Column, Table, markdown, percent, point_interval, points, text_column
 from convscale.units import format_count
 
 
@@ -50,15 +48,13 @@ def conclusions(result: GridResult) -> list[str]:
     for network in dict.fromkeys(one.network for one in result.gains):
         own = [one for one in result.gains if one.network == network and one.gain is not None]
         sure = [one for one in own if one.interval95 is not None and one.interval95[0] > 0]
-        told = "; ".join(
-            f"{_points(one)} ahead of {one.against} alone at {format_count(one.macs)} MACs" for one in sure
-        )
+        leads = "; ".join(f"{_lead(one)} ahead of {one.against} alone at {format_count(one.macs)} MACs" for one in sure)
         line = f"- {network}: the interval of the mixed network's lead is above zero in {len(sure)} of {len(own)} "
-        lines.append(f"{line}comparisons: {told}." if told else f"{line}comparisons.")
+        lines.append(f"{line}comparisons: {leads}." if leads else f"{line}comparisons.")
     return lines
 
 
-def _points(one: GridGain) -> str:
+def _lead(one: GridGain) -> str:
     low, high = one.interval95 or (0.0, 0.0)
     return f"{100 * (one.gain or 0):.1f} points ({100 * low:.1f} to {100 * high:.1f})"
 
@@ -67,9 +63,9 @@ def gain_table(result: GridResult) -> Table:
     """Each pure network beside the mixed one of its cost."""
     columns = (
         text_column("network"), Column("MACs", format_count), text_column("alone"), Column("pure", _network),
-        Column("top-1, %", _percent), Column("mixed", _network), Column("top-1, %", _percent),
-        Column("gain, points", _signed), Column("95 %", _ends), Column("even mix's gain", _signed),
-        Column("95 %", _ends),
+        Column("top-1, %", percent), Column("mixed", _network), Column("top-1, %", percent),
+        Column("gain, points", points), Column("95 %", point_interval), Column("even mix's gain", points),
+        Column("95 %", point_interval),
     )  # fmt: skip
     rows = [
         (
@@ -86,7 +82,7 @@ def law_table(result: GridResult) -> Table:
     number = "{:.4f}".format
     columns = (
         text_column("network"), Column("trainings"), *(Column(name, number) for name in
-        ("1", "x", "z", "x^2", "xz", "z^2")), Column("residual", number), Column("leave-one-out, points", _percent),
+        ("1", "x", "z", "x^2", "xz", "z^2")), Column("residual", number), Column("leave-one-out, points", percent),
     )  # fmt: skip
     rows = [(one.network, one.points, *one.coefficients, one.residual, one.leave_one_out) for one in result.laws]
     return Table(columns, rows)
@@ -94,15 +90,3 @@ def law_table(result: GridResult) -> Table:
 
 def _network(one: GridNetwork | str) -> str:
     return one if isinstance(one, str) else f"x{one.width:.2f}, {one.resolution:.0f} px"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
-def _signed(value: float) -> str:
-    return f"{100 * value:+.2f}"
-
-
-def _ends(ends: Sequence[float]) -> str:
-    return f"{_signed(ends[0])} to {_signed(ends[1])}"

@@ -9,7 +9,16 @@ from convscale.records import Noise, PairedDifference, StudyResult, StudyRow
 from convscale.records.quoted import QUOTED
 from convscale.report.findings import conclusions, missing
 from convscale.report.rates import lines_of_rates
-from convscale.report.tables import Column, Table, as_csv, markdown, text_column
+from convscale.report.tables import (
+    Column,
+    Table,
+    as_csv,
+    markdown,
+    percent,
+    point_interval,
+    points,
+    text_column,
+)
 from convscale.report.unfinished import unfinished
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count, format_number, format_seconds
@@ -36,8 +45,7 @@ def report(result: StudyResult) -> list[str]:
     """The lines of the report."""
     spec = result.spec
     data = spec.choice()
-    images = "all" if data.train_images is None else f"{data.train_images:,}"
-    held = "all" if data.test_images is None else f"{data.test_images:,}"
+    images, held = data.counts
     lines = [f"# {spec.name}", "", *([spec.question, ""] if spec.question else [])]
     lines.append(
         f"{Path(data.source).name}: {images} training images and {held} held-out ones, recipe `{spec.recipe}`, "
@@ -100,11 +108,12 @@ def row_table(result: StudyResult, epochs: int) -> Table:
     rows = [row for row in result.rows if row.epochs == epochs]
     noted = any(map(_note, rows))
     timed = any(row.seconds_per_image for row in rows)
+    cost = "cost" if result.spec.equal == "macs" else "MACs ratio"
     columns = [
-        text_column("baseline"), text_column("method", wrap=True), Column("cost", "{:.2f}x".format), Column("px"),
+        text_column("baseline"), text_column("method", wrap=True), Column(cost, "{:.2f}x".format), Column("px"),
         Column("params", format_count), Column("MACs", format_count), Column("steps", "{:,}".format, detail=1),
-        Column("top-1, %", _percent), Column("95 %", _interval), Column("seeds"),
-        Column("baseline's top-1, %", _percent, detail=1), Column("device time", format_seconds, detail=2),
+        Column("top-1, %", percent), Column("95 %", _interval), Column("seeds"),
+        Column("baseline's top-1, %", percent, detail=1), Column("device time", format_seconds, detail=2),
         *([Column("for an image", format_seconds, detail=2)] if timed else ()),
         *([text_column("", wrap=True)] if noted else ()),
     ]  # fmt: skip
@@ -134,12 +143,12 @@ def difference_table(differences: Sequence[PairedDifference], *, decided: bool =
     and verdicts."""
     columns = [
         text_column("baseline"), Column("cost", "{:g}x".format), text_column("a - b", wrap=True),
-        Column("points", "{:+.2f}".format), Column("95 %", _signed), Column("pairs", detail=1),
-        *((Column("corrected", _signed), text_column(""), Column("seeds needed to tell")) if decided else ()),
+        Column("points", points), Column("95 %", point_interval), Column("pairs", detail=1),
+        *((Column("corrected", point_interval), text_column(""), Column("seeds needed to tell")) if decided else ()),
     ]  # fmt: skip
     rows = [
         (
-            one.baseline, one.asked or None, f"{one.a} - {one.b}", 100 * one.mean, one.interval95, one.pairs,
+            one.baseline, one.asked or None, f"{one.a} - {one.b}", one.mean, one.interval95, one.pairs,
             *((one.adjusted_interval95, _verdict(one), _needed(one)) if decided else ()),
         )
         for one in differences
@@ -164,7 +173,7 @@ def reuse_table(result: StudyResult) -> Table:
     columns = (
         text_column("baseline"), Column("epochs"), Column("best at", "{:g}x".format), text_column("is"),
         Column("at", "{:g}x".format), text_column("best is"), Column("regret, points", "{:.2f}".format),
-        Column("95 %", _signed), text_column(""),
+        Column("95 %", point_interval), text_column(""),
     )  # fmt: skip
     rows = [
         (
@@ -186,21 +195,12 @@ def quoted_table() -> Table:
 
 def _interval(ends: tuple[float, float]) -> str:
     """Of an accuracy, in percent."""
-    return f"{_percent(ends[0])} to {_percent(ends[1])}"
-
-
-def _signed(ends: tuple[float, float]) -> str:
-    """Of a difference, in points."""
-    return f"{100 * ends[0]:+.2f} to {100 * ends[1]:+.2f}"
+    return f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def _pictures(result: StudyResult) -> list[str]:
     methods = {row.method for row in result.rows if row.method != "baseline"}
     return ["families"] if len(methods) == 1 else list(dict.fromkeys(row.baseline for row in result.rows))
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -66,6 +66,21 @@ def interval(ends: Sequence[float]) -> str:
     return f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
+def percent(value: float) -> str:
+    """0.5 -> '50.00'."""
+    return f"{100 * value:.2f}"
+
+
+def points(value: float) -> str:
+    """A difference of accuracies in points: 0.005 -> '+0.50'."""
+    return f"{100 * value:+.2f}"
+
+
+def point_interval(ends: Sequence[float]) -> str:
+    """(-0.01, 0.02) -> '-1.00 to +2.00'."""
+    return f"{points(ends[0])} to {points(ends[1])}"
+
+
 def markdown(table: Table) -> list[str]:
     """Lines of Markdown: the table alone, without its title."""
     marks = ("--:" if column.align == "right" else "--" for column in table.columns)

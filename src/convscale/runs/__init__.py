@@ -46,11 +46,11 @@ from convscale.runs.run import (
     BEST_WEIGHTS,
     WEIGHTS,
     Run,
-    Settings,
     open_run,
     open_unfinished_run,
     weights_file,
 )
+from convscale.runs.settings import Settings
 from convscale.runs.story import format_call
 
 __all__ = [

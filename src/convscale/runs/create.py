@@ -19,7 +19,8 @@ from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
 from convscale.records import DataRecord, Story, write_record
-from convscale.runs.run import Run, Settings
+from convscale.runs.run import Run
+from convscale.runs.settings import Settings
 from convscale.schema import to_table
 
 _LOCK = "lock"

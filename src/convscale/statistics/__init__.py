@@ -3,12 +3,12 @@
 from convscale.statistics.corrections import dunnett, holm
 from convscale.statistics.differences import (
     CANNOT_TELL,
-    Difference,
     OrderChange,
     order_changes,
     paired_difference,
     rank_correlation,
 )
+from convscale.statistics.estimates import MeanEstimate, Spread, bartlett
 from convscale.statistics.intervals import (
     Interval,
     accuracy_interval,
@@ -19,17 +19,17 @@ from convscale.statistics.intervals import (
     wilson_interval,
     within_unit,
 )
-from convscale.statistics.noise import MeanEstimate, PooledNoise, Spread
+from convscale.statistics.noise import PooledNoise
 
 __all__ = [
     "CANNOT_TELL",
-    "Difference",
     "Interval",
     "MeanEstimate",
     "OrderChange",
     "PooledNoise",
     "Spread",
     "accuracy_interval",
+    "bartlett",
     "dunnett",
     "holm",
     "mean_interval",

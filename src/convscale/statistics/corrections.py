@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-from convscale.statistics.noise import MeanEstimate
+from convscale.statistics.estimates import MeanEstimate
 
 POINTS = 60  # of the quadratures
 

@@ -9,32 +9,12 @@ from itertools import combinations
 from typing import TypeVar
 
 from convscale.errors import ConfigError
-from convscale.statistics.intervals import mean_interval, unnoised
+from convscale.statistics.estimates import MeanEstimate, Spread
+from convscale.statistics.intervals import unnoised
 
 Key = TypeVar("Key", bound=Hashable)
 
 CANNOT_TELL = "cannot tell"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The mean of a - b over the seeds that both have, and its 95 % interval."""
-
-    mean: float
-    interval95: tuple[float, float] | None
-    pairs: int
-
-    @property
-    def certain(self) -> bool:
-        """Whether the interval excludes zero; never with fewer than two pairs."""
-        return self.interval95 is not None and not self.interval95[0] <= 0 <= self.interval95[1]
-
-    @property
-    def verdict(self) -> str:
-        """ "a is better", "b is better" or "cannot tell"."""
-        if not self.certain:
-            return CANNOT_TELL
-        return "a is better" if self.mean > 0 else "b is better"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +33,19 @@ class OrderChange:
     rank_correlation: float | None
 
 
-def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
-    """a - b over their common seeds. Raises ConfigError where they have none in common."""
-    common = sorted(a.keys() & b.keys())
+def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> MeanEstimate:
+    """a - b over their common seeds, with the noise of these alone. Raises ConfigError where they have none in common.
+
+    One common seed shows no noise: the difference is then never certain.
+    """
+    common = a.keys() & b.keys()
     if not common:
         raise ConfigError("two candidates share no seed: their difference cannot be paired", hint="use the same seeds")
-    interval = mean_interval([unnoised(a[seed] - b[seed]) for seed in common])
-    return Difference(interval.mean, interval.interval95, len(common))
+    values = [unnoised(a[seed] - b[seed]) for seed in sorted(common)]
+    mean, degrees = math.fsum(values) / len(values), len(values) - 1
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    spreads = (Spread(squares / degrees / len(values), degrees),) if degrees else ()
+    return MeanEstimate(mean, spreads, len(values))
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -90,7 +76,7 @@ def order_changes(
     """
 
     def paired(a: Key, b: Key) -> bool:
-        return all(paired_difference(by[a], by[b]).certain for by in (short, long))
+        return all(paired_difference(by[a], by[b]).certain() for by in (short, long))
 
     common = [key for key in long if short.get(key) and long[key]]
     means = {key: (_mean(short[key]), _mean(long[key])) for key in common}

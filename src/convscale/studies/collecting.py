@@ -139,10 +139,10 @@ def _reuse(compared: Comparisons, trainings: Trainings, low: list[int], high: li
     reused, own = best(at_low), best(at_high)
     regret = trainings.difference(at_high[own], at_high[reused])
     if regret is not None:
-        told = trainings is compared.long and compared.better(at_high[own], at_high[reused])
+        worse = trainings is compared.long and compared.better(at_high[own], at_high[reused])
         point, asked = points[low[0]], (points[low[0]].asked, points[high[0]].asked)
         yield Reuse(
             baseline=point.baseline, epochs=trainings.epochs, found_at=asked[0] or 0.0, used_at=asked[1] or 0.0,
             reused=reused, own_best=own, regret=regret.mean, interval95=regret.interval(),
-            verdict="the same" if own == reused else "worse" if told else CANNOT_TELL,
+            verdict="the same" if own == reused else "worse" if worse else CANNOT_TELL,
         )  # fmt: skip

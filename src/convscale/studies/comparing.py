@@ -137,18 +137,19 @@ def _answer(
     others = [one for one in members if one != primary and not reasons[one]] if not reasons[primary] else []
     estimates = {one: found for one in others if (found := compared.long.difference(primary, one)) is not None}
     left_out = [f"{places.points[one].method} {reasons[one]}" for one in members if reasons[one]]
+    left_out += [f"{places.points[one].method} shares no finished seed" for one in others if one not in estimates]
     left_out += [
         f"{one.method} has no network at this cost"
         for one in places.design.unreachable
         if (one.baseline, one.asked) == group
     ]
-    best = max(others, key=compared.mean, default=None)
+    best = min(estimates, key=lambda one: estimates[one].mean, default=None)
     interval = _simultaneous(list(estimates.values()), confidence)
     return PrimaryAnswer(
         baseline=group[0], cost=group[1], method=spec.primary,
-        others=tuple(places.points[one].method for one in others),
+        others=tuple(places.points[one].method for one in estimates),
         best_other="" if best is None else places.points[best].method,
-        mean=min((one.mean for one in estimates.values()), default=None), interval95=interval,
+        mean=None if best is None else estimates[best].mean, interval95=interval,
         verdict=_verdict(interval, spec.equivalence), left_out=tuple(left_out),
     )  # fmt: skip
 

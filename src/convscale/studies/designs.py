@@ -30,8 +30,8 @@ from convscale.trials.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A network of a study. asked: the cost that it was planned for, times the baseline's MACs; None for a baseline and
-    for networks by explicit factors. cost_ratio: what it truly costs."""
+    """A network of a study. asked: the cost that it was planned for, in the study's currency, times the baseline's;
+    None for a baseline and for networks by explicit factors. cost_ratio: its MACs, times the baseline's."""
 
     JSON: ClassVar = ("baseline", "method", "network=network.name", "macs", "params", "cost_ratio")
 

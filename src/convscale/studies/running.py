@@ -67,29 +67,34 @@ def run_study(
             f"study {spec.name!r} has no {'folder' if folder is None else 'executor'}",
             hint="run_study(spec, folder, LocalExecutor(...)), or run_study(spec, evaluate=function)",
         )
-    spec = settled(spec)
-    finished = FinishedTrials(records, quiet=quiet)
+    spec, finished = settled(spec), FinishedTrials(records, quiet=quiet)
     with hold_study(Path(folder)) as study:
-        designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
-        require_same_settings(study.path, KIND, spec, read_spec)
         run = partial(run_trials, study.path, executor=executor, storage=storage, quiet=quiet)
-        finished.take(study, designed.scans().values())
-        designed = with_rates(designed, run)
-        trials = designed.trials()
-        keep_design(study, designed, trials)
-        finished.take(study, trials.values())
-        finished.report()
-        ran = zip(trials.items(), _run(study, spec, trials, run), strict=True)
-        result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in ran})
-        _write(study, result)
-    return result
+        return _run(study, spec, finished, run)
 
 
 def _run(
+    study: StudyFolder, spec: StudySpec, finished: FinishedTrials, run: Callable[..., list[TrialRecord]]
+) -> StudyResult:
+    """Run the study in a folder that is held. run: `run_trials` for this folder."""
+    designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
+    require_same_settings(study.path, KIND, spec, read_spec)
+    finished.take(study, designed.scans().values())
+    designed = with_rates(designed, run)
+    trials = designed.trials()
+    keep_design(study, designed, trials)
+    finished.take(study, trials.values())
+    finished.report()
+    ran = zip(trials.items(), _run_all(study, spec, trials, run), strict=True)
+    result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in ran})
+    _write(study, result)
+    return result
+
+
+def _run_all(
     study: StudyFolder, spec: StudySpec, trials: Trials, run: Callable[..., list[TrialRecord]]
 ) -> list[TrialRecord]:
-    """Run the trials, and write what is known whenever a seed is complete and where a signal ends them. run:
-    `run_trials` for this folder."""
+    """Run the trials, and write what is known whenever a seed is complete and where a signal ends them."""
 
     def write_so_far() -> None:
         try:
@@ -101,7 +106,8 @@ def _run(
     try:
         return run(list(trials.values()), on_end=watch)
     except TrainingStopped:
-        if any(ended(study)):
+        own = {folder.number for folder in study.folders_of(trials.values()).values()}
+        if any(folder.number in own for folder, _ in ended(study)):  # not only short trainings that chose a rate
             write_so_far()
         raise
 

@@ -30,9 +30,9 @@ SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
 def trial_rows(folder: str | Path) -> list[dict[str, Any]]:
     """The trials of the study, search or family in `folder`, finished or not; reads only.
 
-    baseline, method, asked (the cost planned for) and cost (the true one, both times the baseline's MACs) are None of
-    trials that are no row of a study; a network that serves several methods names them all. accuracy: of a trial that
-    is not finished, the last epoch's. Raises RunError where there is no study.
+    baseline, method, asked (the cost planned for) and cost (MACs), both times the baseline's, are None of trials that
+    are no row of a study; a network that serves several methods names them all. accuracy: of a trial that is not
+    finished, the last epoch's. Raises RunError where there is no study.
     """
     places = _places(Path(folder))
     return [_row(state, places.get(state.number, ())) for state in study_status(folder)]

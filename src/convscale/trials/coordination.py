@@ -91,6 +91,7 @@ class _Coordinator:
                     else:
                         self.records[attempt.trial.key] = self._end(folder, ended)
                 self.board.show()
+            self._leave_if_asked()  # where the last trial ended meanwhile: the caller may have more to run
         except BaseException:
             self.executor.close()
             raise

@@ -81,7 +81,7 @@ def _name_of(source: str) -> str:
     """What images are called, wherever they lie: the folder's own name, or that of a named set."""
     if Path(source).is_absolute():
         return Path(source).name
-    return source if source.startswith("hf") else source.partition("@")[0]
+    return source if source.startswith(("hf:", "hf-stream:")) else source.partition("@")[0]
 
 
 def read_finished(files: Sequence[str | Path]) -> dict[str, tuple[FinishedTrial, Line]]:

@@ -95,7 +95,7 @@ def _state(folder: TrialFolder, alive: bool) -> TrialState:
         attempts=record.attempts if record else max(attempts, default=0),
         epoch=trial.recipe.epochs if result else last.epoch if last else 0,
         epochs=trial.recipe.epochs,
-        steps=result.steps if result else sum(one.steps for one in epochs),
+        steps=result.steps if result else last.steps if last else 0,
         accuracy=result.accuracy if result else last.top1 if last else None,
         device_seconds=result.device_seconds if result else sum(one.seconds for one in epochs),
         reason=record.failure if record else "",

@@ -5,7 +5,10 @@ The coordinator imports this too, to open the images and to name the work: PyTor
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +33,7 @@ AT_END: dict[str, Any] = {
     "pictures": False,
     "workers": 0,
 }  # settings: only the last accuracy counts
+SAMPLED = 16  # images of each half, whose bytes are part of a fingerprint
 KEPT_BYTES = 256 * 2**20  # of prepared images, in each worker and for each half of a data set
 
 
@@ -99,9 +103,26 @@ def choose_images(choice: DataChoice) -> Dataset:
 @lru_cache(maxsize=2)
 def fingerprint_of(choice: DataChoice) -> str:
     """What tells the images of `choice` from all others, wherever they lie: their classes, names and labels in order,
-    and the accuracy that is reported of them. Raises as `choose_images` does."""
-    record = choose_images(choice).record()
-    return record.fingerprint if record.metric == "top1" else f"{record.fingerprint} {record.metric}"
+    the bytes of some of them, for sets exist in several sizes under the same names, and the accuracy that is reported;
+    "" for a stream, whose images have no names. Raises as `choose_images` does."""
+    dataset = choose_images(choice)
+    if isinstance(dataset.train, Stream):
+        return ""
+    record = dataset.record()
+    fingerprint = record.fingerprint
+    if stored := [*_stored(dataset.train), *_stored(dataset.test)]:
+        fingerprint = hashlib.sha256(b"\0".join([fingerprint.encode(), *stored])).hexdigest()
+    return fingerprint if record.metric == "top1" else f"{fingerprint} {record.metric}"
+
+
+def _stored(images: ImageCollection | Stream) -> Iterator[bytes]:
+    """The encoded images of SAMPLED places; none where they are pixels, and not those that cannot be read."""
+    if isinstance(images, Stream):
+        return
+    for index in np.linspace(0, len(images) - 1, min(SAMPLED, len(images)), dtype=int):
+        with suppress(DataError):
+            if content := images.content(int(index)):
+                yield content
 
 
 def _draw(

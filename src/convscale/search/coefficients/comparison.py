@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convscale.statistics import Spread, bartlett
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -97,21 +99,15 @@ def _within(by_candidate: Sequence[Mapping[int, float]]) -> _Within:
 def _noise(within: Sequence[_Within]) -> tuple[list[float], int]:
     """The standard deviation of an accuracy over seeds at each length, and its degrees of freedom, 0 where there are
     none. One noise for all lengths unless Bartlett's test tells them apart; then the degrees of the least known."""
-    from scipy.special import gammaincc
-
     total = sum(one.degrees for one in within)
     if not total:
         return [0.0] * len(within), 0
     pooled = max(sum(one.squares for one in within) / total, FLOOR**2)
-    own = [(one.degrees, max(one.squares / one.degrees, FLOOR**2)) for one in within if one.degrees >= FEWEST]
-    if len(own) > 1:
-        known = sum(degrees for degrees, _ in own)
-        together = sum(degrees * variance for degrees, variance in own) / known
-        statistic = sum(degrees * math.log(together / variance) for degrees, variance in own)
-        statistic /= 1 + (sum(1 / degrees for degrees, _ in own) - 1 / known) / (3 * (len(own) - 1))
-        if gammaincc((len(own) - 1) / 2, statistic / 2) < UNEQUAL:
-            variances = [one.squares / one.degrees if one.degrees >= FEWEST else pooled for one in within]
-            return [max(math.sqrt(one), FLOOR) for one in variances], min(degrees for degrees, _ in own)
+    own = [Spread(max(one.squares / one.degrees, FLOOR**2), one.degrees) for one in within if one.degrees >= FEWEST]
+    if len(own) > 1 and bartlett(own) < UNEQUAL:
+        variances = [one.squares / one.degrees if one.degrees >= FEWEST else pooled for one in within]
+        degrees = min(one.degrees for one in within if one.degrees >= FEWEST)
+        return [max(math.sqrt(one), FLOOR) for one in variances], degrees
     return [math.sqrt(pooled)] * len(within), total
 
 

@@ -33,10 +33,14 @@ def equal_candidates(
     Raises ConfigError as `candidates_at_cost` does.
     """
     base = measure(baseline)
+
+    def ratio(network: ConvNet) -> float:
+        return measure(network) / base
+
     return [
-        _along(baseline, cost_ratio, shares, lambda network: measure(network) / base, tolerance)
-        if alone(shares) is None
-        else _single(baseline, cost_ratio, alone(shares) or 0, lambda network: measure(network) / base, tolerance)
+        _along(baseline, cost_ratio, shares, ratio, tolerance)
+        if (dimension := alone(shares)) is None
+        else _single(baseline, cost_ratio, dimension, ratio, tolerance)
         for shares in directions
     ]
 

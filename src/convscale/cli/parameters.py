@@ -1,4 +1,4 @@
-"""Options whose values are lists of numbers, or the side of a square in pixels."""
+"""Options whose values are lists of numbers, or the side of a square in pixels; and --tune-rate."""
 
 from __future__ import annotations
 

@@ -10,15 +10,14 @@ import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.parameters import Numbers
+from convscale.cli.laws import law_options, pick_law_with_evidence
 from convscale.cli.shared import (
     DATA_HELP,
     epochs_option,
     json_option,
     label_column_option,
-    law_options,
     layout_option,
     load_network,
-    pick_law_with_evidence,
     print_json,
     print_table,
     print_text,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
-from convscale.cli.parameters import Numbers
 from convscale.cli.laws import law_options, pick_law_with_evidence
+from convscale.cli.parameters import Numbers
 from convscale.cli.shared import (
     DATA_HELP,
     epochs_option,

@@ -1,4 +1,4 @@
-"""Options whose values are lists of numbers, or the side of a square in pixels; and --tune-rate."""
+"""Options whose values are lists of numbers, or the side of a square in pixels."""
 
 from __future__ import annotations
 
@@ -89,9 +89,3 @@ class _Pixels(click.IntRange):
 
 
 PIXELS = _Pixels(1, MAX_RESOLUTION)
-
-
-tune_rate_option = click.option(
-    "--tune-rate", is_flag=True, default=None,
-    help="Choose each network's learning rate among three by short trainings on a part of the training images.",
-)  # fmt: skip

@@ -113,6 +113,12 @@ search_option = click.option(
 )  # fmt: skip
 
 
+tune_rate_option = click.option(
+    "--tune-rate", is_flag=True, default=None,
+    help="Choose each network's learning rate among three by short trainings on a part of the training images.",
+)  # fmt: skip
+
+
 def _stored_range(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
     if value is None:
         return None

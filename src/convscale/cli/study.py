@@ -10,7 +10,7 @@ import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
 from convscale.cli.grids import run_published
-from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.results import FOLDER, export, print_result, report
 from convscale.cli.shared import (
     DATA_HELP,
@@ -21,6 +21,7 @@ from convscale.cli.shared import (
     print_text,
     range_option,
     set_option,
+    tune_rate_option,
 )
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convscale.cli.parameters import PIXELS, tune_rate_option
+from convscale.cli.parameters import PIXELS
 from convscale.cli.shared import (
     DATA_HELP,
     batch_or_auto_option,
@@ -26,6 +26,7 @@ from convscale.cli.shared import (
     search_option,
     seed_option,
     set_option,
+    tune_rate_option,
     typed_command,
     workers_option,
 )

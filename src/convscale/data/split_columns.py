@@ -44,7 +44,7 @@ def is_split_column(name: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A cell of a typed table, nothing as an empty text."""
+    """The text of a cell of a typed table, empty where it has no value."""
     return "" if value is None else str(value).strip()
 
 
@@ -109,7 +109,7 @@ def _meanings(name: str, values: Sequence[str], otherwise: str, where: str) -> d
 
 
 def _are_flags(name: str, values: Sequence[str], where: str, notes: list[str]) -> bool:
-    """Whether a column says of each row whether it is of a split; a cell without a value, that it is not."""
+    """Whether a column says of each row whether it belongs to a split; a cell without a value says that it does not."""
     folded = {value.casefold() for value in values}
     others, blank = folded - _TRUE - _FALSE - _BLANK, folded & _BLANK
     if not folded & (_TRUE | _FALSE):

@@ -52,7 +52,7 @@ def bf16_speedups(network: ConvNet, batch: int) -> Speedups:
 
 
 def _speedup(fp32: Callable[[], object], bf16: Callable[[], object]) -> float:
-    """By the least processor time of a few turns each: what other processes do counts for little."""
+    """By the least processor time of a few rounds each, on which other processes have little influence."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for action, found in zip((fp32, bf16), seconds, strict=True):

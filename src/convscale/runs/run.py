@@ -68,7 +68,7 @@ class Settings:
     evaluate_each_epoch: bool = True
     """Measure the accuracy after every epoch, or only after the last; early stopping needs every one."""
     evaluation_precision: Literal["fp32", "bf16"] = "fp32"
-    """The numbers that evaluations compute in; `train` chooses with the recipe's precision "auto"."""
+    """The precision of evaluations; `train` chooses it where the recipe's precision is "auto"."""
     fresh_statistics_steps: int = 100
     """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""
@@ -144,7 +144,7 @@ class Run:
         return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
-        """How its images are prepared; as was usual, of an older run. Raises ConfigError where it is damaged."""
+        """How its images are prepared; in the usual way for older runs. Raises ConfigError where it is damaged."""
         file = self.path / "preprocessing.toml"
         if not file.exists():
             network = self.network()
@@ -271,7 +271,7 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder that was trained to its end. Raises RunError where it is none, unfinished or too new."""
+    """A run folder that was trained to its end. Raises RunError if it is not one, unfinished or too new."""
     run = open_unfinished_run(path)
     if not run.weights.exists():
         message = f"{path}: the run has no weights yet: its training did not finish"

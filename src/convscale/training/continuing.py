@@ -55,7 +55,7 @@ class Continuation:
 
     @property
     def place(self) -> tuple[Path, str]:
-        """Where the new run goes unless that is said: beside the other one, by its name without the number."""
+        """Where the new run goes unless a folder is named: beside the other one, by its name without the number."""
         path = self.before.path
         path = path if path.name not in ("", "..") else path.resolve()
         return path.parent, _NUMBERED.sub("", path.name)

@@ -1,4 +1,4 @@
-"""The numbers that a training computes in, where its recipe leaves that open: chosen once, and kept on resume."""
+"""The precision of a training whose recipe leaves it open: chosen once, and kept on resume."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import convscale as cs
+from convscale.data.dataset import open_images
 from convscale.data.split_columns import column_splits
 from convscale.errors import DataError
 from tests.cli.calling import run
@@ -128,6 +129,18 @@ def test_parquet_is_divided_as_its_column_says(tmp_path: Path, prefix: str, colu
     assert any(f"splits by column {column!r}" in note for note in data.notes)
     assert data.test.name(0).endswith("[8]") and data.test.content(0) == png(8)  # type: ignore[union-attr]
     assert data.test.labels.tolist() == [0, 1, 0, 1]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("column", "values"), [("split", ["train"] * 4 + ["test"] * 2), ("is_test", [None, 1] * 3)])
+def test_a_stream_that_a_column_divides_is_refused(tmp_path: Path, column: str, values: list[Any]) -> None:
+    """Evaluated whole, it would count the images that were trained on."""
+    pytest.importorskip("datasets")
+    file = write_table(tmp_path / "data.parquet", column, values)
+    with pytest.raises(DataError, match=f"splits by column '{column}'.* a stream cannot be divided.*hf:{file}"):
+        open_images(f"hf-stream:{file}")
+    file = write_table(tmp_path / "data.parquet", "dataset", ["photos", "scans"] * 3)
+    images, classes = open_images(f"hf-stream:{file}")
+    assert (len(images), classes) == (6, ("a", "b"))
 
 
 @pytest.mark.parametrize("prefix", ["", "hf:"])

@@ -104,7 +104,7 @@ def test_values_from_0_to_255_are_recognised(tmp_path: Path) -> None:
     _, header, notes = converted(with_config(tmp_path, cfg(mean=MEANS, std=STDS)), network="mobilenet-v1")
     assert header.preprocessing.mean == pytest.approx((0.485, 0.456, 0.406))
     assert header.preprocessing.std == pytest.approx((0.229, 0.224, 0.225))
-    assert "config.json: mean and std are of values from 0 to 255, and are divided by 255" in notes
+    assert "config.json: mean and std are for values from 0 to 255, and are divided by 255" in notes
     _, header, _ = converted(with_metadata(tmp_path, mean="103.5 116 123.7", std="1"), network="mobilenet-v1")
     assert header.preprocessing.std == pytest.approx((1 / 255,) * 3)
     torch.save({"state_dict": MOBILE, "args": {"mean": [0, 0, 0], "std": [255, 255, 255]}}, tmp_path / "net.pth")
@@ -123,6 +123,23 @@ def test_statistics_that_cannot_be(tmp_path: Path, mean: list[float], std: list[
     assert converted(folder, network="mobilenet-v1", mean=(0.5,), std=(0.5,))[1].preprocessing.mean == (0.5,) * 3
     with pytest.raises(ConfigError, match="std -1/-1/-1 from --std"):
         converted(folder, network="mobilenet-v1", mean=(0.5,), std=(-1.0,))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "hint"),
+    [(MEANS, STDS, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
+     ([127.5], [1], "--mean 0.5,0.5,0.5 --std 0.003922,0.003922,0.003922"),
+     (MEANS, [0.229], "--mean 0.485,0.456,0.406 --std 0.229,0.229,0.229"),
+     ([0.5], STDS, "--mean 0.5,0.5,0.5 --std 0.229,0.224,0.225"),
+     ([0.5], [0], "--std above 0"), ([-3], [0.2], "--mean from -1 to 1"), ([1000], [900], "--std above 0, up to 2")],
+)  # fmt: skip
+def test_options_for_values_from_0_to_255_are_refused_with_what_to_give(
+    tmp_path: Path, mean: list[float], std: list[float], hint: str
+) -> None:
+    torch.save(MOBILE, tmp_path / "net.pth")
+    with pytest.raises(ConfigError) as caught:
+        converted(tmp_path / "net.pth", network="mobilenet-v1", mean=tuple(mean), std=tuple(std))
+    assert hint in caught.value.hint and ("divided by 255" in caught.value.hint) == (" --std 0." in hint)
 
 
 def test_numbers_of_another_count_are_reported(tmp_path: Path) -> None:

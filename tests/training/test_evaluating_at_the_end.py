@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import convscale as cs
 from convscale.data.images import Kept
 from convscale.recipes import Augmentation, Recipe, recipe
 from convscale.runs import BEST_WEIGHTS, Run
-from convscale.training import estimate
+from convscale.training import estimate, trainer
 from tests.training.small_runs import NETWORK, few, forked, killing_itself, same_weights, tensors, trained
 
 SHIFTED = Recipe(
@@ -51,6 +52,20 @@ def test_killed_and_resumed_is_uninterrupted(photos: Path, tmp_path: Path) -> No
     whole = at_the_end(photos, tmp_path / "whole")
     run = tmp_path / "run"
     assert forked(killing_itself("before", 9, lambda: at_the_end(photos, run))) == -signal.SIGKILL
+    cs.resume(run, quiet=True)
+    assert same_weights(whole.path, run) and whole.evaluation() == Run(run).evaluation()
+
+
+def test_nothing_is_recomputed_where_only_the_results_are_missing(photos: Path, tmp_path: Path) -> None:
+    """Not even statistics of batch norm that the last epoch left alone, since it trained the head only."""
+    head, run = replace(SHIFTED, epochs=1, head_epochs=1), tmp_path / "run"
+
+    def dying() -> None:
+        trainer.write_results = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        at_the_end(photos, run, head)
+
+    whole = at_the_end(photos, tmp_path / "whole", head)
+    assert forked(dying) == -signal.SIGKILL and Run(run).result() is None
     cs.resume(run, quiet=True)
     assert same_weights(whole.path, run) and whole.evaluation() == Run(run).evaluation()
 

@@ -58,6 +58,8 @@ def test_the_search_chooses_on_training_images(weights: Path, searched: Path, tm
     trial = Run(run.path / "search" / "003")
     record = trial.data()
     assert record is not None and (record.train_images, record.test_images) == (90, 30)
+    assert [epoch.top1 is None for epoch in trial.metrics()] == [True, False]  # judged at the end alone
+    assert all(epoch.top1 is not None for epoch in run.metrics())
     # What follows is the training that the chosen values alone would have given.
     tuned(weights, tmp_path / "plain", replace(searching(search=SearchGrid()), learning_rate=0.1, weight_decay=0.0))
     assert state_of(run.path) == state_of(tmp_path / "plain")
@@ -154,9 +156,9 @@ def test_an_estimate_counts_the_search(weights: Path) -> None:
 
     plain = estimate(NETWORK, few(), searching(search=SearchGrid()), weights=str(weights))
     four = estimate(NETWORK, few(), searching(), weights=str(weights))
-    steps, evaluations = four.steps * four.step_seconds, 2 * four.evaluation_seconds
+    steps, evaluation = four.steps * four.step_seconds, four.evaluation_seconds
     assert four.steps == plain.steps
-    assert four.seconds == pytest.approx(steps + evaluations + 4 * (0.75 * steps + evaluations))
+    assert four.seconds == pytest.approx(steps + 2 * evaluation + 4 * (0.75 * steps + evaluation))
     probe = estimate(NETWORK, few(), PROBE, weights=str(weights))
     assert probe.seconds > 0 and probe.steps == 7
 

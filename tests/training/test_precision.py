@@ -74,6 +74,18 @@ def test_what_a_recipe_says_is_not_measured(photos: Path, tmp_path: Path, fast: 
     trained(photos, tmp_path / "probe", PROBE)
 
 
+def test_more_epochs_on_another_machine(photos: Path, tmp_path: Path, fast: pytest.MonkeyPatch) -> None:
+    """What was measured is kept; where a GPU's precision was used, this machine's is chosen."""
+    trained(photos, tmp_path / "run", replace(PLAIN, epochs=1))
+    fast.setattr(machine, "has_fast_bf16", lambda: False)
+    cs.resume(tmp_path / "run", epochs=1, output=tmp_path / "more", quiet=True)
+    assert chosen(tmp_path / "more") == ("bf16", "bf16")
+    trained(photos, tmp_path / "gpu", replace(PLAIN, epochs=1), evaluation_precision="bf16")
+    assert chosen(tmp_path / "gpu") == ("auto", "bf16")
+    cs.resume(tmp_path / "gpu", epochs=1, output=tmp_path / "cpu", quiet=True)
+    assert chosen(tmp_path / "cpu") == ("auto", "fp32")
+
+
 @pytest.mark.parametrize("at", [0, 5])
 def test_a_resumed_run_keeps_its_precision(photos: Path, tmp_path: Path, fast: pytest.MonkeyPatch, at: int) -> None:
     """Though it goes on where the other would be chosen, before the first step or in the second epoch."""

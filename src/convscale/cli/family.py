@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convscale.cli.executors import executor, executor_options, print_data_notes
+from convscale.cli.laws import law_options, pick_law_with_evidence
 from convscale.cli.options import (
     DATA_HELP,
     epochs_option,
     json_option,
     label_column_option,
-    law_options,
     layout_option,
     load_network,
-    pick_law_with_evidence,
     range_option,
     set_option,
 )

@@ -81,7 +81,7 @@ def command(
     name of `convscale data sets`.
     """
     budget = None if all(limit is None for limit in limits.values()) else Budget(**limits)
-    network = None if baseline is None else load_network(baseline)  # a mistyped one, or recipe, is said before any work
+    network = None if baseline is None else load_network(baseline)  # a mistyped name fails before any work
     if recipe_name is not None:
         recipe_from_options(recipe_name, epochs, batch, settings, search)
     from convscale.fitting import carry_out, plan_fit

@@ -1,4 +1,4 @@
-"""convscale study run of a study of published trainings."""
+"""convscale study run, of studies of published trainings."""
 
 from __future__ import annotations
 

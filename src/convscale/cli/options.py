@@ -15,7 +15,6 @@ from convscale.networks import ConvNet
 
 if TYPE_CHECKING:
     from convscale.recipes import Recipe
-    from convscale.scaling import ScalingLaw
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,6 +95,12 @@ search_option = click.option(
     "--search", callback=_grid, metavar="RxD|off",
     help="Choose among R learning rates and D weight decays by training on a part of the training images "
     "[default: from the recipe].",
+)  # fmt: skip
+
+
+tune_rate_option = click.option(
+    "--tune-rate", is_flag=True, default=None,
+    help="Choose each network's learning rate among three by short trainings on a part of the training images.",
 )  # fmt: skip
 
 
@@ -183,46 +188,6 @@ def budget_options(command: F) -> F:
         example, text = _LIMIT_HELP[key]
         command = click.option(*names, key, metavar=example, help=f"Limit: {text}")(command)
     return command
-
-
-def law_options(command: F) -> F:
-    """Add the options that name a scaling law."""
-    options = (
-        click.option("--law", "law_name", metavar="NAME",
-                     help="compound, depth, width, resolution, uniform, fast [default: compound]."),
-        click.option("--alpha", type=float, help="Depth at phi 1, for the compound law [default: 1.2]."),
-        click.option("--beta", type=float, help="Width at phi 1 [default: 1.1]."),
-        click.option("--gamma", type=float, help="Resolution at phi 1 [default: 1.15]."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def pick_law(name: str | None, alpha: float | None, beta: float | None, gamma: float | None) -> ScalingLaw:
-    """The law that `law_options` named."""
-    from convscale.scaling import law
-
-    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    return law(name or "compound", **{key: value for key, value in given.items() if value is not None})
-
-
-def pick_law_with_evidence(
-    name: str | None, alpha: float | None, beta: float | None, gamma: float | None, coefficients: str | None
-) -> tuple[ScalingLaw, str]:
-    """The law that `law_options` or --coefficients named, and a sentence about where it comes from."""
-    from convscale.scaling import PAPER, read_coefficients
-
-    if coefficients is not None:
-        if (name, alpha, beta, gamma) != (None, None, None, None):
-            raise click.UsageError("--coefficients already sets the law; leave out --law, --alpha, --beta, --gamma")
-        found = read_coefficients(coefficients)
-        law = found.law()
-        return law, f"alpha {found.alpha:.4g}, beta {found.beta:.4g}, gamma {found.gamma:.4g}: {found.note}"
-    law = pick_law(name, alpha, beta, gamma)
-    if law == PAPER.law():
-        return law, f"alpha {PAPER.alpha}, beta {PAPER.beta}, gamma {PAPER.gamma} are {PAPER.note}"
-    return law, f"depth {law.depth:.4g}, width {law.width:.4g}, resolution {law.resolution:.4g} at phi 1, as asked"
 
 
 def load_network(name_or_file: str, classes: int | None = None, resolution: int | None = None) -> ConvNet:

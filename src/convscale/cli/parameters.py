@@ -89,9 +89,3 @@ class _Pixels(click.IntRange):
 
 
 PIXELS = _Pixels(1, MAX_RESOLUTION)
-
-
-tune_rate_option = click.option(
-    "--tune-rate", is_flag=True, default=None,
-    help="Choose each network's learning rate among three by short trainings on a part of the training images.",
-)  # fmt: skip

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
+from convscale.cli.laws import law_options, pick_law_with_evidence
 from convscale.cli.options import (
     budget_options,
     classes_option,
     json_option,
-    law_options,
     load_network,
     output_option,
-    pick_law_with_evidence,
     resolution_options,
 )
 from convscale.cli.output import (

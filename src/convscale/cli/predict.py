@@ -82,7 +82,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _meant(line: str) -> str:
-    """The name on a line: as it stands, or, where nothing is called so, without blanks and quotes around it."""
+    """The name on a line: as it stands, or, if no such file exists, without the blanks and quotes around it."""
     bare = line.strip()
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
         bare = bare[1:-1]

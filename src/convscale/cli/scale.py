@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
+from convscale.cli.laws import law_options, pick_law
 from convscale.cli.options import (
     classes_option,
     json_option,
-    law_options,
     load_network,
     output_option,
-    pick_law,
 )
 from convscale.cli.output import (
     print_cost,

@@ -16,9 +16,10 @@ from convscale.cli.options import (
     layout_option,
     range_option,
     set_option,
+    tune_rate_option,
 )
 from convscale.cli.output import print_json, print_table, print_text
-from convscale.cli.parameters import PIXELS, Numbers, tune_rate_option
+from convscale.cli.parameters import PIXELS, Numbers
 from convscale.cli.results import FOLDER, export, print_result, report
 
 if TYPE_CHECKING:

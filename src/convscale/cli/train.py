@@ -21,6 +21,7 @@ from convscale.cli.options import (
     search_option,
     seed_option,
     set_option,
+    tune_rate_option,
     workers_option,
 )
 from convscale.cli.output import (
@@ -30,7 +31,7 @@ from convscale.cli.output import (
     print_training,
     typed_command,
 )
-from convscale.cli.parameters import PIXELS, tune_rate_option
+from convscale.cli.parameters import PIXELS
 from convscale.machine import launched_processes, speaks
 from convscale.progress import print_note
 from convscale.recipes import recipe, tuning_rate

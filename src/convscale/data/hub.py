@@ -6,7 +6,7 @@ Images stay encoded: nothing here decodes a pixel. `convscale.data.stream` reads
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,8 +75,7 @@ def encoded(stored: Any, name: str) -> bytes:
 
 def read_hub(spec: str, label_column: str, *, used: Used = frozenset, progress: bool = False) -> Found:
     """Splits by name, class names and skipped splits, as `layouts.read_splits`; a single table is divided as its
-    columns say. `progress` shows downloads;
-    `used` picks the splits to read from those found.
+    columns say. `progress` shows downloads; `used` picks the splits to read from those found.
 
     The image column is the first of type Image. The label column is `label_column`, else the only one of type
     ClassLabel, else what WebDataset names `cls`, else `label_column` in its `json`. Raises DataError for data that
@@ -107,18 +106,20 @@ def read_hub(spec: str, label_column: str, *, used: Used = frozenset, progress: 
     if len(splits) > 1:
         return Found(splits, classes, skipped)
     ((split, single),) = splits.items()
-    parts, notes = by_columns(single, _split_cells(tables[split], columns[split]), split, spec)
+    plain = tables[split].with_format(None)
+    cells = split_cells(plain.features, columns[split], lambda name: plain.select_columns([name])[name][:])
+    parts, notes = by_columns(single, cells, split, spec)
     return Found(parts, classes, skipped, notes=tuple(notes))
 
 
-def _split_cells(table: Any, columns: Columns) -> dict[str, list[str]]:
-    """The text of the columns that may say what split a row is of; numbers of named classes by their names."""
-    names = [name for name in table.features if is_split_column(name) and name not in (columns.image, columns.label)]
+def split_cells(features: Any, columns: Columns, read: Callable[[str], Iterable[Any]]) -> dict[str, list[str]]:
+    """The text of the columns that may say what split a row is of, whose values `read` gives; numbers of named classes
+    by their names."""
     found = {}
-    for name in names:
-        values = table.with_format(None).select_columns([name])[name][:]
-        words = getattr(table.features[name], "names", None)
-        found[name] = [as_text(words[value] if words and value is not None else value) for value in values]
+    for name in features or ():
+        if is_split_column(name) and name not in (columns.image, columns.label):
+            words = getattr(features[name], "names", None)
+            found[name] = [as_text(words[value] if words and value is not None else value) for value in read(name)]
     return found
 
 

@@ -37,8 +37,8 @@ class HubSource(NamedTuple):
 
 
 class StreamTable(NamedTuple):
-    """A split as `datasets` reads it. labels: the label column alone, without reading the images where it can be;
-    images: how many, where the metadata says so."""
+    """A split as `datasets` reads it. labels: a column alone, without reading the images where it can be; images: how
+    many, where the metadata says so."""
 
     rows: Any
     labels: Callable[[str], Any]

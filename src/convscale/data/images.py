@@ -237,7 +237,7 @@ class Kept(Wrapped):
         return found
 
     def together(self, how: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives for all images prepared as `how` says: made once, until another way is asked for."""
+        """What `make` gives for all images prepared as `how` says; kept until another way is asked for."""
         if self._whole[0] != how:
             self._whole = (None, None)
             self._whole = (how, make())

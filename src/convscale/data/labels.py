@@ -62,7 +62,7 @@ def label_indices(values: list[Any], classes: tuple[str, ...], where: str, *, in
 
 
 def similar_names(classes: Iterable[str]) -> list[str]:
-    """Notes on classes whose names differ in nothing but case, blanks, hyphens and underscores."""
+    """Notes on classes whose names differ only in case, blanks, hyphens and underscores."""
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for name in classes:
         alike[re.sub(r"[\s_-]+", "", name).casefold()].append(name)

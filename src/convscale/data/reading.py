@@ -168,8 +168,8 @@ def decode_channels(
 
 
 def _require_scale(image: Opened, name: str, stored_range: Range | None) -> None:
-    """Raise DataError where only a range can say what black and white are: an image's own values cannot, or each image
-    would have a white of its own."""
+    """Raise DataError where only a range can say what black and white are: by its own values, each image would have
+    another white."""
     floats = image.values.dtype.kind == "f" if isinstance(image, StoredPixels) else image.mode == "F"
     if stored_range is not None:
         return

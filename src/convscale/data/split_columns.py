@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ def is_split_column(name: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A cell of a typed table, nothing as an empty text."""
+    """The text of a cell of a typed table, empty where it has no value."""
     return "" if value is None else str(value).strip()
 
 
@@ -58,7 +58,7 @@ def column_splits(cells: Cells, rows: int, otherwise: str, where: str) -> Column
         if _key(name) in _SPLIT_COLUMNS and (meant := _meanings(name, cells[name], otherwise, where)) is not None:
             return ColumnSplits([meant.get(value) for value in cells[name]], [*notes, *_said(name, meant, where)])
         if _key(name) in _SPLIT_COLUMNS:
-            values = _listed(value for value in cells[name])
+            values = _listed(cells[name])
             notes.append(f"{where}: column {name!r} not used: it names no train split, only {values:.100}")
     flags = [name for name in cells if _key(name) in _FLAGS and _are_flags(name, cells[name], where, notes)]
     if not flags:
@@ -75,7 +75,7 @@ def column_splits(cells: Cells, rows: int, otherwise: str, where: str) -> Column
 def by_columns(
     images: ImageCollection, cells: Cells, split: str, where: str
 ) -> tuple[dict[str, ImageCollection], list[str]]:
-    """The only split of a typed table, `split`, divided as its columns say, and notes. Raises as `column_splits`."""
+    """`split`, the only one of a typed table, divided as its columns say, and notes. Raises as `column_splits`."""
     found = column_splits(cells, len(images), split, where)
     names = [name for name in dict.fromkeys(found.splits) if name is not None]
     left_out = found.splits.count(None)
@@ -109,7 +109,7 @@ def _meanings(name: str, values: Sequence[str], otherwise: str, where: str) -> d
 
 
 def _are_flags(name: str, values: Sequence[str], where: str, notes: list[str]) -> bool:
-    """Whether a column says of each row whether it is of a split; a cell without a value, that it is not."""
+    """Whether a column says of each row whether it belongs to a split; a cell without a value says that it does not."""
     folded = {value.casefold() for value in values}
     others, blank = folded - _TRUE - _FALSE - _BLANK, folded & _BLANK
     if not folded & (_TRUE | _FALSE):
@@ -141,6 +141,6 @@ def _said(column: str, meant: Mapping[str, str], where: str) -> Iterable[str]:
 
 
 def _listed(values: Iterable[str]) -> str:
-    distinct: Collection[str] = sorted(set(values))
-    shown = ", ".join(value or "(empty)" for value in list(distinct)[:_SHOWN])
+    distinct = sorted(set(values))
+    shown = ", ".join(value or "(empty)" for value in distinct[:_SHOWN])
     return shown + (", ..." if len(distinct) > _SHOWN else "")

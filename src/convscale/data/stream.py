@@ -17,11 +17,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convscale.data.hub import Columns, common_classes, encoded, find_columns, standard_splits, undecoded
-from convscale.data.hub_source import HubSource, StreamTable, is_saved, loading, parse_spec, saved_streams, streams
+from convscale.data.hub import (
+    Columns,
+    common_classes,
+    encoded,
+    find_columns,
+    split_cells,
+    standard_splits,
+    undecoded,
+)
+from convscale.data.hub_source import (
+    PREFIX,
+    STREAM_PREFIX,
+    HubSource,
+    StreamTable,
+    is_saved,
+    loading,
+    parse_spec,
+    saved_streams,
+    streams,
+)
 from convscale.data.images import StreamItem
 from convscale.data.labels import derive_classes
 from convscale.data.randomness import Purpose, keyed
+from convscale.data.split_columns import column_splits
 from convscale.errors import DataError
 
 MAX_PARTS = 1024  # more files are read in strides of this many: opening a part costs time in the number of files
@@ -230,7 +249,8 @@ def open_streams(
 
     `classes`, and `lengths` in images by split, save a pass over the labels where the source does not say them: a
     .tar file is read whole for that. A folder of images is refused, since its files come in the order of their
-    classes, and reading it in place copies nothing either. Raises DataError and MissingExtraError.
+    classes, and reading it in place copies nothing either; so is a single split whose rows a column assigns to several.
+    Raises DataError and MissingExtraError.
     """
     source = parse_spec(spec)
     with loading(source):
@@ -238,6 +258,8 @@ def open_streams(
         columns = {name: find_columns(table.rows.features, label_column, spec) for name, table in tables.items()}
         found = {}
         for name, table in tables.items():
+            if len(tables) == 1:
+                _require_undivided(table, columns[name], name, spec)
             table = table._replace(images=(lengths or {}).get(name, table.images))
             found[name] = ImageStream(table, columns[name], source, f"{spec}, {name}", buffer)
     classes = classes or common_classes(columns, spec)
@@ -246,6 +268,17 @@ def open_streams(
     for stream in found.values():
         stream.classes = classes
     return found
+
+
+def _require_undivided(table: StreamTable, columns: Columns, split: str, spec: str) -> None:
+    """Raise DataError where a column says that the rows of the only split are of several."""
+    cells = split_cells(table.rows.features, columns, lambda name: [row[name] for row in table.labels(name)])
+    found = column_splits(cells, len(next(iter(cells.values()), ())), split, spec)
+    if len(set(found.splits)) > 1:
+        raise DataError(
+            f"{'; '.join(found.notes)}: a stream cannot be divided by a column",
+            hint=f"read it as {PREFIX}{spec.removeprefix(STREAM_PREFIX)}",
+        )
 
 
 def _iterable(table: Any) -> Any:

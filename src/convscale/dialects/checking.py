@@ -1,4 +1,4 @@
-"""What a file of weights may hold: real numbers that a network can have, and no more than its size lets expect."""
+"""What a weights file may hold: real numbers that a network can have, and no more of them than its size suggests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_WEIGHTS = ("num_batches_tracked",)
 
 
 def checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Floating-point tensors as float32. Raises RunError for none, too many, and for values that are no weights."""
+    """Floating-point tensors as float32. Raises RunError for none, too many, and values that cannot be weights."""
     kept = {name: value for name, value in tensors.items() if value.is_floating_point()}
     for name, value in tensors.items():
         if name not in kept:
@@ -29,12 +29,12 @@ def checked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _require_no_weight(path: Path, name: str, value: Tensor) -> None:
-    """Raise RunError for weights that are no floating-point numbers; counters and the like are none."""
+    """Raise RunError for weights that are not floating-point numbers; counters and the like are not weights."""
     last = re.split(r"[./]", name)[-1]
     if value.is_quantized or last in _QUANTISED or "_packed_params" in name or (value.ndim and last in _WEIGHTS):
         kind = str(value.dtype).removeprefix("torch.")
         raise RunError(
-            f"{path}: {name} holds {kind} values: weights that are quantised or no real numbers cannot be read",
+            f"{path}: {name} holds {kind} values: weights that are quantised or not real numbers cannot be read",
             hint="save the network's floating-point weights, as they were before quantisation",
         )
 
@@ -46,7 +46,7 @@ _VARIANCES = ("running_var", "moving_variance", "normalization/variance")
 
 
 def _as_float32(path: Path, name: str, value: Tensor) -> Tensor:
-    """Raises RunError for a tensor without values, or with some that no network has."""
+    """Raises RunError for a tensor without values, or with values that no network has."""
     if value.is_meta:
         raise RunError(
             f"{path}: {name} has a shape but no values", hint="save the model from a real device, not from meta"

@@ -67,32 +67,29 @@ def convert(
     choices: Choices | None = None,
 ) -> Conversion:
     """Write the weights in `source`, another library's file or Convscale's, as a Convscale weights file, or under the
-    names of the library `to`, as safetensors or, where `output` is called .pth, as a PyTorch file. A folder is a run,
+    names of the library `to`, as safetensors or, where `output` ends in .pth, as a PyTorch file. A folder is a run,
     or holds a weights file: as timm and transformers write it, described by config.json, or one of any name.
 
     dialect: the library that wrote the file, if its names alone should not decide. verify: an image file or a
     folder of them, on which the library's own network is compared with ours.
 
     Raises ConfigError for an empty name, an output that is itself read or has another format's suffix, choices beside a
-    file of Convscale's, a dialect that is unknown or has no names for the network, preprocessing that is none and a
+    file of Convscale's, a dialect that is unknown or has no names for the network, impossible preprocessing and a
     wrong number of class names, UnknownNameError for published weights that are unknown, RunError for a file that is
     damaged, holds code or several networks, or whose tensors fit no network, and for a folder without one weights
     file; with `verify`, as `compare` does.
     """
     if to is not None:
         require_written(to)
+    choices = choices or Choices()
     _require_named(source, choices)
     write = writer(Path(output), to)
     found: tuple[str, ...] = ()
     if Path(source).is_dir() and not is_ours(source):
         source, found = weights_in(Path(source))
     _require_another(Path(source), Path(output))
-    if is_ours(source) and (dialect not in (None, "convscale") or choices not in (None, Choices())):
-        raise ConfigError(
-            f"{source} is in Convscale's format and says all of that itself",
-            hint="--from, --network, --trunk and what images are prepared with are for other libraries' files",
-        )
-    loaded = _load_ours(source, to) if is_ours(source) else _load_foreign(source, dialect, choices or Choices(), found)
+    ours = is_ours(source)
+    loaded = _load_ours(source, to, dialect, choices) if ours else _load_foreign(source, dialect, choices, found)
     model, header, tensors, done = loaded
     if to is not None:
         tensors = _exported(model, header, to)
@@ -107,10 +104,9 @@ def convert(
     return done
 
 
-def _require_named(source: str | Path, choices: Choices | None) -> None:
+def _require_named(source: str | Path, choices: Choices) -> None:
     """Raise ConfigError for names that are given and empty."""
-    chosen = choices or Choices()
-    names = (("the file or folder to convert", str(source)), ("--network", chosen.network), ("--key", chosen.key))
+    names = (("the file or folder to convert", str(source)), ("--network", choices.network), ("--key", choices.key))
     for what, text in names:
         if text is not None and not text.strip():
             raise ConfigError(f"{what}: the name is empty", hint="a variable without a value in a script?")
@@ -138,7 +134,12 @@ def is_ours(source: str | Path) -> bool:
     return (path.is_dir() and (path / WEIGHTS).exists()) or (path.is_file() and has_header(path))
 
 
-def _load_ours(source: str | Path, to: str | None) -> _Loaded:
+def _load_ours(source: str | Path, to: str | None, dialect: str | None, choices: Choices) -> _Loaded:
+    if dialect not in (None, "convscale") or choices != Choices():
+        raise ConfigError(
+            f"{source} is in Convscale's format and says all of that itself",
+            hint="--from, --network, --trunk and what images are prepared with are for other libraries' files",
+        )
     if to is None:
         raise ConfigError(
             f"{source} is already in Convscale's format", hint=f"--to {' or '.join(WRITTEN)} writes another library's"

@@ -78,7 +78,7 @@ def given(name: str, dialect: str | None = None) -> Named | None:
 
 
 def in_catalog(name: str) -> str:
-    """The catalog's spelling of a name of it in other letters, MobileNet-V1 or mobilenet_v1; others as they are."""
+    """The catalog's own spelling of MobileNet-V1, mobilenet_v1 and the like; other names as they are."""
     plain = name.lower().replace("_", "-")
     return plain if plain in CATALOG and not Path(name).exists() and given(name) is None else name
 

@@ -1,4 +1,4 @@
-"""How weights are written: as what the name of the file says."""
+"""How weights are written: in the format that the name of the file says."""
 
 from __future__ import annotations
 

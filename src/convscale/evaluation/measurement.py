@@ -54,10 +54,10 @@ def measure(
 ) -> Measured:
     """Accuracy, confusion and calibration of `model` on `images`, shared out over `processes`.
 
-    precision: "bf16" computes in bfloat16, on a CPU with all weights rounded to it.
-    positions: the model's class of each class of the data, where they differ. Unreadable images are left out and
-    named; raises DataError if they exceed the allowed share. `each_batch` is called after each;
-    those of `each_image` are called with what this process finds about its images, batch by batch.
+    precision: "bf16" computes in bfloat16, on a CPU with all weights rounded to it. positions: the model's class of
+    each class of the data, where they differ. Unreadable images are left out and named; raises DataError if they exceed
+    the allowed share. `each_batch` is called after each batch, those of `each_image` with what this process finds about
+    its images, batch by batch.
     """
     group = processes or Processes()
     device = next(model.parameters()).device

@@ -66,7 +66,7 @@ def fit(
     data: str | Path, budget: Budget | None = None, *, baseline: ConvNet | str | Path | None = None,
     weights: str | Path | None = None, law: ScalingLaw | None = None, recipe: Recipe | str | Path | None = None,
     epochs: int | None = None, batch: int | None = None, set: Sequence[str] = (),
-    search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int = 0,
+    search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int | None = None,
     label_column: str = "label", exclude: str | Path | None = None, layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None, resolution: int | None = None, max_resolution: int | None = None,
     resolution_step: int = 1, quiet: bool = False, command: str | None = None, recipe_name: str | None = None,
@@ -79,10 +79,11 @@ def fit(
     `convscale.network` opens, `recipe` a recipe, its name or its file, and `set` are changes to it, each KEY=VALUE
     (`recipe_name` and `changes` are their older names). `search` is how many learning rates and weight decays to try
     (`Recipe.searching`), `exclude` a list of images to leave out, `layout` whether folders are classes or splits
-    (`open_dataset`), and `stored_range` the pixel values that become 0 and 255. With `weights` (a run, a weights file
-    or a name of `list_weights`) their network is trained further, by recipe finetune unless another is named, at the
-    largest resolution up to its own that fits the budget; they need no budget. `resolution`, `max_resolution` and
-    `resolution_step` limit the input side, in pixels, as in `plan`.
+    (`open_dataset`), `stored_range` the pixel values that become 0 and 255, and `workers` the processes that load
+    images, by default as in `Settings`. With `weights` (a run, a weights file or a name of `list_weights`) their
+    network is trained further, by recipe finetune unless another is named, at the largest resolution up to its own
+    that fits the budget; they need no budget. `resolution`, `max_resolution` and `resolution_step` limit the input
+    side, in pixels, as in `plan`.
 
     The plan is printed before training starts; `plan_fit` returns it without training. Raises the errors of
     `open_dataset`, `plan`, `get_weights` and `train`.

@@ -23,6 +23,7 @@ from convscale.fitting.choosing import (
     require_free_network,
 )
 from convscale.flattening import AsDict
+from convscale.machine import loading_workers
 from convscale.networks import ConvNet
 from convscale.planning import Budget, Plan, plan, plan_resolution
 from convscale.recipes import Recipe
@@ -106,7 +107,7 @@ def plan_fit(
     data: str | Path, budget: Budget | None = None, *, baseline: ConvNet | str | Path | None = None,
     weights: str | Path | None = None, law: ScalingLaw | None = None, recipe: Recipe | str | Path | None = None,
     epochs: int | None = None, batch: int | None = None, set: Sequence[str] = (),
-    search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int = 0,
+    search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int | None = None,
     label_column: str = "label", exclude: str | Path | None = None, layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None, resolution: int | None = None, max_resolution: int | None = None,
     resolution_step: int = 1, command: str | None = None,
@@ -120,7 +121,7 @@ def plan_fit(
     call = format_call(
         "convscale.fit", data, *limits, baseline=getattr(baseline, "name", baseline), weights=weights, law=law,
         recipe=None if recipe is None else _named(recipe), epochs=epochs, batch=batch, set=tuple(set), search=search,
-        output=output, seed=seed or None, workers=workers or None, exclude=exclude, layout=layout,
+        output=output, seed=seed or None, workers=workers, exclude=exclude, layout=layout,
         stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
         resolution_step=resolution_step if resolution_step > 1 else None,
     )  # fmt: skip
@@ -129,18 +130,11 @@ def plan_fit(
     file = None if weights is None else _start(weights, baseline, law)
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude, layout=layout)
     choice = choose(dataset, baseline) if file is None else chosen_by_weights(dataset, file)
-    if recipe is not None:
-        choice = replace(choice, recipe_name=_named(recipe))
-    pixels: dict[str, Any] = {
-        "resolution": resolution, "max_resolution": max_resolution, "resolution_step": resolution_step,
-    }  # fmt: skip
-    if file is None and budget is not None:
-        planned = plan(choice.baseline, budget, law, **pixels)
-    else:
-        planned = plan_resolution(choice.baseline, budget, **pixels)
+    choice = choice if recipe is None else replace(choice, recipe_name=_named(recipe))
+    pixels = {"resolution": resolution, "max_resolution": max_resolution, "resolution_step": resolution_step}
+    planned = _plan(choice.baseline, budget, law, pixels, keeps_network=file is not None)
     named = recipe if isinstance(recipe, Recipe) else open_recipe(choice.recipe_name)
     chosen = _changed(named, epochs, batch, set, search).for_images(len(dataset.train))
-    limited = resolution is not None or max_resolution is not None
     return PlannedFit(
         dataset=dataset,
         choice=choice,
@@ -149,12 +143,21 @@ def plan_fit(
         changed=tuple(chosen.for_network(planned.network).changes_from(named)),
         story=Story(command=command or call, decisions=decisions(choice, planned, asked=recipe is not None)),
         settings={
-            "seed": seed, "workers": workers, "weights": None if file is None else str(file.absolute()),
-            "exclude": None if exclude is None else str(Path(exclude).absolute()), "stored_range": stored_range,
+            "seed": seed, "workers": loading_workers() if workers is None else workers, "stored_range": stored_range,
+            "weights": None if file is None else str(file.absolute()),
+            "exclude": None if exclude is None else str(Path(exclude).absolute()),
         },
-        notes=(*data_notes(dataset), *advise(dataset, planned, chosen, limited=limited)),
+        notes=(*data_notes(dataset), *advise(dataset, planned, chosen, limited=bool(resolution or max_resolution))),
         output=None if output is None else Path(output),
     )  # fmt: skip
+
+
+def _plan(
+    baseline: ConvNet, budget: Budget | None, law: ScalingLaw | None, pixels: dict[str, Any], *, keeps_network: bool
+) -> Plan:
+    if keeps_network or budget is None:
+        return plan_resolution(baseline, budget, **pixels)
+    return plan(baseline, budget, law, **pixels)
 
 
 def _changed(

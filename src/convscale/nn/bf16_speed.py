@@ -30,7 +30,8 @@ class Speedups(NamedTuple):
 
 
 def bf16_speedups(network: ConvNet, batch: int) -> Speedups:
-    """Of steps on up to `batch` images, and of evaluations of as many. Takes some seconds; random states stay."""
+    """Of steps on up to `batch` images, and of evaluations of as many. Takes some seconds and leaves random states as
+    they are."""
     images = min(batch, max(FEWEST_IMAGES, int(MEASURED_MACS / cost(network).macs)))
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(images, network.input_channels, network.resolution, network.resolution, generator=generator)
@@ -51,7 +52,7 @@ def bf16_speedups(network: ConvNet, batch: int) -> Speedups:
 
 
 def _speedup(fp32: Callable[[], object], bf16: Callable[[], object]) -> float:
-    """By the least processor time of a few turns each: what other processes do counts for little."""
+    """By the least processor time of a few rounds each, on which other processes have little influence."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for action, found in zip((fp32, bf16), seconds, strict=True):

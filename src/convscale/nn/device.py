@@ -24,9 +24,9 @@ def pick_device() -> torch.device:
 
 
 def device_facts() -> dict[str, str]:
-    """What a run records about where it computes: `device`, such as "cuda:0", and `gpu`, its name, "" on the CPU."""
+    """What a run records about where it computes: `device`, such as "cuda:0", and `gpu`, its name, or "" on a CPU."""
     device = pick_device()
-    return {"device": str(device), "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else ""}
+    return {"device": str(device), "gpu": device_name(device) if device.type == "cuda" else ""}
 
 
 def to_default_device(model: Model) -> Model:
@@ -53,14 +53,14 @@ def autocast(device: torch.device, precision: Precision = "auto") -> torch.autoc
     """The context of a forward pass and its loss: bfloat16 products where `precision` is "bf16", or "auto" on a GPU
     whose hardware has them. Parameters, gradients and optimizer stay float32, and no loss scaling is needed.
 
-    On CPUs "auto" is float32: which of the two is faster there depends on the network, and is measured before a
+    On CPUs "auto" is float32: which of the two is faster there depends on the network, and is measured before
     training begins (`bf16_speedups`). Raises ConfigError for another precision.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=used_precision(device, precision) == "bf16")
 
 
 def used_precision(device: torch.device, precision: Precision) -> UsedPrecision:
-    """What `precision` comes to on `device`. Raises ConfigError for an unknown one."""
+    """The precision that `precision` selects on `device`. Raises ConfigError for an unknown one."""
     if precision not in get_args(Precision):
         raise ConfigError(f"precision {precision!r} is not known", hint=f"one of {', '.join(get_args(Precision))}")
     if precision == "auto":
@@ -76,5 +76,5 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 
 def device_name(device: torch.device) -> str:
-    """ "cpu", or what the GPU is called."""
+    """The name of the GPU, or "cpu" for the CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

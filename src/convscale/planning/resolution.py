@@ -28,7 +28,7 @@ def plan_resolution(
     resolution_step: int = 1,
 ) -> Plan:
     """`network` at the largest resolution that keeps the budget, at most its own; nothing else about it changes.
-    Without a budget that is its own, or the largest allowed.
+    Without a budget, that is its own resolution, or the largest that is allowed.
 
     Every size is considered, since memory and latency may fall from one to the next. Latency and the allowed
     resolutions are as for `plan`.

@@ -79,13 +79,14 @@ class EpochRecord:
 class TrainRecord:
     """How a training ended: result.json.
 
-    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1, best_epoch:
-    of best.safetensors, the best epoch by the data set's metric, of equals the last, on the validation images where
-    there are such, else on the held-out ones. seconds: of all of it, interruptions left out, and the trainings of a
-    search, whose own are in search.json. images_per_second: of training alone. predicted_seconds: from the first steps
-    that trained all, none for a short run. unreadable: images that were skipped. processes: how many trained.
-    state_sha256: of weights, EMA, optimizer, position of the sampler and random state. test_top1: of the kept weights
-    on the held-out images, as top1; validation_top1: on the validation images, None where there are none.
+    top1: of the weights that were kept, the last epoch's, or the best one's with early stopping. best_top1,
+    best_epoch: of best.safetensors, the best epoch by the data set's metric, of equals the last, on the validation
+    images where there are such, else on the held-out ones; the last epoch where that alone was evaluated. seconds:
+    of all of it, interruptions left out, and the trainings of a search, whose own are in search.json.
+    images_per_second: of training alone. predicted_seconds: from the first steps that trained all, none for a short
+    run. unreadable: images that were skipped. processes: how many trained. state_sha256: of weights, EMA,
+    optimizer, position of the sampler and random state. test_top1: of the kept weights on the held-out images, as
+    top1; validation_top1: on the validation images, None where there are none.
     """
 
     top1: float

@@ -90,7 +90,7 @@ class Run:
         return read_network(self.path / "network.toml", kept=True)
 
     def preprocessing(self) -> Preprocessing:
-        """How its images are prepared; as was usual, of an older run. Raises ConfigError where it is damaged."""
+        """How its images are prepared; in the usual way for older runs. Raises ConfigError where it is damaged."""
         file = self.path / "preprocessing.toml"
         if not file.exists():
             network = self.network()
@@ -217,7 +217,7 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder that was trained to its end. Raises RunError where it is none, unfinished or too new."""
+    """A run folder that was trained to its end. Raises RunError if it is not one, unfinished or too new."""
     run = open_unfinished_run(path)
     if not run.weights.exists():
         message = f"{path}: the run has no weights yet: its training did not finish"

@@ -55,7 +55,7 @@ class Continuation:
 
     @property
     def place(self) -> tuple[Path, str]:
-        """Where the new run goes unless that is said: beside the other one, by its name without the number."""
+        """Where the new run goes unless a folder is named: beside the other one, by its name without the number."""
         path = self.before.path
         path = path if path.name not in ("", "..") else path.resolve()
         return path.parent, _NUMBERED.sub("", path.name)
@@ -84,8 +84,8 @@ def continuation(
         dataset=same_data(run, data),
         recipe=recipe,
         settings=replace(
-            settings, weights=place, weights_sha256="", continues=place, epochs_before=total,
-            evaluate_each_epoch=True,
+            settings, weights=place, weights_sha256="", continues=place, epochs_before=total, evaluate_each_epoch=True,
+            evaluation_precision="fp32" if recipe.precision == "auto" else settings.evaluation_precision,
             changed=_joined(settings.changed, recipe.changes_from(before)),
         ),
         story=Story(command=command, decisions=(*found, start)),

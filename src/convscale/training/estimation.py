@@ -49,14 +49,14 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
             step = _step_seconds(job, state, per_epoch)
             evaluation = _evaluation_seconds(job, state.evaluated)
     steps = per_epoch * recipe.epochs
-    evaluations = recipe.epochs if job.evaluates_each_epoch else 1
-    seconds = steps * step + evaluations * evaluation
+    seconds = steps * step + (recipe.epochs if job.evaluates_each_epoch else 1) * evaluation
     if job.validation is not None:
         seconds += evaluation * len(data.test) / len(job.validation)
     if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
-        share = 1 - recipe.search.share
-        tried = len(recipe.choices()) * recipe.search.epochs_share
-        seconds += tried * (share * steps * step + evaluations * evaluation)
+        search = recipe.search
+        evaluations = recipe.epochs * search.epochs_share if recipe.patience else 1
+        trained = steps * search.epochs_share * (1 - search.share)
+        seconds += len(recipe.choices()) * (trained * step + evaluations * evaluation)
     available = available_bytes(pick_device())
     return Estimate(
         steps=steps,

@@ -66,8 +66,8 @@ class Loop:
                 self._finish_epoch(measured)
             except _RolledBack:
                 continue
-        if measured is None and not self.job.evaluates_each_epoch:
-            self._renew_statistics()  # the epoch that became the last was not evaluated
+        if measured is None and self.job.run.metrics()[-1].top1 is None:
+            self._renew_statistics()  # the epoch that became the last was not evaluated when it ended
         if self.job.validation is None:
             return measured or self._evaluate(self.job.dataset.test)
         if self.job.recipe.patience:

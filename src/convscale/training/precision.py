@@ -1,4 +1,4 @@
-"""The numbers that a training computes in, where its recipe leaves that open: chosen once, and kept on resume."""
+"""The precision of a training whose recipe leaves it open: chosen once, and kept on resume."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def choose_precision(network: ConvNet, batch: int) -> PrecisionChoice:
 
 
 def with_precision(job: Job, processes: Processes) -> tuple[Job, tuple[Decision, ...]]:
-    """The job with what its recipe's precision "auto" comes to, and the decision where it was measured. Steps that are
-    compiled, or train the classifier alone, are not measured: float32 on a CPU."""
+    """The job with the precision that its recipe's "auto" selects, and the decision where it was measured. Steps that
+    are compiled, or train the classifier alone, are not measured: they compute in float32 on a CPU."""
     recipe, device = job.recipe, pick_device()
     if isinstance(recipe.optimizer, LBFGS):  # features are computed once, in float32
         return job, ()

@@ -65,7 +65,7 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
 
 
 def _title(job: Job, epochs: int) -> list[str]:
-    """What the picture of the curves says above them."""
+    """The title of the picture of the curves."""
     held = job.watched
     return [
         f"{job.network.name} on {Path(job.dataset.source).name}: {format_number(len(job.train), 'training image')}, "

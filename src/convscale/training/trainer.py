@@ -96,15 +96,12 @@ def train(
         again = processes.any(processes.first and processes.remembers(_began(path)))
         if again and processes.any(processes.first and (path / "environment.json").exists()):
             return _resume(path, data if isinstance(data, Dataset) else None, [], processes, quiet=quiet)
-        dataset = (
-            data
-            if isinstance(data, Dataset)
-            else open_dataset(data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude, layout=layout)
-        )
-        if chosen.weights is not None:
-            file = str(find_weights_file(chosen.weights))
-            chosen = replace(chosen, weights=file, weights_sha256=weights_sha256(file))
-        job = make_job(network, dataset, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
+        if not isinstance(data, Dataset):
+            data = open_dataset(
+                data, seed=chosen.seed, label_column=label_column, exclude=chosen.exclude, layout=layout
+            )
+        chosen = _with_weights_file(chosen)
+        job = make_job(network, data, recipe, Run(path), chosen, world=processes.world, quiet=quiet)
         job, decided = with_precision(job, processes)
         story = replace(story, decisions=(*story.decisions, *decided))
         job = replace(job, story=complete_story(story, job), plan=plan)
@@ -114,6 +111,14 @@ def train(
         warn_of_no_weights(job, processes)
         warn_of_pixels(job, processes)
         return _carry_out(job, processes, fresh=True)
+
+
+def _with_weights_file(settings: Settings) -> Settings:
+    """The settings with the file of their weights, and its sha256."""
+    if settings.weights is None:
+        return settings
+    file = str(find_weights_file(settings.weights))
+    return replace(settings, weights=file, weights_sha256=weights_sha256(file))
 
 
 def _began(path: Path) -> str:

@@ -103,13 +103,13 @@ def _tried(
 
 
 def _trial(job: Job, choice: Recipe, run: Run, processes: Processes) -> Job:
-    """The training of one choice: the validation split, or a part of the training images, is what it is judged by."""
+    """The training of one choice, judged once, at its end, by the validation split or a part of the training images."""
     if job.dataset.validation is None:
         train, held = split_training(job.dataset, job.recipe.search.share, job.settings.seed, "a search")
         dataset = replace(job.dataset, train=train, test=held)
     else:
         dataset = replace(job.dataset, test=job.dataset.validation, validation=None)
-    settings = replace(job.settings, pictures=False)
+    settings = replace(job.settings, pictures=False, evaluate_each_epoch=False)
     trial = make_job(
         job.network, dataset, choice, run, settings, preprocessing=job.preprocessing, world=processes.world,
         quiet=job.quiet,

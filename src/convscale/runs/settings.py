@@ -33,7 +33,7 @@ class Settings:
     evaluate_each_epoch: bool = True
     """Measure the accuracy after every epoch, or only after the last; early stopping needs every one."""
     evaluation_precision: Literal["fp32", "bf16"] = "fp32"
-    """The numbers that evaluations compute in; `train` chooses with the recipe's precision "auto"."""
+    """The precision of evaluations; `train` chooses it where the recipe's precision is "auto"."""
     fresh_statistics_steps: int = 100
     """For this many steps the statistics of batch norm are recomputed on training images before an evaluation, and
     patience does not count."""

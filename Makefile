@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # More than one PyTorch process on few cores: threads that spin ruin each other.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help setup setup-dev demo test faults gpu lowest lint types bench docs
+.PHONY: help setup setup-dev demo test faults gpu gpu-tests gpu-bench gpu-study lowest lint types bench docs
 
 help:           ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -47,9 +47,23 @@ faults: setup-dev ## kills, full disks and hostile files, many times over
 	CONVSCALE_FAULTS=1 $(BIN)/python -m pytest tests/training/test_training.py -k demo
 	$(BIN)/python bench/oversubscribed.py
 
-gpu:            ## what needs a GPU, with the python3 that has a PyTorch for it
-	CONVSCALE_GPU=1 PYTHONPATH=src $(PYTHON) -m pytest -m gpu tests/training/test_captured_steps.py tests/data/test_resident.py
-	PYTHONPATH=src $(PYTHON) bench/training.py --device cuda
+# With the python3 that has a PyTorch for it, in parts of at most nine minutes; each writes what it has. CIFAR10 names
+# the images: cifar10 for the hub's, cifar10@FOLDER for a copy.
+CIFAR10 ?= cifar10
+CONVERGED := docs/results/converged/records.jsonl
+gpu: gpu-tests gpu-bench gpu-study ## what needs a GPU: tests, speed, and the study `converged`, which resumes
+
+gpu-tests:
+	CONVSCALE_GPU=1 PYTHONPATH=src timeout 540 $(PYTHON) -m pytest -m gpu tests/training tests/data
+
+gpu-bench:
+	PYTHONPATH=src timeout 540 $(PYTHON) bench/training.py --device cuda
+
+# Stopped by SIGTERM (exit code 143) it is not done, and goes on the next time.
+gpu-study:
+	PYTHONPATH=src timeout --preserve-status 500 $(PYTHON) -m convscale study run converged --data $(CIFAR10) --workers 4 \
+	    $(if $(wildcard $(CONVERGED)),--records $(CONVERGED)) -o runs/converged || test $$? -eq 143
+	PYTHONPATH=src $(PYTHON) -m convscale study export runs/converged --records $(CONVERGED)
 
 lowest: $(BIN)/python ## the lowest versions that pyproject.toml promises: an environment of them, and a short suite
 	$(BIN)/python .ci/lowest.py

@@ -133,6 +133,7 @@ class _Family:
         self.sides = sorted({point.resolution for point in own})
         self.log_sides = [math.log(side / FULL) for side in self.sides]
         self.log_costs = np.log([[_macs(name, width, side) for side in self.sides] for width in self.widths])
+        self._log_costs_at: dict[float, list[float]] = {}  # by width, over the resolutions
 
     def law(self) -> GridLaw:
         leverage = np.diag(self.design @ np.linalg.inv(self.design.T @ self.design) @ self.design.T)
@@ -162,8 +163,9 @@ class _Family:
 
     def at_width(self, macs: float, x: float) -> Place | None:
         """The network of this cost and width, None outside the grid."""
-        log_costs = [self.log_cost((x, z)) for z in self.log_sides]
-        z = _inverse(math.log(macs), log_costs, self.log_sides)
+        if x not in self._log_costs_at:
+            self._log_costs_at[x] = [self.log_cost((x, z)) for z in self.log_sides]
+        z = _inverse(math.log(macs), self._log_costs_at[x], self.log_sides)
         return None if z is None else (x, z)
 
     def best(self, macs: float) -> Place | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import permutations
+from itertools import permutations, product
 
 from convscale.costs import cost
 from convscale.networks import ConvNet
@@ -24,7 +24,7 @@ from convscale.search.coefficients.candidates import (
 )
 
 REACH = 0.2  # of a share from what was asked for
-MOVED = 0.1
+MOVED = (0.1, 0.2)  # of the growth
 
 
 def candidates_toward(
@@ -50,11 +50,11 @@ def candidates_toward(
 
 def around(shares: Shares) -> list[Shares]:
     """Directions next to one that grows several dimensions, in which networks nearer to it than its own may lie: a
-    tenth of the growth moves between two of the dimensions that it grows."""
+    little of the growth moves between two of the dimensions that it grows."""
     moved = []
-    for taken, given in permutations([place for place in range(3) if shares[place]], 2):
+    for (taken, given), most in product(permutations([place for place in range(3) if shares[place]], 2), MOVED):
         one = list(shares)
-        step = min(MOVED, one[taken])
+        step = min(most, one[taken])
         one[taken], one[given] = one[taken] - step, one[given] + step
         moved.append((one[0], one[1], one[2]))
     return moved

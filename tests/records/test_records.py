@@ -42,6 +42,7 @@ from convscale.studies.coefficients import TrainingSearch, search_by_training
 from convscale.studies.grids import GRIDS
 from convscale.studies.running import run_study
 from convscale.studies.spec import read_study
+from convscale.trials.finished import read_finished
 from convscale.trials.trial import Trial, TrialResult
 from tests import works
 from tests.works import Inline
@@ -269,6 +270,9 @@ def test_recorded_results_stay_readable(folder: Path) -> None:
     if (folder / "coefficients.json").exists():
         assert read_coefficients(folder).note.startswith("found for")
         assert cs.network(folder / "baseline.toml") and cs.recipe(folder / "recipe.toml")
+        return
+    if (folder / "records.jsonl").exists():  # of a study that runs here and there
+        assert read_finished([folder / "records.jsonl"])
         return
     if not (folder / "study.toml").exists():  # of published trainings, which come with Convscale
         found = read_record(folder)

@@ -35,12 +35,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 import convscale as cs
 from convscale import machine
 from convscale.data import Dataset
-from convscale.data.images import steps_per_epoch
+from convscale.data.images import ArrayImages, steps_per_epoch
 from convscale.data.loader import Batch, kept_on_device, training_batches
 from convscale.networks import ConvNet
 from convscale.nn import autocast, keep_memory
@@ -88,25 +87,11 @@ def our_network(case: Case) -> ConvNet:
     return replace(cs.network(case.network).at_resolution(case.size), padding="symmetric")
 
 
-class MadeUp:
-    """Images of random pixels, two batches of them."""
-
-    def __init__(self, count: int, size: int) -> None:
-        chance = np.random.default_rng(0)
-        self.pixels = chance.integers(256, size=(count, size, size, 3), dtype=np.uint8)
-        self.labels = chance.integers(10, size=count)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def image(self, index: int) -> Image.Image:
-        return Image.fromarray(self.pixels[index])
-
-    def content(self, index: int) -> None:
-        return None
-
-    def name(self, index: int) -> str:
-        return f"made up {index}"
+def made_up(count: int, size: int) -> ArrayImages:
+    """Images of random pixels."""
+    chance = np.random.default_rng(0)
+    pixels = chance.integers(256, size=(count, size, size, 3), dtype=np.uint8)
+    return ArrayImages(pixels, chance.integers(10, size=count), "made up")
 
 
 RECIPE = Recipe(
@@ -117,7 +102,7 @@ RECIPE = Recipe(
 
 def our_step(case: Case, device: torch.device) -> Callable[[], None]:
     """The next step of a training that goes on and on."""
-    network, images = our_network(case), MadeUp(2 * case.batch, case.size)
+    network, images = our_network(case), made_up(2 * case.batch, case.size)
     dataset = Dataset("made up", tuple(map(str, range(network.num_classes))), images, images, "test", 0)
     settings, run = Settings(compile=device.type == "cuda", workers=0), Run(Path(tempfile.mkdtemp()))
     job = make_job(network, dataset, replace(RECIPE, batch=case.batch), run, settings, quiet=True)

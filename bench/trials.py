@@ -16,7 +16,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -28,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import convscale as cs
 from convscale.data import fit_to_images
-from convscale.networks import ConvNet, ConvPool
+from convscale.networks import ConvNet
 from convscale.nn import build, to_default_device
 from convscale.recipes import recipe
 from convscale.records import DataChoice
@@ -37,11 +36,9 @@ from convscale.trials.trial import Trial, TrialResult
 
 
 def networks() -> dict[str, ConvNet]:
-    """small-mbconv at 32 and 16 px, and one of 0.6 times the width."""
-    small = cs.network("small-mbconv")
-    stages = tuple(replace(stage, channels=round(0.6 * stage.channels)) for stage in small.stages)
-    tiny = replace(small, name="tiny", stages=stages, stem=replace(small.stem, channels=8), head=ConvPool(192))
-    return {"small-mbconv 32 px": small, "small-mbconv 16 px": small.at_resolution(16), "tiny 32 px": tiny}
+    """small-mbconv at 32 and 16 px, and the baseline of the study `converged`."""
+    small, tiny = cs.network("small-mbconv"), cs.network("tiny-mbconv")
+    return {"small-mbconv 32 px": small, "small-mbconv 16 px": small.at_resolution(16), "tiny-mbconv 32 px": tiny}
 
 
 def train(trial: Trial) -> TrialResult:

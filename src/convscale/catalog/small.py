@@ -3,6 +3,9 @@ for studies of equal cost, with rules fine enough for a single dimension to meet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from convscale.networks import (
     Basic,
     ConvNet,
@@ -22,16 +25,13 @@ FINE = ScalingRules(divisor=2, repeats="nearest")  # of the tiny networks, so th
 
 def small_mbconv() -> ConvNet:
     """EfficientNet's blocks for 32 px images: no stride in the stem, three halvings."""
-    # kernel, expansion, channels, repeats, stride
-    table = ((3, 1, 16, 1, 1), (3, 4, 24, 2, 2), (3, 4, 40, 2, 2), (3, 4, 80, 2, 2))
+    # expansion, channels, repeats, stride
+    table = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 2, 2), (4, 80, 2, 2))
     return ConvNet(
         "small-mbconv",
         resolution=32,
         stem=Stem(16, stride=1),
-        stages=tuple(
-            Stage(channels, stride, (Row(MBConv(kernel, expansion, squeeze=Squeeze(0.25)), repeats),))
-            for kernel, expansion, channels, repeats, stride in table
-        ),
+        stages=_mbconv_stages(table, MBConv(3, 1, squeeze=Squeeze(0.25))),
         head=ConvPool(256),
         num_classes=10,
         padding="symmetric",
@@ -40,20 +40,7 @@ def small_mbconv() -> ConvNet:
 
 def small_mobilenet_v1() -> ConvNet:
     """MobileNetV1's blocks for 32 px images: no stride in the stem, three halvings."""
-    # channels, repeats, stride
-    table = ((32, 1, 1), (64, 2, 2), (128, 2, 2), (256, 2, 2))
-    return ConvNet(
-        "small-mobilenet-v1",
-        resolution=32,
-        stem=Stem(16, stride=1, activation="relu6"),
-        stages=tuple(
-            Stage(channels, stride, (Row(Separable(3, activation="relu6"), repeats),))
-            for channels, repeats, stride in table
-        ),
-        head=Pool(),
-        num_classes=10,
-        padding="symmetric",
-    )
+    return _mobilenet_v1("small-mobilenet-v1", ((32, 1, 1), (64, 2, 2), (128, 2, 2), (256, 2, 2)), ScalingRules())
 
 
 def small_mobilenet_v2() -> ConvNet:
@@ -64,10 +51,7 @@ def small_mobilenet_v2() -> ConvNet:
         "small-mobilenet-v2",
         resolution=32,
         stem=Stem(16, stride=1, activation="relu6"),
-        stages=tuple(
-            Stage(channels, stride, (Row(MBConv(3, expansion, activation="relu6"), repeats),))
-            for expansion, channels, repeats, stride in table
-        ),
+        stages=_mbconv_stages(table, MBConv(3, 1, activation="relu6")),
         head=ConvPool(256, activation="relu6"),
         num_classes=10,
         padding="symmetric",
@@ -97,10 +81,7 @@ def tiny_mbconv() -> ConvNet:
         "tiny-mbconv",
         resolution=32,
         stem=Stem(8, stride=1),
-        stages=tuple(
-            Stage(channels, stride, (Row(MBConv(3, expansion, squeeze=Squeeze(0.25)), repeats),))
-            for expansion, channels, repeats, stride in table
-        ),
+        stages=_mbconv_stages(table, MBConv(3, 1, squeeze=Squeeze(0.25))),
         head=ConvPool(192),
         num_classes=10,
         padding="symmetric",
@@ -111,21 +92,7 @@ def tiny_mbconv() -> ConvNet:
 def tiny_mobilenet_v1() -> ConvNet:
     """MobileNetV1's blocks at 3M MACs, to be scaled in fine steps: at 3.9 times the cost each dimension alone, and the
     paper's law, have a network within 2 %."""
-    # channels, repeats, stride
-    table = ((20, 1, 1), (40, 2, 2), (80, 2, 2), (144, 2, 2))
-    return ConvNet(
-        "tiny-mobilenet-v1",
-        resolution=32,
-        stem=Stem(16, stride=1, activation="relu6"),
-        stages=tuple(
-            Stage(channels, stride, (Row(Separable(3, activation="relu6"), repeats),))
-            for channels, repeats, stride in table
-        ),
-        head=Pool(),
-        num_classes=10,
-        padding="symmetric",
-        rules=FINE,
-    )
+    return _mobilenet_v1("tiny-mobilenet-v1", ((20, 1, 1), (40, 2, 2), (80, 2, 2), (144, 2, 2)), FINE)
 
 
 def tiny_mobilenet_v2() -> ConvNet:
@@ -137,10 +104,7 @@ def tiny_mobilenet_v2() -> ConvNet:
         "tiny-mobilenet-v2",
         resolution=32,
         stem=Stem(8, stride=1, activation="relu6"),
-        stages=tuple(
-            Stage(channels, stride, (Row(MBConv(3, expansion, activation="relu6"), repeats),))
-            for expansion, channels, repeats, stride in table
-        ),
+        stages=_mbconv_stages(table, MBConv(3, 1, activation="relu6")),
         head=ConvPool(192, activation="relu6"),
         num_classes=10,
         padding="symmetric",
@@ -162,4 +126,29 @@ def tiny_resnet() -> ConvNet:
         padding="symmetric",
         norm_eps=1e-5,
         rules=FINE,
+    )
+
+
+def _mbconv_stages(table: Sequence[tuple[float, int, int, int]], block: MBConv) -> tuple[Stage, ...]:
+    """table: (expansion, channels, repeats, stride) of each stage."""
+    return tuple(
+        Stage(channels, stride, (Row(replace(block, expansion=expansion), repeats),))
+        for expansion, channels, repeats, stride in table
+    )
+
+
+def _mobilenet_v1(name: str, table: Sequence[tuple[int, int, int]], rules: ScalingRules) -> ConvNet:
+    """table: (channels, repeats, stride) of each stage."""
+    return ConvNet(
+        name,
+        resolution=32,
+        stem=Stem(16, stride=1, activation="relu6"),
+        stages=tuple(
+            Stage(channels, stride, (Row(Separable(3, activation="relu6"), repeats),))
+            for channels, repeats, stride in table
+        ),
+        head=Pool(),
+        num_classes=10,
+        padding="symmetric",
+        rules=rules,
     )

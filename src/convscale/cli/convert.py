@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convscale.cli.options import json_option
-from convscale.cli.output import print_json, print_text
+from convscale.cli.output import print_json, print_text, require_writable
 from convscale.cli.parameters import PIXELS, Numbers
 from convscale.errors import ConfigError
 from convscale.files import read_text
@@ -56,8 +56,7 @@ def command(
     What tensors do not say (padding, BN eps, preprocessing, class names) is taken from the options, then from the file
     and its folder, then from what its library publishes; the source of each is printed.
     """
-    if output.is_dir() or not output.parent.is_dir():
-        raise click.UsageError(f"-o {output}: no file can be written there")
+    require_writable(output)
     from convscale.dialects import Choices, convert
 
     names = tuple(name for name in read_text(classes).splitlines() if name.strip()) if classes else None

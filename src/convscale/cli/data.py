@@ -20,6 +20,7 @@ from convscale.cli.output import (
     print_notes,
     print_table,
     print_text,
+    require_writable,
 )
 from convscale.units import printable
 
@@ -54,8 +55,7 @@ def check(
     lists unreadable images, duplicates, training images that are also held out, and duplicates with contradicting
     labels.
     """
-    if output is not None and (not output.parent.is_dir() or output.is_dir()):
-        raise click.UsageError(f"-o {output}: no file can be written there")
+    require_writable(output)
     from convscale.data.check import check_data
 
     found = check_data(data, label_column=label_column, layout=layout, stored_range=stored_range)

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from convscale.runs import Run
 
 
+def require_writable(file: Path | None, option: str = "-o") -> None:
+    """Raise click.UsageError where an option names a place in which no file can be written."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise click.UsageError(f"{option} {file}: no file can be written there")
+
+
 def write_output(network: ConvNet, output: Path | None) -> None:
     """Write the network where -o says; say so on stderr."""
+    require_writable(output)
     if output is not None:
-        if not output.parent.is_dir() or output.is_dir():
-            raise click.UsageError(f"-o {output}: no file can be written there")
         from convscale.catalog import write_network
 
         write_network(network, output)

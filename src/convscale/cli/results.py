@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convscale.cli.options import json_option
-from convscale.cli.output import print_json, print_table, print_text
+from convscale.cli.output import print_json, print_table, print_text, require_writable
 
 if TYPE_CHECKING:
     from convscale.records import StudyResult
@@ -61,9 +61,8 @@ def export(folder: Path, output: Path | None, records: Path | None, as_json: boo
     """Export the trials, finished so far or not: as rows of a table, or as records that travel to other machines."""
     if output is None and records is None and not as_json:
         raise click.UsageError("name a file with -o or --records, or add --json")
-    for option, file in (("-o", output), ("--records", records)):
-        if file is not None and (file.is_dir() or not file.parent.is_dir()):
-            raise click.UsageError(f"{option} {file}: no file can be written there")
+    require_writable(output)
+    require_writable(records, "--records")
     from convscale.studies.trial_rows import require_suffix, trial_rows, write_rows
     from convscale.trials.taking import export_finished
     from convscale.units import format_number

@@ -82,7 +82,7 @@ class Stream(Protocol):
 
 
 class ArrayImages:
-    """Grey images in memory, (n, height, width) uint8."""
+    """Images in memory, uint8: grey ones (n, height, width), or in colour (n, height, width, 3)."""
 
     def __init__(self, pixels: Pixels, labels: Labels, source: str) -> None:
         self.pixels, self.labels, self.source = pixels, labels, source

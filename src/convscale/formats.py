@@ -99,6 +99,7 @@ UNNAMED: Defaults = {
         "decay_over_rate": False,
         "share": 0.2,
         "epochs_share": 1,
+        "further_rates": 0,
     },
     "NetworkValues": {"dropout": None},
     "Preprocessing": {

@@ -162,11 +162,12 @@ def _overridden(
 
 def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
     from convscale.studies.designs import design
+    from convscale.studies.rates import further_at_most
     from convscale.studies.spec import settled
     from convscale.trials.sizing import size_of
 
     designed = design(settled(spec))
-    size = size_of([*designed.scans().values(), *designed.trials().values()], slots)
+    size = size_of([*designed.scans().values(), *designed.trials().values()], slots, further_at_most(designed))
     if as_json:
         print_json(size, networks=designed.points, unreachable=len(designed.unreachable))
         return

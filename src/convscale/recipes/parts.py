@@ -220,6 +220,9 @@ class LBFGS:
         require_between("max_iterations", self.max_iterations, 1, 1_000_000)
 
 
+RATE_LIMITS = (1e-12, 1000.0)  # of the learning rates that a search tries
+
+
 @dataclass(frozen=True, slots=True)
 class SearchGrid:
     """Values to choose from by training on a part of the training images and measuring accuracy on the rest; then all
@@ -235,11 +238,15 @@ class SearchGrid:
     """Share of the training images that is held out for choosing."""
     epochs_share: float = 1.0
     """Share of the recipe's epochs that each training of the search takes; at least one epoch."""
+    further_rates: int = 0
+    """How many more learning rates may be tried, each twice the greatest or half the smallest so far, while that is the
+    best one."""
 
     def __post_init__(self) -> None:
         check(self)
         require_between("share", self.share, 0.01, 0.9)
         require_between("epochs_share", self.epochs_share, 0.001, 1)
+        require_between("further_rates", self.further_rates, 0, 100)
 
     def __bool__(self) -> bool:
         return bool(self.learning_rates or self.weight_decays)

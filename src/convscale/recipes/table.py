@@ -15,6 +15,7 @@ from convscale.networks import ConvNet
 from convscale.recipes.differences import changes
 from convscale.recipes.parts import (
     LBFGS,
+    RATE_LIMITS,
     SGD,
     Augmentation,
     ClassWeights,
@@ -138,7 +139,7 @@ class Recipe(Displayed):
         if self.norm_momentum_per_epoch is not None:
             require_between("norm_momentum_per_epoch", self.norm_momentum_per_epoch, 0, math.inf)
         for rate in self.search.learning_rates:
-            require_between("search.learning_rates", rate, 1e-12, 1000)
+            require_between("search.learning_rates", rate, *RATE_LIMITS)
         for decay in self.search.weight_decays:
             require_between("search.weight_decays", decay, 0, 1000)
         if isinstance(self.optimizer, LBFGS):

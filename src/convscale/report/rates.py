@@ -15,7 +15,32 @@ def lines_of_rates(rates: Sequence[RateChoice]) -> list[str]:
         return []
     epochs = format_number(rates[0].epochs, "epoch")
     lines = ["", "## Learning rates", "", f"Chosen by trainings of {epochs}, on images drawn from the training images."]
-    return [*lines, "", *markdown(rate_table(rates))]
+    return [*lines, "", *markdown(rate_table(rates)), *(line for text in _open(rates) for line in ("", text))]
+
+
+def _open(rates: Sequence[RateChoice]) -> list[str]:
+    """Sentences on the networks whose best rate is not enclosed by worse ones."""
+    lower = [one for one in rates if one.open_ends[0]]
+    upper = [one for one in rates if one.open_ends[1]]
+    failed = [one for one in rates if one.failed]
+    lines = []
+    if upper:
+        lines.append(
+            f"Not enclosed: {_names(upper)}. No rate did better than the greatest of those tried; a greater one may."
+        )
+    if lower:
+        lines.append(
+            f"Not enclosed: {_names(lower)}. No rate did better than the smallest of those tried; a smaller one may."
+        )
+    if failed:
+        lines.append(f"Not known: {_names(failed)}. All trainings failed; the rate is the one that they were around.")
+    return lines
+
+
+def _names(ones: Sequence[RateChoice]) -> str:
+    """The networks by baseline, method and cost."""
+    costs = ("" if one.asked is None else f" at {one.asked:g}x" for one in ones)
+    return ", ".join(f"{one.baseline} {one.method}{cost}" for one, cost in zip(ones, costs, strict=True))
 
 
 def rate_table(rates: Sequence[RateChoice]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,7 @@ from convscale.errors import BudgetError, ConfigError
 from convscale.networks import ConvNet
 from convscale.openers import network as open_network
 from convscale.recipes import Recipe, recipe
-from convscale.recipes.rates import rates_to_try, short
+from convscale.recipes.rates import further_rates, rates_to_try, short
 from convscale.records import BASELINE, CURRENCIES, DataChoice, RateChoice, StudySpec, Unreachable
 from convscale.records.coefficients import Shares
 from convscale.scaling import Scaling, scale
@@ -44,6 +44,9 @@ class Point:
     macs: int
     params: int
     cost_ratio: float
+
+
+Found = Mapping[Point, Mapping[float, float | None]]  # learning rate -> accuracy, None of a training that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,16 @@ class Design:
             for point in self.points
         }
 
-    def scans(self) -> dict[tuple[Point, float], Trial]:
+    def scans(self, found: Found | None = None) -> dict[tuple[Point, float], Trial]:
         """(point, learning rate) -> the short training that judges it, by images drawn from the training images; none
-        where the study tunes no rates. They are a tenth of the longest schedule, at least one epoch."""
+        where the study tunes no rates. They are a tenth of the longest schedule, at least one epoch.
+
+        found: what has come of those of earlier rounds. A point that is not in it has its first three rates, any other
+        what `further_rates` gives: none once its best rate is enclosed.
+        """
         if not self.spec.tune_rate:
             return {}
+        found = found or {}
         choice = replace(self.spec.choice(), tuning=True)
         images, base = fingerprint_of(choice), recipe_of(self.spec, choice)
         brief = short(base.with_changes(epochs=self.spec.lengths[-1]))
@@ -98,7 +106,11 @@ class Design:
                 network=point.network, recipe=replace(brief, learning_rate=rate), data=choice, seed=0, images=images
             )
             for point in self.points
-            for rate in rates_to_try(brief, point.network, bases[point.baseline])
+            for rate in (
+                further_rates(found[point])
+                if point in found
+                else rates_to_try(brief, point.network, bases[point.baseline])
+            )
         }
 
 

@@ -26,7 +26,7 @@ from convscale.trials.executor import Executor
 from convscale.trials.folders import StudyFolder, hold_study, read_settings, require_same_settings
 from convscale.trials.status import ended
 from convscale.trials.taking import FinishedTrials
-from convscale.trials.trial import TrialRecord
+from convscale.trials.trial import Trial, TrialRecord
 
 KIND = "study"
 RESULT = "results.json"
@@ -79,8 +79,7 @@ def _run(
     """Run the study in a folder that is held. run: `run_trials` for this folder."""
     designed = design(spec, study.path)  # first, so that a study that cannot begin leaves no settings behind
     require_same_settings(study.path, KIND, spec, read_spec)
-    finished.take(study, designed.scans().values())
-    designed = with_rates(designed, run)
+    designed = with_rates(designed, partial(_run_scans, study, finished, run))
     trials = designed.trials()
     keep_design(study, designed, trials)
     finished.take(study, trials.values())
@@ -89,6 +88,14 @@ def _run(
     result = collect(designed, {place: stamped(record, trial, designed) for (place, trial), record in ran})
     _write(study, result)
     return result
+
+
+def _run_scans(
+    study: StudyFolder, finished: FinishedTrials, run: Callable[..., list[TrialRecord]], scans: Sequence[Trial]
+) -> list[TrialRecord]:
+    """Run a round of short trainings, but for those that are among the finished ones."""
+    finished.take(study, scans)
+    return run(scans)
 
 
 def _run_all(

@@ -15,8 +15,10 @@ from convscale.recipes import Recipe
 from convscale.records import DataChoice, TrialRecord, TrialResult
 from convscale.schema import check, to_table
 
-# Fields of a recipe that are newer than the first keys: at these values they change nothing and are left out of a key.
+# Fields of a recipe, and of its search, that are newer than the first keys: at these values they change nothing and are
+# left out of a key.
 _NEUTRAL = {"class_weights": "none", "sampling": "shuffled"}
+_NEUTRAL_SEARCH = {"epochs_share": 1, "further_rates": 0}
 
 
 def data_choice(
@@ -85,11 +87,10 @@ class Trial(Displayed):
         table["network"].pop("name")
         table["network"].pop("origin", None)
         table["recipe"].pop("note")
-        if table["recipe"]["search"]["epochs_share"] == 1:
-            del table["recipe"]["search"]["epochs_share"]
-        for name, value in _NEUTRAL.items():
-            if table["recipe"][name] == value:
-                del table["recipe"][name]
+        for part, neutral in ((table["recipe"], _NEUTRAL), (table["recipe"]["search"], _NEUTRAL_SEARCH)):
+            for name, value in neutral.items():
+                if part[name] == value:
+                    del part[name]
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 

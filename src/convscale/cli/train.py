@@ -114,7 +114,7 @@ def command(
     decisions = [Decision("recipe", recipe_name)]
     if tune_rate:
         rates = ", ".join(f"{rate:g}" for rate in sorted(chosen.search.learning_rates))
-        decisions.append(Decision("learning rate", f"one of {rates}", "--tune-rate: by short trainings"))
+        decisions.append(Decision("learning rate", f"one of {rates}, or beyond", "--tune-rate: by short trainings"))
     if batch == "auto":
         parts = f"{chosen.batch} images a step, in {chosen.accumulation} parts"
         decisions.append(Decision("batch", parts, "what memory allows"))

@@ -14,6 +14,7 @@ from convscale.planning import Plan
 from convscale.records import DataRecord, RunRow, RunState, RunStory, Story
 from convscale.records.training import held_out_in_words
 from convscale.report.plans import budget_in_words, law_in_words
+from convscale.report.searches import outermost
 from convscale.runs import Run, read_progress, read_row
 from convscale.units import format_count, format_number, format_seconds, printable
 
@@ -145,6 +146,8 @@ def _recipe(run: Run, story: Story) -> Iterator[tuple[str, str]]:
     yield "recipe", f"{named.choice}: {facts}" if named is not None else facts
     if changed:
         yield "recipe", f"changed: {'; '.join(changed)}"
+    for text in outermost(run.searched(), recipe):
+        yield "recipe", f"searched: {text}"
     settings = run.settings()
     if settings.continues is not None:
         yield "weights", f"from {settings.continues}, which this run continues after {settings.epochs_before} epochs"

@@ -52,11 +52,14 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
     seconds = steps * step + (recipe.epochs if job.evaluates_each_epoch else 1) * evaluation
     if job.validation is not None:
         seconds += evaluation * len(data.test) / len(job.validation)
+    further = 0.0
     if not isinstance(recipe.optimizer, LBFGS):  # whose search costs next to nothing
         search = recipe.search
         evaluations = recipe.epochs * search.epochs_share if recipe.patience else 1
         trained = steps * search.epochs_share * (1 - search.share)
-        seconds += len(recipe.choices()) * (trained * step + evaluations * evaluation)
+        choice = trained * step + evaluations * evaluation
+        seconds += len(recipe.choices()) * choice
+        further = search.further_rates * max(1, len(search.weight_decays)) * choice
     available = available_bytes(pick_device())
     return Estimate(
         steps=steps,
@@ -71,6 +74,7 @@ def estimate(network: ConvNet, data: Dataset, recipe: Recipe, output: Path | Non
         fitting_batch=None if available is None else fitting_images(job.network, available),
         disk_bytes=disk_bytes(job),
         free_disk_bytes=free_bytes((output or Path()).absolute()),
+        further_seconds=further,
     )
 
 

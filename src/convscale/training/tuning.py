@@ -14,8 +14,9 @@ from convscale.errors import NotFiniteError, TrainingError
 from convscale.nn.processes import Processes
 from convscale.progress import print_note
 from convscale.recipes import LBFGS, Recipe
-from convscale.recipes.rates import short
+from convscale.recipes.rates import further_rates, short
 from convscale.records import Evaluation, SearchRow
+from convscale.report.searches import outermost
 from convscale.runs import Run
 from convscale.training.job import Job
 from convscale.training.setup import make_job, split_training
@@ -24,26 +25,46 @@ from convscale.training.setup import make_job, split_training
 def with_choice(job: Job, processes: Processes, carry_out: Callable[[Job], Evaluation]) -> Job:
     """The job with the best of its recipe's choices, found by `carry_out`, which trains a job to its end.
 
-    The recipe that was chosen is written, without a search. A linear probe chooses by itself, on its features.
+    Where the recipe allows further learning rates, rounds of them follow its own. The recipe that was chosen is
+    written, without a search. A linear probe chooses by itself, on its features.
     Raises TrainingError where every choice failed, and what `carry_out` raises but for losses that are not finite.
     """
-    choices = job.recipe.choices()
-    if not choices or isinstance(job.recipe.optimizer, LBFGS):
+    todo = job.recipe.choices()
+    if not todo or isinstance(job.recipe.optimizer, LBFGS):
         return job
+    choices: list[Recipe] = []
     rows = list(job.run.searched())
     tried = {(row.learning_rate, row.weight_decay) for row in rows}
-    for index, choice in enumerate(choices):
-        if (choice.learning_rate, choice.weight_decay) in tried:
-            continue
-        if processes.first and not job.quiet:
-            print_note(
-                f"search {index + 1}/{len(choices)}: learning rate {choice.learning_rate:.3g}, weight decay "
-                f"{choice.weight_decay:.3g}, {_judged(job)}"
-            )
-        rows.append(_tried(job, choice, index, processes, carry_out))
-        if processes.first:
-            job.run.write_searched(rows)
+    while todo:
+        choices += todo
+        for index, choice in enumerate(todo, len(choices) - len(todo)):
+            if (choice.learning_rate, choice.weight_decay) in tried:
+                continue
+            if processes.first and not job.quiet:
+                print_note(
+                    f"search {index + 1}/{len(choices)}: learning rate {choice.learning_rate:.3g}, weight decay "
+                    f"{choice.weight_decay:.3g}, {_judged(job)}"
+                )
+            rows.append(_tried(job, choice, index, processes, carry_out))
+            if processes.first:
+                job.run.write_searched(rows)
+        todo = _further(job.recipe, choices, rows)
     return replace(job, recipe=settle(job, best_choice(choices, rows), rows, processes))
+
+
+def _further(recipe: Recipe, choices: Sequence[Recipe], rows: Sequence[SearchRow]) -> list[Recipe]:
+    """The choices beyond the outermost learning rates, while one of those is the best and the recipe allows more."""
+    search = recipe.search
+    if not search.further_rates:
+        return []
+    accuracies = {(row.learning_rate, row.weight_decay): row.accuracy for row in rows}
+    found: dict[float, float | None] = {}
+    for choice in choices:
+        rate, accuracy = choice.learning_rate, accuracies[choice.learning_rate, choice.weight_decay]
+        found[rate] = max((one for one in (found.get(rate), accuracy) if one is not None), default=None)
+    first = len(set(search.learning_rates)) or 1
+    rates = further_rates(found, first + search.further_rates)
+    return replace(recipe, search=replace(search, learning_rates=rates)).choices() if rates else []
 
 
 def best_choice(choices: Sequence[Recipe], rows: Sequence[SearchRow]) -> Recipe:
@@ -70,9 +91,10 @@ def settle(job: Job, chosen: Recipe, rows: Sequence[SearchRow], processes: Proce
             facts = f"weight decay {chosen.weight_decay:.3g}"
         images = "training images held out for it" if job.dataset.validation is None else "validation images"
         note = f"chosen of {len(rows)}: {facts}, {best:.4f} on {rows[0].n:,} {images}"
-        job.run.append_event(note)
-        if not job.quiet:
-            print_note(note)
+        for text in (note, *outermost(rows, chosen)):
+            job.run.append_event(text)
+            if not job.quiet:
+                print_note(text)
     return chosen
 
 

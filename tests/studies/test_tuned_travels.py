@@ -20,10 +20,7 @@ pytest.importorskip("optuna")
 def test_scans_of_learning_rates_travel_and_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tuned = spec(methods=FOUR[1:2], lengths=(5, 20), seeds=2, tune_rate=True)
     result = run_study(tuned, tmp_path / "one", Inline(plant(accuracy)), quiet=True)
-    assert export_finished(tmp_path / "one", tmp_path / "records.jsonl") == (
-        14 + 8,
-        22,
-    )  # two ends of each network are open, twice
+    assert export_finished(tmp_path / "one", tmp_path / "records.jsonl") == (14 + 8, 22)
     executor = Inline(plant(accuracy))
     again = run_study(tuned, tmp_path / "two", executor, records=[tmp_path / "records.jsonl"])
     assert not executor.started and again == result == report_study(tmp_path / "two")

@@ -247,6 +247,11 @@ class SearchGrid:
         require_between("share", self.share, 0.01, 0.9)
         require_between("epochs_share", self.epochs_share, 0.001, 1)
         require_between("further_rates", self.further_rates, 0, 100)
+        if self.further_rates and self.decay_over_rate:  # smaller rates would make decays of any size
+            raise ConfigError(
+                f"further_rates {self.further_rates} cannot be combined with decay_over_rate",
+                hint="name all of search.learning_rates",
+            )
 
     def __bool__(self) -> bool:
         return bool(self.learning_rates or self.weight_decays)

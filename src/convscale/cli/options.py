@@ -100,7 +100,8 @@ search_option = click.option(
 
 tune_rate_option = click.option(
     "--tune-rate", is_flag=True, default=None,
-    help="Choose each network's learning rate among three by short trainings on a part of the training images.",
+    help="Choose each network's learning rate by short trainings on a part of the training images: among three, and "
+    "further ones while the greatest or the smallest is the best.",
 )  # fmt: skip
 
 

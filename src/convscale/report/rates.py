@@ -39,8 +39,9 @@ def _open(rates: Sequence[RateChoice]) -> list[str]:
 
 def _names(ones: Sequence[RateChoice]) -> str:
     """The networks by baseline, method and cost."""
-    costs = ("" if one.asked is None else f" at {one.asked:g}x" for one in ones)
-    return ", ".join(f"{one.baseline} {one.method}{cost}" for one, cost in zip(ones, costs, strict=True))
+    return ", ".join(
+        f"{one.baseline} {one.method}" + ("" if one.asked is None else f" at {one.asked:g}x") for one in ones
+    )
 
 
 def rate_table(rates: Sequence[RateChoice]) -> Table:

@@ -228,6 +228,7 @@ UNNAMED: Defaults = {
     "EpochRecord": {"mean_per_class": None},
     "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},
+    "BenchRow": {"chosen": None},
     "Budget": dict.fromkeys(
         (
             "macs",

@@ -90,12 +90,17 @@ def loading_workers() -> int:
 
 def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor multiplies in bfloat16 (AMX, AVX512-BF16); False where the system does not say."""
+    return bool({"amx_bf16", "avx512_bf16"} & set(processor_flags(cpuinfo)))
+
+
+def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
+    """What the processor can do, in the system's words ("avx2", "asimd"); none where the system does not say."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False
-    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
-    return bool({"amx_bf16", "avx512_bf16"} & set(flags))
+        return ()
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((tuple(words.split()) for name, _, words in lines if name.strip() in ("flags", "Features")), ())
 
 
 def load_average() -> tuple[float, float, float] | None:

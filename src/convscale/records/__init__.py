@@ -17,6 +17,7 @@ from convscale.records.evaluation import (
 )
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
+from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.rates import RateChoice
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
@@ -55,17 +56,21 @@ __all__ = [
     "BASELINE",
     "CURRENCIES",
     "RECORDS",
+    "Bench",
+    "BenchRow",
     "CalibrationBin",
     "Candidate",
     "Claim",
     "ClassRecord",
     "CoefficientSearch",
+    "ComputedIn",
     "ConfusedPair",
     "Currency",
     "DataChoice",
     "DataRecord",
     "Decision",
     "Doing",
+    "Environment",
     "EpochRecord",
     "Estimate",
     "Evaluation",
@@ -82,6 +87,7 @@ __all__ = [
     "Method",
     "Metric",
     "Noise",
+    "NotBenched",
     "PairedDifference",
     "PrecisionChoice",
     "Prediction",

@@ -18,6 +18,7 @@ from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.grids import GridResult
+from convscale.records.latency import Bench
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
 from convscale.records.study_results import StudyResult
@@ -51,6 +52,7 @@ RECORDS: dict[str, type[Any]] = {
     "study": StudyResult,
     "grids": GridResult,
     "coefficients": CoefficientSearch,
+    "bench": Bench,
 }
 _KINDS = {form: kind for kind, form in RECORDS.items()}
 

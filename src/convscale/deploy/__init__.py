@@ -1,0 +1,1 @@
+"""Deployment: what a network takes, and gives, on the device where it ends up."""

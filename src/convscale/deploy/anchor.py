@@ -23,7 +23,8 @@ def anchor_run() -> Callable[[], object]:
     3x3 convolution of stride 2, then depthwise 3x3 and 1x1 convolutions with ReLU (MobileNetV1's blocks), 75 M MACs.
     PyTorch's number of threads is afterwards what it was.
     """
-    network = _anchor().eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network = _anchor().eval().requires_grad_(False)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     image = torch.linspace(-1, 1, 3 * SIDE * SIDE).reshape(1, 3, SIDE, SIDE)
     image = image.contiguous(memory_format=torch.channels_last)
 

@@ -10,8 +10,9 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -134,6 +135,27 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, durable: bo
         raise
     if durable:
         flush_folder(path.parent)
+
+
+def write_together(folder: Path, names: Sequence[str], write: Callable[[Path], object]) -> None:
+    """Have `write` put files of these `names` into a temporary folder; they are flushed to the disk and take their
+    places in `folder`, one after the other in this order, when all of them are complete.
+
+    For what others write by themselves, under names of their own. Raises OSError where `write` leaves one out.
+    """
+    folder = folder.resolve()
+    temporary = folder / f".{names[0][:100]}.{secrets.token_hex(8)}.tmp"
+    temporary.mkdir()
+    try:
+        write(temporary)
+        for name in names:
+            with (temporary / name).open("rb") as file:
+                os.fsync(file.fileno())
+        for name in names:
+            (temporary / name).replace(folder / name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    flush_folder(folder)
 
 
 def flush_folder(path: Path) -> None:

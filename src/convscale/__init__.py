@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         Unreachable,
         read_record,
     )
+    from convscale.report.writing import write_report
     from convscale.runs import Run, Settings, open_run
     from convscale.scaling import (
         Coefficients,
@@ -164,6 +165,7 @@ _HOMES = {
         "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
         "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
+    "report.writing": "write_report",
     "runs": "Run Settings open_run",
     "scaling": (
         "Coefficients Scaling ScalingLaw compound compound_law law list_laws published read_coefficients shares_law"
@@ -202,7 +204,7 @@ __all__ = [
     "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained", "published",
     "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study",
     "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
-    "write_network",
+    "write_network", "write_report",
 ]  # fmt: skip
 
 

@@ -39,6 +39,7 @@ OPTIONS = {
         "--checkpoint-seconds", "--compile", "--step-times", "--tensorboard", "--pictures", "--no-pictures",
         "--dry-run", "-o", "--output", "--json",
     ],
+    "report": ["sources", "-o", "--output", "--json"],
     "resume": ["run", "--data", "--set", "--epochs", "-o", "--output", "--json"],
     "runs": ["folder", "--all", "--json"],
     "data": ["check", "sets", "data", "--label-column", "--layout", "--range", "-o", "--output", "--json", "--json"],
@@ -117,7 +118,7 @@ def test_the_public_names_are_pinned() -> None:
         "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained",
         "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
         "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train",
-        "train_family", "write_network",
+        "train_family", "write_network", "write_report",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscale.figures.style import POINTS, new_figure, save_figure, shorten, text_width, title_figure
 from convscale.figures.training import shown_channels
@@ -33,6 +33,11 @@ class Mistake(NamedTuple):
 def draw_reliability(bins: Sequence[CalibrationBin], path: Path, title: Sequence[str] = ()) -> None:
     """Accuracy over the probability of the predicted class, by bin, beside the diagonal of a calibrated network; below
     it how many images each bin holds. `title`: lines above."""
+    save_figure(reliability_figure(bins, title), path)
+
+
+def reliability_figure(bins: Sequence[CalibrationBin], title: Sequence[str] = ()) -> Any:
+    """What `draw_reliability` draws."""
     figure = new_figure(5, 6)
     title_figure(figure, title)
     accuracy, images = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -51,7 +56,7 @@ def draw_reliability(bins: Sequence[CalibrationBin], path: Path, title: Sequence
     images.set(xlabel="probability of the predicted class", ylabel="images")
     for axes in (accuracy, images):
         axes.grid(alpha=0.3)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_mistakes(mistakes: Sequence[Mistake], path: Path, title: Sequence[str] = ()) -> None:

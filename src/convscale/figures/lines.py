@@ -44,6 +44,11 @@ class Panel:
 
 def draw_lines(panels: Sequence[Panel], path: Path, title: Sequence[str] = ()) -> None:
     """Panels side by side: top-1 in %, within 0 and 100, over a logarithmic cost. `title`: lines above all of them."""
+    save_figure(lines_figure(panels, title), path)
+
+
+def lines_figure(panels: Sequence[Panel], title: Sequence[str] = ()) -> Any:
+    """What `draw_lines` draws."""
     looks = _looks(panels)
     width = PANEL_INCHES[0] * max(len(panels), 1.4)
     figure = new_figure(width, PANEL_INCHES[1] + 1.0 + 0.19 * -(-len(looks) // 3))
@@ -51,7 +56,7 @@ def draw_lines(panels: Sequence[Panel], path: Path, title: Sequence[str] = ()) -
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
         _draw_panel(axes, panel, looks)
     add_legend(figure)
-    save_figure(figure, path)
+    return figure
 
 
 def add_legend(figure: Any) -> None:

@@ -23,6 +23,7 @@ FORMATS: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf
 
 # Told apart by hue and, in grey, by lightness: neighbours of this list are far apart in both.
 COLOURS = ("#000000", "#d96000", "#221850", "#e8b748", "#006daa", "#5f1845", "#30b580", "#9a1717")
+ON_LIGHT, ON_DARK = "#080808", "#fefefe"  # texts on coloured cells, the same on light and dark pages
 MARKERS = ("*", "o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 

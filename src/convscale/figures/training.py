@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convscale.figures.lines import percent_axis
 from convscale.figures.style import (
+    ON_DARK,
+    ON_LIGHT,
     POINTS,
     new_figure,
     plain,
@@ -28,31 +30,43 @@ if TYPE_CHECKING:
 CLASSES_WITH_NAMES = 40
 CLASSES_WITH_COUNTS = 20
 SHEET_IMAGES = 64
+CURVES = {"train_loss": "training loss", "top1": "held-out top-1, %", "learning_rate": "learning rate"}
 CELL_PIXELS = 96
 NAME_PIXELS = 16
 
 
 def draw_curves(records: Sequence[EpochRecord], path: Path, title: Sequence[str] = ()) -> None:
     """Loss, top-1 in % and learning rate over the epochs. `title`: lines above."""
-    figure = new_figure(12, 3.7)
+    save_figure(curves_figure(records, title), path)
+
+
+def curves_figure(
+    records: Sequence[EpochRecord], title: Sequence[str] = (), keys: Sequence[str] = tuple(CURVES)
+) -> Any:
+    """What `draw_curves` draws: those of CURVES that `keys` name, side by side."""
+    figure = new_figure(4 * len(keys), 3.7)
     title_figure(figure, title)
     epochs = [record.epoch for record in records]
-    curves = (("train_loss", "training loss"), ("top1", "held-out top-1, %"), ("learning_rate", "learning rate"))
-    for axes, (key, label) in zip(figure.subplots(1, len(curves)).flat, curves, strict=True):
+    for axes, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
         unit = 100 if key == "top1" else 1
         values = [math.nan if (value := getattr(record, key)) is None else unit * value for record in records]
         axes.plot(epochs, values, marker="." if len(epochs) < 60 else "", color="black")
-        axes.set(xlabel="epoch", ylabel=label, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+        axes.set(xlabel="epoch", ylabel=CURVES[key], xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         if key == "top1" and (known := [record.top1 for record in records if record.top1 is not None]):
             percent_axis(axes, known)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path, title: Sequence[str] = ()) -> None:
     """How often images of each class (row) were taken for each class (column): shares of the row as colours,
     and the counts themselves where classes are few. `title`: lines above."""
+    save_figure(confusion_figure(counts, classes, title), path)
+
+
+def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str], title: Sequence[str] = ()) -> Any:
+    """What `draw_confusion` draws."""
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     with_counts = len(classes) <= CLASSES_WITH_COUNTS
     names = [plain(name) for name in classes] if len(classes) <= CLASSES_WITH_NAMES else []
@@ -67,11 +81,11 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=9)
         axes.set_yticks(range(len(names)), names, fontsize=9)
     for row, column in zip(*counts.nonzero(), strict=True) if with_counts else ():
-        count, colour = int(counts[row, column]), "white" if shares[row, column] > 0.5 else "black"
+        count, colour = int(counts[row, column]), ON_DARK if shares[row, column] > 0.5 else ON_LIGHT
         shown = f"{count:,}" if count < 10_000 else format_count(count)
         axes.text(column, row, shown, ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, ax=axes, fraction=0.04, label="share of the true class")
-    save_figure(figure, path)
+    return figure
 
 
 def shown_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

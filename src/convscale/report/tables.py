@@ -1,4 +1,4 @@
-"""A table as plain data, and what it looks like: lines for a terminal, Markdown, CSV.
+"""A table as plain data, and what it looks like: lines for a terminal, Markdown, HTML, CSV.
 
 Nothing is ever cut. Where a terminal is too narrow for one line per row, headings and texts are broken between words;
 where that is too wide still, a row takes two lines; where even those do not fit, every cell has a line of its own.
@@ -7,6 +7,7 @@ where that is too wide still, a row takes two lines; where even those do not fit
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,27 @@ def markdown(table: Table) -> list[str]:
     lines = [[column.name for column in table.columns], *table.cells()]
     head, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     return [head, f"|{'|'.join(marks)}|", *body]
+
+
+def as_html(table: Table) -> str:
+    """A <table> whose first cells head their rows; its title is its caption."""
+
+    def cell(tag: str, column: Column, text: str) -> str:
+        side = ' class="n"' if column.align == "right" else ""
+        return f"<{tag}{side}>{html.escape(text)}</{tag.split()[0]}>"
+
+    heads = [cell('th scope="col"' if one.name else "td", one, one.name) for one in table.columns]
+    lines = [
+        [
+            cell('th scope="row"' if index == 0 and text else "td", column, text)
+            for index, (column, text) in enumerate(zip(table.columns, row, strict=True))
+        ]
+        for row in table.cells()
+    ]
+    caption = f"<caption>{html.escape(printable(table.title))}</caption>" if table.title else ""
+    head = f"<thead><tr>{''.join(heads)}</tr></thead>" if any(one.name for one in table.columns) else ""
+    body = "\n".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    return f"<table>{caption}{head}<tbody>\n{body}\n</tbody></table>"
 
 
 def as_csv(table: Table) -> str:

@@ -22,7 +22,7 @@ from convscale.evaluation.feature_extraction import Extracted, extract
 from convscale.evaluation.measurement import measure
 from convscale.files import write_atomic
 from convscale.headers import read_header
-from convscale.nn import Model, build, folded, to_default_device
+from convscale.nn import Lowered, Model, build, folded, to_default_device
 from convscale.nn.layers import ConvNormAct
 from convscale.recipes import SearchGrid
 from convscale.training.probe import fit_classifier
@@ -91,7 +91,7 @@ def test_features_do_not_depend_on_cores(weights: Path) -> None:
     try:
         for cores in (1, 3):
             torch.set_num_threads(cores)
-            seen = list(extract(model, Model.pooled, data.train, model.preprocessing, batch=7))
+            seen = list(extract(model, Lowered.pooled, data.train, model.preprocessing, batch=7))
             assert torch.get_num_threads() == cores
             found.append(torch.cat([part.features for part in seen]))
             labels = torch.cat([part.labels for part in seen])
@@ -152,16 +152,16 @@ def test_an_interrupted_probe_goes_on(weights: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr("convscale.training.stored.PART_IMAGES", 50)
     tuned(weights, tmp_path / "whole", PROBE)
     looked: list[int] = []
-    classified = Model.classified
+    classified = Lowered.classified
 
-    def stop(self: Model, images: torch.Tensor) -> torch.Tensor:
+    def stop(self: Lowered, images: torch.Tensor) -> torch.Tensor:
         looked.append(len(images))
         if sum(looked) > 110 and len(looked) < 1000:
             looked.extend([0] * 1000)
             os.kill(os.getpid(), signal.SIGTERM)
         return classified(self, images)
 
-    monkeypatch.setattr(Model, "classified", stop)
+    monkeypatch.setattr(Lowered, "classified", stop)
     with pytest.raises(TrainingStopped, match="convscale resume"):
         tuned(weights, tmp_path / "run", PROBE)
     parts = sorted((tmp_path / "run" / "features").iterdir())
@@ -169,7 +169,7 @@ def test_an_interrupted_probe_goes_on(weights: Path, tmp_path: Path, monkeypatch
     parts[1].write_bytes(parts[1].read_bytes()[:-9])
     looked.clear()
     monkeypatch.setattr(
-        Model, "classified", lambda self, images: looked.append(len(images)) or classified(self, images)
+        Lowered, "classified", lambda self, images: looked.append(len(images)) or classified(self, images)
     )
     cs.resume(tmp_path / "run", data=few(), quiet=True)
     assert sum(looked) == 70 + 60 and state_of(tmp_path / "run") == state_of(tmp_path / "whole")

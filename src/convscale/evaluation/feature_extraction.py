@@ -20,7 +20,7 @@ from convscale.data.images import Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches, evaluation_loads
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.inputs import GivenImage, given_images
-from convscale.nn import Model, folded, keep_memory, load, to_default_device
+from convscale.nn import Lowered, Model, keep_memory, load, lower, to_default_device
 from convscale.preprocessing import Preprocessing
 from convscale.progress import print_note
 
@@ -62,7 +62,7 @@ def features(
             print_note(note)
     keep_memory()
     found = []
-    for part in extract(model, Model.pooled, images, model.preprocessing, batch=batch, workers=workers):
+    for part in extract(model, Lowered.pooled, images, model.preprocessing, batch=batch, workers=workers):
         if part.missing:
             raise DataError(part.missing[0][1], hint="remove it or replace it")
         found.append(part.features)
@@ -71,25 +71,25 @@ def features(
 
 def extract(
     model: Model,
-    compute: Callable[[Model, Tensor], Tensor],
+    compute: Callable[[Lowered, Tensor], Tensor],
     images: ImageCollection | Stream,
     preprocessing: Preprocessing,
     *,
     batch: int = IMAGES_AT_ONCE,
     workers: int = 0,
 ) -> Generator[Extracted, None, None]:
-    """The result of `compute` on a copy of the model with its batch norms folded, batch by batch, in the images' order.
+    """The result of `compute` on the lowered model, batch by batch, in the images' order.
 
     On a CPU each core loads and computes its own batch, which is faster than all cores on one batch, and gives
     the same values for any number of them. `workers`: processes that load images instead, for a GPU.
     """
-    model = folded(to_default_device(model))
-    normalise = Normalise(preprocessing, next(model.parameters()).device)
+    normalise = Normalise(preprocessing, next(to_default_device(model).parameters()).device)
+    network = lower(model)
 
     @torch.inference_mode()
     def work(load: Callable[[], Batch]) -> Extracted:
         loaded = load()
-        values = compute(model, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
+        values = compute(network, normalise(loaded.pixels)) if len(loaded.labels) else torch.empty(0, 0)
         return Extracted(values.float().cpu(), loaded.labels, loaded.missing)
 
     ahead: deque[Future[Extracted]] = deque()

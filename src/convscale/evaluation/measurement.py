@@ -14,7 +14,7 @@ from convscale.data.images import Labels, Stream
 from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import DataError
 from convscale.evaluation.tally import Measured, Tally
-from convscale.nn import Model, UsedPrecision, autocast, folded
+from convscale.nn import Model, UsedPrecision, autocast, lower
 from convscale.nn.processes import Processes
 from convscale.preprocessing import Preprocessing
 
@@ -63,7 +63,7 @@ def measure(
     device = next(model.parameters()).device
     normalise = Normalise(preprocessing, device)
     dtype = torch.bfloat16 if precision == "bf16" and device.type == "cpu" else torch.float32
-    network = folded(model, dtype)
+    network = lower(model, dtype)
     tally = Tally(len(classes))
     missing: list[str] = []
     loading = evaluation_batches(
@@ -77,7 +77,7 @@ def measure(
             if len(labels):
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
                 with autocast(device, precision) if device.type == "cuda" else nullcontext():
-                    logits = network(normalise(pixels).to(dtype)).float()
+                    logits = network(normalise(pixels))
                 predicted = tally.add(logits, truth)
                 for call in each_image:
                     call(EvaluatedBatch(names, pixels, logits, truth, predicted))

@@ -14,15 +14,18 @@ from convscale.nn.device import (
     used_precision,
 )
 from convscale.nn.folding import folded
+from convscale.nn.lowering import Lowered, StepTime, lower
 from convscale.nn.model import NORM_MOMENTUM, Model, build
 from convscale.nn.sync_norm import SyncBatchNorm, synchronise_norms
 from convscale.nn.weights import load, load_weights, save_weights
 
 __all__ = [
     "NORM_MOMENTUM",
+    "Lowered",
     "Model",
     "Precision",
     "Speedups",
+    "StepTime",
     "SyncBatchNorm",
     "UsedPrecision",
     "autocast",
@@ -34,6 +37,7 @@ __all__ = [
     "keep_memory",
     "load",
     "load_weights",
+    "lower",
     "pick_device",
     "release_memory",
     "save_weights",

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from convscale.costs import cost
 from convscale.networks import ConvNet
 from convscale.nn.device import UsedPrecision, autocast, to_device
-from convscale.nn.folding import folded
+from convscale.nn.lowering import lower
 from convscale.nn.model import build
 
 ROUNDS = 4  # the first of which warms up
@@ -46,9 +46,9 @@ def bf16_speedups(network: ConvNet, batch: int) -> Speedups:
         loss.backward()  # type: ignore[no-untyped-call]
 
     training = _speedup(lambda: step("fp32"), lambda: step("bf16"))
-    full, half, rounded = folded(model), folded(model, torch.bfloat16), pixels.to(torch.bfloat16)
+    full, half = lower(model), lower(model, torch.bfloat16)
     with torch.inference_mode():
-        return Speedups(training, _speedup(lambda: full(pixels), lambda: half(rounded)))
+        return Speedups(training, _speedup(lambda: full(pixels), lambda: half(pixels)))
 
 
 def _speedup(fp32: Callable[[], object], bf16: Callable[[], object]) -> float:

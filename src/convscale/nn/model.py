@@ -101,7 +101,7 @@ class Model(nn.Module):
         """Stem and stages."""
         x: Tensor = self.stem(images)
         for stage in self.stages:
-            if has_hooks(stage) or not is_eager(x):
+            if type(stage) is not nn.Sequential or has_hooks(stage) or not is_eager(x):
                 x = stage(x)
                 continue
             for block in stage.children():  # not `stage(x)`, which would hold on to the stage's input

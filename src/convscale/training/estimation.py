@@ -18,7 +18,7 @@ from convscale.data.images import steps_per_epoch
 from convscale.data.loader import Batch, Normalise, evaluation_batches, training_batches
 from convscale.evaluation.feature_extraction import extract
 from convscale.networks import ConvNet
-from convscale.nn import Model, folded, pick_device
+from convscale.nn import Lowered, Model, lower, pick_device
 from convscale.nn.processes import Processes
 from convscale.recipes import LBFGS, Recipe
 from convscale.records.estimates import MEASURED_STEPS, Estimate
@@ -113,7 +113,9 @@ def _median_seconds(job: Job, stepper: Stepper) -> float:
 def _extraction_seconds(job: Job, model: Model) -> float:
     """Of computing the features of a batch, from those of the first images."""
     started, images = time.perf_counter(), 0
-    with closing(extract(model, Model.classified, job.train, job.preprocessing, workers=job.settings.workers)) as parts:
+    with closing(
+        extract(model, Lowered.classified, job.train, job.preprocessing, workers=job.settings.workers)
+    ) as parts:
         for part in islice(parts, EXTRACTED_BATCHES):
             images += len(part.labels)
     return (time.perf_counter() - started) * job.recipe.batch / max(images, 1)
@@ -133,7 +135,7 @@ def _endless(job: Job, seed: int) -> Generator[Batch, None, None]:
 @torch.inference_mode()
 def _evaluation_seconds(job: Job, model: Model) -> float:
     """Of what follows each epoch, from the first few batches."""
-    network, normalise = folded(model), Normalise(job.preprocessing, next(model.parameters()).device)
+    network, normalise = lower(model), Normalise(job.preprocessing, next(model.parameters()).device)
     batch = max(64, job.recipe.batch)
     started, images = time.perf_counter(), 0
     with closing(evaluation_batches(job.watched, job.preprocessing, batch, job.settings.workers)) as batches:

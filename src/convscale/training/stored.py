@@ -16,7 +16,7 @@ from convscale.data.images import Stream, Subset
 from convscale.errors import TrainingError
 from convscale.evaluation.feature_extraction import Extracted, extract
 from convscale.files import write_atomic
-from convscale.nn import Model
+from convscale.nn import Lowered
 from convscale.progress import Progress
 from convscale.training.session import Session
 
@@ -53,7 +53,9 @@ def stored_features(session: Session, images: ImageCollection | Stream, name: st
 
 def _extract(session: Session, images: ImageCollection | Stream, progress: Progress, name: str) -> Extracted:
     job, parts = session.job, []
-    for part in extract(session.state.model, Model.classified, images, job.preprocessing, workers=job.settings.workers):
+    for part in extract(
+        session.state.model, Lowered.classified, images, job.preprocessing, workers=job.settings.workers
+    ):
         parts.append(part)
         progress.step(f"features of {name} images", len(part.labels) + len(part.missing))
         session.pause(where=f"while features of the {name} images were computed")

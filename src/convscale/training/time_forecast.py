@@ -8,7 +8,7 @@ import time
 import torch
 from torch import Tensor
 
-from convscale.nn import Model, folded
+from convscale.nn import Model, lower
 from convscale.training.job import Job
 from convscale.training.phases import is_classifier_alone
 from convscale.training.state import TrainingState
@@ -119,7 +119,7 @@ class Forecast:
 @torch.inference_mode()
 def forward_seconds(model: Model, pixels: Tensor) -> tuple[float, int]:
     """What the evaluation of some of `pixels` takes once they are there, and how many they were."""
-    network, pixels = folded(model), pixels[:IMAGES_EVALUATED]
+    network, pixels = lower(model), pixels[:IMAGES_EVALUATED]
     started = 0.0
     for _ in range(2):  # the first one is slow
         started = time.perf_counter()

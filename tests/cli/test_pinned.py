@@ -75,6 +75,10 @@ OPTIONS = {
         "run", "--data", "--batch", "--workers", "--label-column", "--split", "--layout", "--resolution", "--crop",
         "--predictions", "--pictures", "--json",
     ],
+    "serve": [
+        "run", "--engine", "--port", "--host", "--token", "--threads", "--max-batch", "--max-delay-ms", "--max-bytes",
+        "--max-pixels", "--queue",
+    ],
     "predict": ["run", "images", "--top", "--batch", "--workers", "-o", "--output", "--json"],
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "report": "Write what a run says as one HTML file that stands alone.",
     "eval": "Measure the accuracy of a trained network on images.",
     "predict": "Predict the classes of images.",
+    "serve": "Answer requests for predictions over HTTP.",
     "convert": "Convert weights of other libraries to a Convscale file, and back.",
     "weights": "List and fetch published weights.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",

@@ -13,13 +13,12 @@ import torch
 from convscale.data.loader import Batch, Normalise, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.inputs import GivenImage, Images, given_images
+from convscale.evaluation.ranking import Ranked, ranked
 from convscale.evaluation.rows_file import RowsFile, as_utf8
 from convscale.nn import keep_memory, load_weights, pick_device, to_default_device
 from convscale.progress import Progress, images_per_second
 from convscale.records import Prediction
 from convscale.runs import weights_file
-
-Ranked = tuple[tuple[str, float], ...]  # classes and probabilities, most probable first
 
 
 def predict(
@@ -77,9 +76,7 @@ def _predicted(
             raise DataError(loaded.missing[0][1], hint="remove it or replace it")
         classes: list[Ranked] = []
         if len(loaded.labels):
-            ranked = model(normalise(loaded.pixels)).softmax(1).topk(min(top, len(header.classes)))
-            for row in zip(ranked.indices.tolist(), ranked.values.tolist(), strict=True):
-                classes.append(tuple((header.classes[index], value) for index, value in zip(*row, strict=True)))
+            classes = ranked(model(normalise(loaded.pixels)).softmax(1), header.classes, top)
         found += _in_order(loaded, classes, len(found))
         progress.step("predicting", pace=images_per_second(len(found), time.perf_counter() - started))
     return found

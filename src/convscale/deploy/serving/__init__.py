@@ -1,0 +1,1 @@
+"""A network that answers requests over HTTP."""

@@ -72,10 +72,10 @@ def test_a_finished_run(tmp_path: Path) -> None:
     made_run(tmp_path / "run")
     page = report_of(tmp_path / "run", folder=tmp_path)
     assert headings(page) == [
-        "Result", "What was chosen, and why", "Where the budget goes", "Learning curves", "Accuracy", "Data",
-        "How it was made",
+        "Result", "What was chosen, and why", "Where the budget goes", "Learning curves", "Accuracy",
+        "Beside published networks", "Data", "How it was made",
     ]  # fmt: skip
-    assert len(page.all("svg")) == 4 and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
+    assert len(page.all("svg")) == 9 and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
     for said in (
         "images are about 32 px",
         "convscale fit photos --macs 2M",
@@ -120,9 +120,9 @@ def test_one_epoch_has_no_curves(tmp_path: Path) -> None:
 def test_several_runs_have_a_chapter_each(tmp_path: Path) -> None:
     runs = [made_run(tmp_path / name, seed=seed).path for seed, name in enumerate("ab")]
     page = report_of(*runs, folder=tmp_path)
-    assert len(page.all("h2")) == 2 and len(page.all("svg")) == 8
+    assert len(page.all("h2")) == 3 and len(page.all("svg")) == 21
     links = [element.attributes["href"] for element in page.all("a")]
-    assert len(links) == len(set(links)) == 3
+    assert len(links) == len(set(links)) == 4
 
 
 @pytest.mark.parametrize("version", sorted(path.name for path in GOLDEN.iterdir() if path.name.startswith("v")))
@@ -183,7 +183,7 @@ def test_errors_say_what_and_where(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such folder"):
         write_report(tmp_path / "none", tmp_path / "r.html")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="empty: not a run"):
+    with pytest.raises(RunError, match="empty: not a run, a study or a search"):
         write_report(tmp_path / "empty", tmp_path / "r.html")
     made = made_run(tmp_path / "run")
     with pytest.raises(ConfigError, match="cannot be written"):
@@ -213,7 +213,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found == {"path": str(file), "bytes": file.stat().st_size}
     assert run(capsys, "report", tmp_path / "run", "-o", file)[1] == f"wrote {file}: {file.stat().st_size:,} bytes\n"
     code, _, said = run(capsys, "report", tmp_path, "-o", file)
-    assert code == 2 and "not a run folder" in said
+    assert code == 2 and "not a run, a study or a search" in said
 
 
 def test_it_needs_neither_torch_nor_numpy_to_begin() -> None:

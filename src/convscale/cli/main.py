@@ -36,7 +36,7 @@ COMMANDS = {
     "train": "Train a network on images.",
     "resume": "Resume an interrupted training.",
     "runs": "List the runs below a folder: what they are, their state, their accuracy.",
-    "report": "Write what a run says as one HTML file that stands alone.",
+    "report": "Write runs, studies and searches as one HTML file that stands alone.",
     "eval": "Measure the accuracy of a trained network on images.",
     "predict": "Predict the classes of images.",
     "serve": "Answer requests for predictions over HTTP.",

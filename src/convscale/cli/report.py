@@ -11,7 +11,7 @@ from convscale.cli.output import print_json
 
 
 @click.command()
-@click.argument("sources", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="RUN|STUDY|SEARCH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",

@@ -9,13 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from convscale.figures.style import POINTS, Look, look, new_figure, save_figure, text_width, title_figure, wrap
+from convscale.figures.style import LINES, POINTS, Look, look, new_figure, save_figure, text_width, title_figure, wrap
 from convscale.units import format_count
 
 PANEL_INCHES = (4.6, 3.6)
 SHARED = math.log(1.05)  # costs at most this far apart count as one: they stand side by side
 SIDE_BY_SIDE = 0.024  # between two of them, of a panel's width
-QUOTED = tuple(Look(colour, marker, ":") for colour, marker in (("#555555", "x"), ("#999999", "+"), ("#333333", "1")))
+QUOTED = tuple(
+    Look(colour, marker, ":")
+    for colour, marker in (
+        ("#555555", "x"), ("#999999", "+"), ("#333333", "1"), ("#777777", "2"), ("#555555", "3"), ("#999999", "4"),
+        ("#333333", "|"), ("#777777", "_"), ("#555555", "."),
+    )
+)  # fmt: skip
 
 Point = tuple[float, float, float | None, float | None]
 
@@ -35,11 +41,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Curves over one kind of cost, which `x_label` names."""
+    """Curves over one kind of cost, which `x_label` names. marks: labelled costs, each a line from top to bottom."""
 
     x_label: str
     curves: tuple[Curve, ...]
     title: str = ""
+    marks: tuple[tuple[str, float], ...] = ()
 
 
 def draw_lines(panels: Sequence[Panel], path: Path, title: Sequence[str] = ()) -> None:
@@ -80,6 +87,8 @@ def _looks(panels: Sequence[Panel]) -> dict[str, Look]:
     curves = {curve.label: curve for panel in panels for curve in panel.curves}
     own = [label for label, curve in curves.items() if not curve.quoted]
     others = [label for label, curve in curves.items() if curve.quoted]
+    if not own:  # nothing to stand apart from
+        return {label: look(1 + index) for index, label in enumerate(others)}
     first = 0 if any(len(curves[label].points) == 1 for label in own[:1]) else 1  # a star suits a single point
     looks = {label: look(first + index) for index, label in enumerate(own)}
     return looks | {label: QUOTED[index % len(QUOTED)] for index, label in enumerate(others)}
@@ -94,7 +103,9 @@ def _draw_panel(axes: Any, panel: Panel, looks: dict[str, Look]) -> None:
         axes.set(xticks=(), yticks=(), xlabel=panel.x_label)
         axes.text(0.5, 0.5, "no result", ha="center", va="center", transform=axes.transAxes)
         return
-    cost_axis(axes, [point[0] for point in points], panel.x_label)
+    cost_axis(axes, [point[0] for point in points] + [cost for _, cost in panel.marks], panel.x_label)
+    for index, (label, cost) in enumerate(panel.marks):
+        axes.axvline(cost, color="black", linestyle=LINES[(1 + index) % len(LINES)], linewidth=1.2, label=label)
     percent_axis(axes, [end for point in points for end in point[1:] if end is not None])
     places = side_by_side([[point[0] for point in curve.points] for curve in panel.curves], axes.get_xlim())
     for curve, xs in zip(panel.curves, places, strict=True):

@@ -11,20 +11,30 @@ from convscale.records.quoted import QUOTED
 from convscale.units import format_number
 
 FAMILIES = "families"
+QUOTED_TITLE = "quoted: the paper's, on ImageNet"
 
 
 def draw_study(result: StudyResult, folder: Path) -> None:
     """Accuracy against MACs and against parameters after the longest training, one line per method; one file per
     baseline if methods are compared, families.png for all baselines if there is one method. SVG and PDF lie beside."""
-    last = [row for row in result.rows if row.epochs == result.spec.lengths[-1]]
+    for name, panels in study_panels(result).items():
+        quoted = [Panel("MACs", tuple(_quoted()), QUOTED_TITLE)] if result.spec.quoted else []
+        draw_lines([*panels, *quoted], folder / f"{name}.png", _title(result, name, _rows(result, name)))
+
+
+def study_panels(result: StudyResult) -> dict[str, list[Panel]]:
+    """What `draw_study` draws of the study itself: for each file the panels over MACs and over parameters."""
+    last = _rows(result, FAMILIES)
     baselines = list(dict.fromkeys(row.baseline for row in last))
     if len({row.method for row in last} - {BASELINE}) == 1:
-        families = [(name, [row for row in last if row.baseline == name]) for name in baselines]
-        _draw(result, FAMILIES, last, [_Line(name, rows) for name, rows in families], folder)
-        return
-    for name in baselines:
-        own = [row for row in last if row.baseline == name]
-        _draw(result, name, own, _methods(own), folder)
+        return {FAMILIES: _panels([_Line(name, _rows(result, name)) for name in baselines])}
+    return {name: _panels(_methods(_rows(result, name))) for name in baselines}
+
+
+def _rows(result: StudyResult, name: str) -> list[StudyRow]:
+    """Those of one picture after the longest training: of a baseline, or all of them."""
+    last = [row for row in result.rows if row.epochs == result.spec.lengths[-1]]
+    return last if name == FAMILIES else [row for row in last if row.baseline == name]
 
 
 class _Line:
@@ -44,7 +54,7 @@ def _point(row: StudyRow, key: str) -> Point:
     return (float(getattr(row, key)), row.accuracy, *(row.interval95 or (None, None)))
 
 
-def _methods(rows: list[StudyRow]) -> list[_Line]:
+def _methods(rows: Sequence[StudyRow]) -> list[_Line]:
     """The baseline, then a line a method, which starts from the baseline where costs are equal; lines by factors stand
     for themselves."""
     base = [row for row in rows if row.method == BASELINE]
@@ -54,15 +64,11 @@ def _methods(rows: list[StudyRow]) -> list[_Line]:
     return [_Line(BASELINE, base), *lines]
 
 
-def _draw(result: StudyResult, name: str, rows: Sequence[StudyRow], lines: Sequence[_Line], folder: Path) -> None:
-    spec = result.spec
-    panels = [
+def _panels(lines: Sequence[_Line]) -> list[Panel]:
+    return [
         Panel(label, tuple(curve for line in lines if (curve := line.curve(key)).points))
         for key, label in (("macs", "MACs"), ("params", "parameters"))
     ]
-    if spec.quoted:
-        panels.append(Panel("MACs", tuple(_quoted()), "quoted: the paper's, on ImageNet"))
-    draw_lines(panels, folder / f"{name}.png", _title(result, name, rows))
 
 
 def _title(result: StudyResult, name: str, rows: Sequence[StudyRow]) -> list[str]:

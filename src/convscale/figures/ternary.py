@@ -21,10 +21,15 @@ RINGED = "ringed: the best, thick, and all that cannot be told apart from it"
 
 def draw_search(found: CoefficientSearch, path: Path) -> None:
     """The accuracy of a search's candidates after the length that halving began by, over the shares of extra cost."""
+    save_figure(search_figure(found, _title(found)), path)
+
+
+def search_figure(found: CoefficientSearch, title: Sequence[str] = ()) -> Any:
+    """What `draw_search` draws."""
     accuracies = [(one.candidate.actual, one.accuracy_by_steps.get(found.first_length)) for one in found.candidates]
     points = [(shares, accuracy) for shares, accuracy in accuracies if accuracy is not None]
     equal = [one.candidate.actual for one in found.equivalent]
-    draw_ternary(points, found.best.candidate.actual, path, equal=equal, title=_title(found))
+    return ternary_figure(points, found.best.candidate.actual, equal=equal, title=title)
 
 
 def _title(found: CoefficientSearch) -> list[str]:
@@ -53,6 +58,13 @@ def draw_ternary(
     """A triangle of shares of extra cost, (depth, width, resolution), each point coloured by its accuracy, a fraction;
     `best` and `equal` are ringed. Between three points or more, not on a line, colours are interpolated. `title`:
     lines above it."""
+    save_figure(ternary_figure(points, best, equal=equal, title=title), path)
+
+
+def ternary_figure(
+    points: Sequence[tuple[Shares, float]], best: Shares, *, equal: Sequence[Shares] = (), title: Sequence[str] = ()
+) -> Any:
+    """What `draw_ternary` draws."""
     figure = new_figure(6.6, 6.2)
     title_figure(figure, title)
     axes = figure.add_subplot()
@@ -68,7 +80,7 @@ def draw_ternary(
     radii = [9.0 if shares == best else 7.0 if shares in equal else 5.0 for shares, _ in points]
     figure.colorbar(shown, ax=axes, fraction=0.04, label="held-out top-1, %")
     label_points(axes, places, [f"{value:.1f}" for value in values], radii, corners)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_points(axes: Any, places: Sequence[tuple[float, float]], values: Sequence[float]) -> Any:

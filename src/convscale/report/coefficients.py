@@ -93,7 +93,14 @@ def report(found: CoefficientSearch) -> list[str]:
     lines += markdown(coefficient_table(found))
     lines += ["", " ".join(meaning(found))]
     lines += ["", "## Candidates", "", f"{SHARES}.", "", *markdown(candidate_table(found.candidates, found))]
-    lines += ["", "![shares](pictures/ternary.png)", "", "## What the training lengths say", "", *_lengths(found)]
+    lines += [
+        "",
+        "![shares](pictures/ternary.png)",
+        "",
+        "## What the training lengths say",
+        "",
+        *lengths_in_words(found),
+    ]
     if found.unreachable:
         lines += ["", "## Directions without a network of this cost", ""]
         lines += [f"- {' / '.join(f'{share:.2f}' for share in shares)}: {why}" for shares, why in found.unreachable]
@@ -150,7 +157,8 @@ def candidates_as_csv(found: CoefficientSearch) -> str:
     return as_csv(Table([Column(heading) for heading in headings], rows))
 
 
-def _lengths(found: CoefficientSearch) -> list[str]:
+def lengths_in_words(found: CoefficientSearch) -> list[str]:
+    """List items: how far the order of candidates after short trainings is that after long ones."""
     order, last = found.order, found.lengths[-1]
     lines = [
         f"- rank correlation of a few candidates after {steps:,} and {last:,} steps: "

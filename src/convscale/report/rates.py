@@ -8,17 +8,24 @@ from convscale.records import RateChoice
 from convscale.report.tables import Column, Table, markdown, text_column
 from convscale.units import format_number
 
+HEADING = "Learning rates"
+
 
 def lines_of_rates(rates: Sequence[RateChoice]) -> list[str]:
     """The section of a report; empty where no rates were tuned."""
     if not rates:
         return []
+    lines = ["", f"## {HEADING}", "", chosen_by(rates), "", *markdown(rate_table(rates))]
+    return [*lines, *(line for text in open_ends(rates) for line in ("", text))]
+
+
+def chosen_by(rates: Sequence[RateChoice]) -> str:
+    """A sentence on the trainings that chose them."""
     epochs = format_number(rates[0].epochs, "epoch")
-    lines = ["", "## Learning rates", "", f"Chosen by trainings of {epochs}, on images drawn from the training images."]
-    return [*lines, "", *markdown(rate_table(rates)), *(line for text in _open(rates) for line in ("", text))]
+    return f"Chosen by trainings of {epochs}, on images drawn from the training images."
 
 
-def _open(rates: Sequence[RateChoice]) -> list[str]:
+def open_ends(rates: Sequence[RateChoice]) -> list[str]:
     """Sentences on the networks whose best rate is not enclosed by worse ones."""
     lower = [one for one in rates if one.open_ends[0]]
     upper = [one for one in rates if one.open_ends[1]]

@@ -23,6 +23,9 @@ from convscale.report.unfinished import unfinished
 from convscale.statistics import CANNOT_TELL
 from convscale.units import format_count, format_number, format_seconds
 
+COMMAND = "convscale study run study.toml -o DIR"
+REUSE = "Reusing what is best at a smaller cost"
+UNREACHABLE = "Methods without a network of this cost"
 CSV_COLUMNS = (
     "baseline", "method", "asked", "cost_ratio", "depth", "width", "resolution_factor", "network", "resolution", "macs",
     "params", "epochs", "steps", "accuracy", "low", "high", "seeds", "baseline_accuracy", "device_seconds",
@@ -44,16 +47,8 @@ def rows_as_csv(result: StudyResult) -> str:
 def report(result: StudyResult) -> list[str]:
     """The lines of the report."""
     spec = result.spec
-    data = spec.choice()
-    images, held = data.counts
     lines = [f"# {spec.name}", "", *([spec.question, ""] if spec.question else [])]
-    lines.append(
-        f"{Path(data.source).name}: {images} training images and {held} held-out ones, recipe `{spec.recipe}`, "
-        f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours"
-        f"{_devices(result.rows)}."
-    )
-    lines += ["", *_heading(result)]
-    lines += ["", "`convscale study run study.toml -o DIR` reproduces it."]
+    lines += [trained_on(result), "", how_sure(result), "", f"`{COMMAND}` reproduces it."]
     lines += [line for text in missing(result) for line in ("", text)]
     lines += ["", "## Findings", "", *unfinished(result), *conclusions(result)]
     for epochs in reversed(spec.lengths):
@@ -63,14 +58,10 @@ def report(result: StudyResult) -> list[str]:
         decided = epochs == spec.lengths[-1]
         lines += ["", *markdown(difference_table(differences, decided=decided))] if differences else []
     if result.reuses:
-        lines += ["", "## Reusing what is best at a smaller cost", "", *markdown(reuse_table(result))]
+        lines += ["", f"## {REUSE}", "", *markdown(reuse_table(result))]
     lines += lines_of_rates(result.rates)
     if result.unreachable:
-        lines += ["", "## Methods without a network of this cost", ""]
-        lines += [
-            f"- {one.baseline}, {one.method}" + (f", {one.asked:g} times" if one.asked else "") + f": {one.reason}"
-            for one in result.unreachable
-        ]
+        lines += ["", f"## {UNREACHABLE}", "", *unreachable(result)]
     lines += ["", "## Pictures", ""]
     lines += [f"![{name}](pictures/{name}.png)" for name in _pictures(result)]
     if spec.quoted:
@@ -78,16 +69,35 @@ def report(result: StudyResult) -> list[str]:
     return lines
 
 
-def _heading(result: StudyResult) -> list[str]:
+def trained_on(result: StudyResult) -> str:
+    """The images, the recipe, lengths, seeds and hours of a study, in a sentence."""
+    spec, data = result.spec, result.spec.choice()
+    images, held = data.counts
+    return (
+        f"{Path(data.source).name}: {images} training images and {held} held-out ones, recipe `{spec.recipe}`, "
+        f"{_listed(spec.lengths)} epochs, {spec.seeds} seeds, {result.device_seconds / 3600:.2f} device-hours"
+        f"{_devices(result.rows)}."
+    )
+
+
+def how_sure(result: StudyResult) -> str:
     """How the intervals are made."""
     if not result.noise:
-        return ["Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."]
+        return "Intervals are 95 %, by Student's t over the seeds; differences are of pairs of the same seed."
     text = "Intervals are 95 %, by Student's t, with the noise of seeds pooled over the networks of one length that "
     pooled = [_pooled(one, one.spread) for one in result.noise if one.spread is not None]
     text += f"learned: {', '.join(pooled)}. " if pooled else "learned. "
     text += "Differences are of pairs of the same seed, device and precision. Only the longest training decides: its "
     text += f"{format_number(result.comparisons, 'comparison')} between rows that learned and settled are corrected "
-    return [text + "together (Holm), so that noise alone makes a winner in at most 5 % of reports."]
+    return text + "together (Holm), so that noise alone makes a winner in at most 5 % of reports."
+
+
+def unreachable(result: StudyResult) -> list[str]:
+    """List items: each method without a network at its cost, and why."""
+    return [
+        f"- {one.baseline}, {one.method}" + (f", {one.asked:g} times" if one.asked else "") + f": {one.reason}"
+        for one in result.unreachable
+    ]
 
 
 def _pooled(one: Noise, spread: float) -> str:

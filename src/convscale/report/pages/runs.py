@@ -16,6 +16,7 @@ from convscale.report.charts.budgets import budget_chart
 from convscale.report.charts.curves import curve_chart
 from convscale.report.evaluation import calibration, class_table, confused_table
 from convscale.report.networks import cost_table, plan_table, stage_table
+from convscale.report.pages.comparison import published_charts
 from convscale.report.parts import Chapter, Code, Facts, Folded, Missing, Part, Section, Text
 from convscale.report.runs import run_facts
 from convscale.report.tables import Column, Table, text_column
@@ -37,6 +38,7 @@ def run_chapter(run: Run) -> Chapter:
         Section("Where the budget goes", [stage_table(run.network()), budget_chart(run.network())]),
         Section("Learning curves", list(_curves(run))),
         Section("Accuracy", [] if evaluation is None else list(_accuracy(evaluation))),
+        Section("Beside published networks", list(published_charts([run]))),
         Section("Data", list(_data(run, story))),
         Section("How it was made", list(_provenance(run, story))),
     ]

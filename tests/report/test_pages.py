@@ -75,7 +75,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
         "Result", "What was chosen, and why", "Where the budget goes", "Learning curves", "Accuracy",
         "Beside published networks", "Data", "How it was made",
     ]  # fmt: skip
-    assert len(page.all("svg")) == 9 and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
+    assert len(page.all("svg")) == 5 and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
     for said in (
         "images are about 32 px",
         "convscale fit photos --macs 2M",
@@ -120,7 +120,7 @@ def test_one_epoch_has_no_curves(tmp_path: Path) -> None:
 def test_several_runs_have_a_chapter_each(tmp_path: Path) -> None:
     runs = [made_run(tmp_path / name, seed=seed).path for seed, name in enumerate("ab")]
     page = report_of(*runs, folder=tmp_path)
-    assert len(page.all("h2")) == 3 and len(page.all("svg")) == 21
+    assert len(page.all("h2")) == 3 and len(page.all("svg")) == 4 + 4 + 3 + 1
     links = [element.attributes["href"] for element in page.all("a")]
     assert len(links) == len(set(links)) == 4
 

@@ -23,6 +23,7 @@ from convscale.records import (
     write_family,
     write_record,
 )
+from convscale.report.charts.quoted import COSTS
 from convscale.report.published import published_networks
 from convscale.report.writing import write_report
 from convscale.scaling import PAPER, Scaling
@@ -175,3 +176,12 @@ def test_other_records_and_older_searches_are_refused(tmp_path: Path) -> None:
 def test_a_golden_study(tmp_path: Path) -> None:
     page = report_of(ROOT / "tests" / "fixtures" / "golden" / "v1" / "study", folder=tmp_path)
     assert page.all("svg") and "did not correct comparisons together" in page.text
+
+
+@pytest.mark.every_cost
+def test_published_networks_stand_over_every_cost(tmp_path: Path) -> None:
+    page = report_of(made_run(tmp_path / "run").path, folder=tmp_path)
+    titles = [one.text for one in page.all("title") if one.text.startswith("Published networks by ")]
+    assert len(titles) == len(COSTS) == 5
+    memory = next(one for one in page.all("figure") if "memory" in one.all("figcaption")[0].text)
+    assert "ResNet (torchvision)" in memory.text and "pycls" in memory.text and "MobileNetV2" in memory.text

@@ -31,11 +31,14 @@ def inline_svg(figure: Any, title: str, description: str) -> str:
     """The figure as an <svg> element with a <title> and a <desc>, as wide as its place up to its own width. Its ids
     begin with `id-`: whoever puts several into a page numbers them (`numbered`)."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     settle(figure)
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_facecolor("none")  # the page shows through
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "convscale", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # `savefig` would draw twice
     text = file.getvalue()
     text = _DROPPED.sub("", text[text.index("<svg") :]).replace("xlink:href", "href")
     text = re.sub(r'( id="|href="#|url\(#)', r"\1id-", text)

@@ -30,9 +30,10 @@ def write_report(sources: str | Path | Sequence[str | Path], output: str | Path)
     paths = [Path(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     if not paths:
         raise ConfigError("a report needs something to report on", hint=f"name {_ALLOWED}")
-    chapters = [_chapter(path) for path in paths]
+    runs = [open_unfinished_run(path) for path in paths if _is_run(path)]
+    chapters = [_chapter(path, alone=len(runs) == 1) for path in paths]
     title = chapters[0].title if len(chapters) == 1 else f"Report of {chapters[0].title} and {len(chapters) - 1} more"
-    if len(runs := [open_unfinished_run(path) for path in paths if _is_run(path)]) > 1:
+    if len(runs) > 1:
         chapters.insert(0, comparison_chapter(runs))
     text = document(chapters, title).encode()
     file = Path(output)
@@ -45,11 +46,11 @@ def write_report(sources: str | Path | Sequence[str | Path], output: str | Path)
     return file
 
 
-def _chapter(path: Path) -> Chapter:
+def _chapter(path: Path, *, alone: bool) -> Chapter:
     if not path.exists():
         raise RunError(f"{path}: no such folder")
     if _is_run(path):
-        return run_chapter(open_unfinished_run(path))
+        return run_chapter(open_unfinished_run(path), alone=alone)
     if path.is_dir() and not any((path / name).exists() for name in RESULTS):
         raise _nothing_to_report(path)
     match read_record(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from convscale.figures.lines import Curve, Panel, lines_figure
@@ -42,6 +43,12 @@ COSTS = {
 def quoted_chart(key: str, own: Mapping[str, float], accuracies: Mapping[str, float]) -> Chart:
     """Published accuracies on ImageNet over the cost `key`. own: the same cost of networks of this report by name,
     which a line marks; those with an accuracy on ImageNet too, a fraction, are points."""
+    return _drawn(key, tuple(own.items()), tuple(accuracies.items()))
+
+
+@cache
+def _drawn(key: str, costs: tuple[tuple[str, float], ...], found: tuple[tuple[str, float], ...]) -> Chart:
+    own, accuracies = dict(costs), dict(found)
     cost, families = COSTS[key], dict[str, list[tuple[PublishedNetwork, float]]]()
     for one in published_networks():
         if (value := cost.of(one)) is not None:

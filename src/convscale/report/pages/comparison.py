@@ -16,6 +16,7 @@ from convscale.runs import Run, read_row
 from convscale.units import format_bytes, format_count, format_seconds
 
 IMAGENET = "imagenet"
+PUBLISHED = "Beside published networks"
 COMPARED = {"params": "parameters", "macs": "MACs", "inference_memory_bytes": "bytes of memory for inference"}
 _QUOTED = (
     "Quoted, not measured here: accuracies on ImageNet from the paper's table 2 and from pytorch-image-models "
@@ -27,7 +28,11 @@ _QUOTED = (
 def comparison_chapter(runs: Sequence[Run]) -> Chapter:
     """Accuracy over cost of several runs; only where all have the same held-out images."""
     rows = [read_row(run.path) for run in runs]
-    sections = [Section("Results", [_table(runs, rows)]), Section("Accuracy over cost", list(_charts(runs, rows)))]
+    sections = [
+        Section("Results", [_table(runs, rows)]),
+        Section("Accuracy over cost", list(_charts(runs, rows))),
+        Section(PUBLISHED, list(published_charts(runs))),
+    ]
     return Chapter("The runs side by side", sections)
 
 

@@ -16,7 +16,7 @@ from convscale.report.charts.budgets import budget_chart
 from convscale.report.charts.curves import curve_chart
 from convscale.report.evaluation import calibration, class_table, confused_table
 from convscale.report.networks import cost_table, plan_table, stage_table
-from convscale.report.pages.comparison import published_charts
+from convscale.report.pages.comparison import PUBLISHED, published_charts
 from convscale.report.parts import Chapter, Code, Facts, Folded, Missing, Part, Section, Text
 from convscale.report.runs import run_facts
 from convscale.report.tables import Column, Table, text_column
@@ -26,8 +26,9 @@ from convscale.units import format_bytes, format_number, format_seconds
 SHOWN_CLASSES = 20  # a longer table of classes is folded
 
 
-def run_chapter(run: Run) -> Chapter:
-    """All that a run folder says. Raises ConfigError where a file of it is damaged."""
+def run_chapter(run: Run, *, alone: bool = True) -> Chapter:
+    """All that a run folder says; unless it is `alone`, published networks stand in another chapter, beside all runs.
+    Raises ConfigError where a file of it is damaged."""
     row, story = read_row(run.path), run.story() or Story()
     if row.state == "damaged":
         raise ConfigError(row.reason, hint=f"restore the file, or train again: {run.path} cannot be reported")
@@ -38,7 +39,7 @@ def run_chapter(run: Run) -> Chapter:
         Section("Where the budget goes", [stage_table(run.network()), budget_chart(run.network())]),
         Section("Learning curves", list(_curves(run))),
         Section("Accuracy", [] if evaluation is None else list(_accuracy(evaluation))),
-        Section("Beside published networks", list(published_charts([run]))),
+        Section(PUBLISHED, list(published_charts([run])) if alone else []),
         Section("Data", list(_data(run, story))),
         Section("How it was made", list(_provenance(run, story))),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 from convscale.figures.style import COLOURS, settle
 
@@ -36,9 +36,9 @@ def inline_svg(figure: Any, title: str, description: str) -> str:
     settle(figure)
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
         patch.set_facecolor("none")  # the page shows through
-    file = io.StringIO()
+    file, canvas = io.StringIO(), cast(Any, FigureCanvasSVG)(figure)
     with matplotlib.rc_context({"svg.hashsalt": "convscale", "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # `savefig` would draw twice
+        canvas.print_svg(file, metadata={"Date": None})  # `savefig` would draw twice
     text = file.getvalue()
     text = _DROPPED.sub("", text[text.index("<svg") :]).replace("xlink:href", "href")
     text = re.sub(r'( id="|href="#|url\(#)', r"\1id-", text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convscale.data import Dataset, FileImages, ImageCollection, StoredPixels, open_dataset
     from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
+    from convscale.deploy.benching import bench_networks, bench_table4
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
     from convscale.errors import (
         BudgetError,
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
         recipe,
     )
     from convscale.records import (
+        Bench,
+        BenchRow,
         Candidate,
         Claim,
         ClassRecord,
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
         DataChoice,
         DataRecord,
         Decision,
+        Environment,
         EpochRecord,
         Estimate,
         Evaluation,
@@ -88,9 +92,11 @@ if TYPE_CHECKING:
         LengthChange,
         Method,
         Noise,
+        NotBenched,
         PairedDifference,
         Prediction,
         PrimaryAnswer,
+        QuotedTime,
         RateChoice,
         Reuse,
         SearchedCandidate,
@@ -141,6 +147,7 @@ _HOMES = {
     "data": "Dataset FileImages ImageCollection StoredPixels open_dataset",
     "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
+    "deploy.benching": "bench_networks bench_table4",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
     "errors": (
         "BudgetError ConfigError ConvscaleError DataError InputError MissingExtraError NotFiniteError "
@@ -160,6 +167,7 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
+        "Bench BenchRow Environment NotBenched QuotedTime "
         "Candidate Claim ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate "
         "Evaluation FactorCurve Decision FitRecord LengthChange Method Noise PairedDifference Prediction PrimaryAnswer "
         "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
@@ -185,20 +193,25 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "BlockGraph", "Budget", "BudgetError",
+    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow",
+    "BlockGraph", "Budget", "BudgetError",
     "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
     "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "EpochRecord",
+    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment",
+    "EpochRecord",
     "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages",
     "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
     "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "Noise", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
-    "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "RMSProp", "RateChoice",
+    "MultiplyLayer", "NetworkValues", "Noise", "NotBenched",
+    "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
+    "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "QuotedTime",
+    "RMSProp", "RateChoice",
     "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
     "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
     "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
     "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "build", "compound", "compound_law", "convert",
+    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",
+    "bench_networks", "bench_table4", "build", "compound", "compound_law", "convert",
     "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws",
     "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network",
     "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained", "published",

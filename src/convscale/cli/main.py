@@ -27,6 +27,7 @@ COMMANDS = {
     "list": "List the named networks, with parameters and MACs.",
     "show": "Show a network's stages, as table 1 of the paper, or a run's whole story.",
     "cost": "Show a network's parameters, MACs, activations and memory.",
+    "bench": "Measure how long networks take on this machine, engine by engine.",
     "scale": "Scale a network in depth, width and resolution.",
     "plan": "Scale a network so that it spends a budget.",
     "family": "Scale a network at several phi: true costs, and accuracies with --train.",

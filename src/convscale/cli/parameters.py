@@ -89,3 +89,23 @@ class _Pixels(click.IntRange):
 
 
 PIXELS = _Pixels(1, MAX_RESOLUTION)
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]  # as above
+    """One word or several, comma separated; a tuple. example: what to write; allowed: the words that there are, where
+    that is known beforehand."""
+
+    name = "words"
+
+    def __init__(self, example: str, allowed: Container[str] | None = None) -> None:
+        self.example, self.allowed = example, allowed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The words of a text; a tuple stays as it is. Raises click.BadParameter."""
+        if not isinstance(value, str):
+            return tuple(value)
+        words = tuple(word.strip() for word in value.split(","))
+        for word in words:
+            if not word or (self.allowed is not None and word not in self.allowed):
+                self.fail(f"{word!r} is not allowed; write {self.example}", param, ctx)
+        return words

@@ -9,7 +9,7 @@ from convscale.records import Environment
 
 # What computes, and what turns networks into what it reads.
 PACKAGES = ("convscale", "torch", "onnxruntime", "openvino", "nncf", "onnx")
-_VECTORS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "neon", "sve", "sme", "bf16", "i8mm")  # beginnings of flags
+_VECTORS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "neon", "sve", "sme2", "bf16", "i8mm")  # beginnings of flags
 
 
 def environment_here() -> Environment:

@@ -1,5 +1,6 @@
 """Pictures from records, as PNG, SVG and PDF files."""
 
+from convscale.figures.benches import draw_bench
 from convscale.figures.evaluation import SHOWN_MISTAKES, Mistake, draw_mistakes, draw_reliability
 from convscale.figures.grids import draw_grids
 from convscale.figures.lines import Curve, Panel, draw_lines
@@ -14,6 +15,7 @@ __all__ = [
     "Curve",
     "Mistake",
     "Panel",
+    "draw_bench",
     "draw_confusion",
     "draw_curves",
     "draw_grids",

@@ -17,7 +17,7 @@ from convscale.records.evaluation import (
 )
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
-from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched
+from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched, QuotedTime
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
 from convscale.records.rates import RateChoice
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
@@ -94,6 +94,7 @@ __all__ = [
     "PredictionSet",
     "PrimaryAnswer",
     "ProgressRecord",
+    "QuotedTime",
     "RateChoice",
     "Reuse",
     "RunRow",

@@ -72,7 +72,19 @@ class NotBenched(AsDict):
 
     network: str
     engine: str
+    dtype: ComputedIn
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotedTime(AsDict):
+    """How long a network took somebody else, as they say; it stands beside what is measured, never in it."""
+
+    network: str
+    seconds: float
+    # On ImageNet.
+    top1: float
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +92,8 @@ class Bench(AsDict):
     """Networks in engines, timed in the same interleaved rounds."""
 
     rows: tuple[BenchRow, ...]
+    # Pairs of a slow network and the fast one that it is compared with; none but for the paper's table 4.
+    quoted: tuple[QuotedTime, ...]
     not_benched: tuple[NotBenched, ...]
     # "network": pixels that are prepared; "images": from an image's bytes to the prediction.
     measured: Literal["network", "images"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from convscale.records.latency import QuotedTime
+
 # Tan & Le 2019, table 2: name -> (parameters, MACs, top-1). The paper calls MACs FLOPS.
 EFFICIENTNET = {
     "B0": (5.3e6, 0.39e9, 0.771),
@@ -16,3 +20,15 @@ EFFICIENTNET = {
 RESNET = {"ResNet-50": (26e6, 4.1e9, 0.760), "ResNet-152": (60e6, 11e9, 0.778)}
 
 QUOTED = {"EfficientNet": EFFICIENTNET, "ResNet": RESNET}
+
+_in_table4 = partial(
+    QuotedTime, source="Tan & Le 2019, table 4: batch 1 on one core of an Intel Xeon E5-2690, mean of 20"
+)
+
+# A network and the EfficientNet that is as accurate, twice. The catalog has all but GPipe's AmoebaNet-B.
+TABLE4 = (
+    _in_table4(network="resnet-152", seconds=0.554, top1=0.778),
+    _in_table4(network="efficientnet-b1", seconds=0.098, top1=0.788),
+    _in_table4(network="gpipe", seconds=19.0, top1=0.843),
+    _in_table4(network="efficientnet-b7", seconds=3.1, top1=0.844),
+)

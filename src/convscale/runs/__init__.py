@@ -20,6 +20,7 @@ events.jsonl          what else happened: resumed, skipped, fell back
 progress.json         its progress, updated once per second during training; afterwards, how it was left
 checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
+bench.json            how long it takes in engines, where it was benched last
 result.json           how training ended
 environment.json      versions and machine; written last of what is known beforehand: a folder that has it is a run
 lock                  made by the process that claims the folder, held by the one that trains

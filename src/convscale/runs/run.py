@@ -21,6 +21,7 @@ from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing
 from convscale.recipes import Recipe
 from convscale.records import (
+    Bench,
     DataRecord,
     EpochRecord,
     Evaluation,
@@ -41,7 +42,7 @@ README = "README.md"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, README, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
     "exclude.json", "story.json", "plan.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl",
-    "progress.json", "evaluation.json", "result.json", "environment.json", "lock",
+    "progress.json", "evaluation.json", "bench.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
 
@@ -126,6 +127,12 @@ class Run:
         """The accuracy on the held-out images. Raises ConfigError where the file is missing or damaged."""
         return read_as(Evaluation, self.path / "evaluation.json")
 
+    def bench(self) -> Bench | None:
+        """How long it takes where it was benched last, None where it never was. Raises ConfigError where that file is
+        damaged."""
+        path = self.path / "bench.json"
+        return read_as(Bench, path) if path.exists() else None
+
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
         records: list[EpochRecord] = []
@@ -183,6 +190,10 @@ class Run:
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write evaluation.json."""
         write_record(self.path / "evaluation.json", evaluation)
+
+    def write_bench(self, bench: Bench) -> None:
+        """Write bench.json."""
+        write_record(self.path / "bench.json", bench)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from convscale.evaluation import evaluate, features, predict, sweep
+    from convscale.explanation import Explanation, LogitParts, MapAxis, explain
     from convscale.fitting import Choice, Fit, PlannedFit, fit, plan_fit
     from convscale.headers import Provenance, WeightsHeader, read_header
     from convscale.layers import (
@@ -75,11 +76,14 @@ if TYPE_CHECKING:
     from convscale.records import (
         Bench,
         BenchRow,
+        BoxMeasures,
+        BoxScores,
         Candidate,
         Claim,
         ClassRecord,
         CoefficientSearch,
         ConfusedPair,
+        ControlDifference,
         DataChoice,
         DataRecord,
         Decision,
@@ -87,7 +91,11 @@ if TYPE_CHECKING:
         EpochRecord,
         Estimate,
         Evaluation,
+        ExplainedImage,
+        Explanations,
         FactorCurve,
+        Faithfulness,
+        FaithfulScores,
         FitRecord,
         LengthChange,
         Method,
@@ -154,6 +162,7 @@ _HOMES = {
         "RunError TrainingError TrainingStopped UnitError UnknownNameError"
     ),
     "evaluation": "evaluate features predict sweep",
+    "explanation": "Explanation LogitParts MapAxis explain",
     "fitting": "Choice Fit PlannedFit fit plan_fit",
     "headers": "Provenance WeightsHeader read_header",
     "layers": "AddLayer BlockGraph ConvLayer GlobalPoolLayer LayerGraph LinearLayer MaxPoolLayer MultiplyLayer",
@@ -167,11 +176,12 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Bench BenchRow Environment NotBenched QuotedTime "
-        "Candidate Claim ClassRecord CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate "
-        "Evaluation FactorCurve Decision FitRecord LengthChange Method Noise PairedDifference Prediction PrimaryAnswer "
-        "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
-        "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
+        "Bench BenchRow Environment NotBenched QuotedTime Candidate Claim ClassRecord CoefficientSearch ConfusedPair "
+        "DataChoice DataRecord EpochRecord Estimate Evaluation FactorCurve Decision FitRecord LengthChange Method "
+        "Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse SearchRow SearchTraining SearchedCandidate "
+        "Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord "
+        "TrialResult Unreachable read_record BoxMeasures BoxScores ControlDifference ExplainedImage Explanations "
+        "Faithfulness FaithfulScores"
     ),
     "report.writing": "write_report",
     "runs": "Run Settings open_run",
@@ -193,31 +203,28 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow",
-    "BlockGraph", "Budget", "BudgetError",
-    "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord", "ClusterExecutor", "CoefficientSearch",
-    "Coefficients", "ConfigError", "ConfusedPair", "Constant", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
-    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment",
-    "EpochRecord",
-    "Estimate", "Evaluation", "Executor", "FactorCurve", "Family", "FamilyMember", "FamilyTraining", "FileImages",
-    "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph",
-    "LengthChange", "LinearLayer", "LocalExecutor", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "Noise", "NotBenched",
-    "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
-    "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "QuotedTime",
-    "RMSProp", "RateChoice",
-    "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
-    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
-    "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
+    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow", "BlockGraph", "BoxMeasures",
+    "BoxScores", "Budget", "BudgetError", "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord",
+    "ClusterExecutor", "CoefficientSearch", "Coefficients", "ConfigError", "ConfusedPair", "Constant",
+    "ControlDifference", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError", "Cosine", "Cost", "DataChoice",
+    "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment", "EpochRecord", "Estimate", "Evaluation",
+    "Executor", "ExplainedImage", "Explanation", "Explanations", "FactorCurve", "FaithfulScores", "Faithfulness",
+    "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection",
+    "InputError", "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts",
+    "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise",
+    "NotBenched", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan", "PlannedFit", "Prediction",
+    "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe",
+    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
+    "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem",
+    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
     "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",
-    "bench_networks", "bench_table4", "build", "compound", "compound_law", "convert",
-    "cost", "evaluate", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws",
-    "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network",
-    "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained", "published",
-    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study",
-    "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
-    "write_network", "write_report",
+    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks", "bench_table4", "build",
+    "compound", "compound_law", "convert", "cost", "evaluate", "explain", "family", "features", "find_coefficients",
+    "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load",
+    "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict",
+    "pretrained", "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve",
+    "resume", "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
+    "train", "train_family", "write_network", "write_report",
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "eval": "Measure the accuracy of a trained network on images.",
     "predict": "Predict the classes of images.",
     "serve": "Answer requests for predictions over HTTP.",
+    "explain": "Show where a network finds what it says of images: class activation maps.",
     "convert": "Convert weights of other libraries to a Convscale file, and back.",
     "weights": "List and fetch published weights.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",

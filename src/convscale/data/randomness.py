@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     BLOCK = 6  # of a stream: (seed, epoch, block)
     DEAL = 7  # of a class's images: (seed, class, how often they were all used up)
     CONTINUED = 8  # the seed of a run that continues one: (seed, epochs before)
+    CONTROL = 9  # maps that know nothing, and the order of equal values in any: (seed, image[, 1])
 
 
 def keyed(purpose: Purpose, *key: int) -> np.random.Generator:

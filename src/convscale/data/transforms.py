@@ -7,6 +7,7 @@ raise DataError naming the image.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,12 +26,12 @@ def evaluation_view(images: ImageCollection, index: int, preprocessing: Preproce
     """Shorter side to `resize`, central crop."""
     if isinstance(images, Kept):
         return images.pixels(index, preprocessing, lambda: evaluation_view(images.whole, index, preprocessing))
-    return _evaluation(_picture(images, index, preprocessing), preprocessing)
+    return view_of(picture_of(images, index, preprocessing), preprocessing)
 
 
 def evaluation_view_of(content: bytes, name: str, preprocessing: Preprocessing) -> Pixels:
     """As `evaluation_view`, from an encoded image that messages call `name`."""
-    return _evaluation(_encoded(content, name, preprocessing), preprocessing)
+    return view_of(_encoded(content, name, preprocessing), preprocessing)
 
 
 def training_view(
@@ -42,7 +43,7 @@ def training_view(
 ) -> Pixels:
     """One random view: crop, flip, policy, erasing."""
     if augmentation.crop == "resized":
-        return _training(_picture(images, index, preprocessing), preprocessing, augmentation, generator)
+        return _training(picture_of(images, index, preprocessing), preprocessing, augmentation, generator)
     whole = evaluation_view(images, index, preprocessing)
     return _varied(whole.copy() if isinstance(images, Kept) else whole, preprocessing, augmentation, generator)
 
@@ -58,7 +59,8 @@ def training_view_of(
     return _training(_encoded(content, name, preprocessing), preprocessing, augmentation, generator)
 
 
-def _picture(images: ImageCollection, index: int, preprocessing: Preprocessing) -> Picture:
+def picture_of(images: ImageCollection, index: int, preprocessing: Preprocessing) -> Picture:
+    """An image of a collection, of which no more than its size is read yet."""
     content, name = images.content(index), images.name(index)
     return _encoded(images.image(index) if content is None else content, name, preprocessing)
 
@@ -67,9 +69,9 @@ def _encoded(source: bytes | Opened, name: str, preprocessing: Preprocessing) ->
     return Picture(source, preprocessing.channels, name, preprocessing.stored_range)
 
 
-def _evaluation(picture: Picture, preprocessing: Preprocessing) -> Pixels:
-    """PIL's resize and torchvision's rounding of the longer side and of the crop, exactly: what a network is judged by
-    hangs on no shortcut, and published weights were judged by these."""
+def view_of(picture: Picture, preprocessing: Preprocessing) -> Pixels:
+    """Its view for evaluation. PIL's resize and torchvision's rounding of the longer side and of the crop, exactly:
+    what a network is judged by hangs on no shortcut, and published weights were judged by these."""
     size = preprocessing.size
     if picture.size == (size, size) and preprocessing.resize == size:
         return _planes(picture.pixels())
@@ -77,13 +79,27 @@ def _evaluation(picture: Picture, preprocessing: Preprocessing) -> Pixels:
     return cut[0] if len(cut) == 1 else np.concatenate(cut)
 
 
+class Cut(NamedTuple):
+    """How a view is cut: sides of the image once it is resized, and where in that the view's corner lies, in pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def cut_of(image_size: tuple[int, int], preprocessing: Preprocessing) -> Cut:
+    """How the view for evaluation is cut from an image of (width, height)."""
+    width, height = (preprocessing.resize * side // min(image_size) for side in image_size)
+    return Cut(width, height, round((width - preprocessing.size) / 2), round((height - preprocessing.size) / 2))
+
+
 def _resized_and_cut(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     size = preprocessing.size
-    width, height = (preprocessing.resize * side // min(image.size) for side in image.size)
+    width, height, left, top = cut_of(image.size, preprocessing)
     if image.size != (width, height):
         image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     if (width, height) != (size, size):
-        left, top = round((width - size) / 2), round((height - size) / 2)
         image = image.crop((left, top, left + size, top + size))
     return image
 
@@ -95,7 +111,7 @@ def _training(
         box = random_box(picture.size, augmentation.scale_min, generator)
         pixels = picture.part(box, preprocessing.size, preprocessing.interpolation)
     else:
-        pixels = _evaluation(picture, preprocessing)
+        pixels = view_of(picture, preprocessing)
     return _varied(pixels, preprocessing, augmentation, generator)
 
 

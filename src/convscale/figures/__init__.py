@@ -2,6 +2,7 @@
 
 from convscale.figures.benches import draw_bench
 from convscale.figures.evaluation import SHOWN_MISTAKES, Mistake, draw_mistakes, draw_reliability
+from convscale.figures.explanations import draw_explanation, panel_sides
 from convscale.figures.grids import draw_grids
 from convscale.figures.lines import Curve, Panel, draw_lines
 from convscale.figures.studies import draw_study
@@ -18,6 +19,7 @@ __all__ = [
     "draw_bench",
     "draw_confusion",
     "draw_curves",
+    "draw_explanation",
     "draw_grids",
     "draw_lines",
     "draw_mistakes",
@@ -26,5 +28,6 @@ __all__ = [
     "draw_sheet",
     "draw_study",
     "draw_ternary",
+    "panel_sides",
     "remove_figure",
 ]

@@ -156,6 +156,15 @@ def shortened(name: str, fits: Callable[[str], bool]) -> str:
     return "".join(units[:kept]) + "…"
 
 
+def colours_of(name: str, count: int = 256) -> list[tuple[int, int, int]]:
+    """The colours of one of matplotlib's maps from end to end, RGB of 0 to 255."""
+    _keep_cache()
+    from matplotlib import colormaps
+
+    shares = (colormaps[name](step / (count - 1)) for step in range(count))
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue, _ in shares]
+
+
 @cache
 def text_font(size: int) -> Any:
     """The font of pictures for Pillow, `size` pixels high."""

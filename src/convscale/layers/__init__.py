@@ -13,6 +13,7 @@ from convscale.layers.graph import (
     MaxPoolLayer,
     MultiplyLayer,
 )
+from convscale.layers.receptive import ReceptiveField, receptive_fields
 from convscale.layers.resolving import resolve, resolve_block, resolve_head, resolve_stem, same_padding
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "LinearLayer",
     "MaxPoolLayer",
     "MultiplyLayer",
+    "ReceptiveField",
     "effective_depth",
+    "receptive_fields",
     "resolve",
     "resolve_block",
     "resolve_head",

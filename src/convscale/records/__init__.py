@@ -15,6 +15,15 @@ from convscale.records.evaluation import (
     SweepRow,
     expected_calibration_error,
 )
+from convscale.records.explanations import (
+    BoxMeasures,
+    BoxScores,
+    ControlDifference,
+    ExplainedImage,
+    Explanations,
+    Faithfulness,
+    FaithfulScores,
+)
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
 from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched, QuotedTime
@@ -58,6 +67,8 @@ __all__ = [
     "RECORDS",
     "Bench",
     "BenchRow",
+    "BoxMeasures",
+    "BoxScores",
     "CalibrationBin",
     "Candidate",
     "Claim",
@@ -65,6 +76,7 @@ __all__ = [
     "CoefficientSearch",
     "ComputedIn",
     "ConfusedPair",
+    "ControlDifference",
     "Currency",
     "DataChoice",
     "DataRecord",
@@ -74,7 +86,11 @@ __all__ = [
     "EpochRecord",
     "Estimate",
     "Evaluation",
+    "ExplainedImage",
+    "Explanations",
     "FactorCurve",
+    "FaithfulScores",
+    "Faithfulness",
     "FitRecord",
     "GridCurve",
     "GridGain",

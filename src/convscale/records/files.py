@@ -17,6 +17,7 @@ from convscale.planning import Family, Plan
 from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
+from convscale.records.explanations import Explanations
 from convscale.records.grids import GridResult
 from convscale.records.latency import Bench
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
@@ -47,6 +48,7 @@ RECORDS: dict[str, type[Any]] = {
     "evaluation": Evaluation,
     "sweep": Sweep,
     "predictions": PredictionSet,
+    "explanations": Explanations,
     "precision": PrecisionChoice,
     "trial": TrialRecord,
     "study": StudyResult,
@@ -64,6 +66,7 @@ _OF_FOLDERS = {
     "fit.json": "fit",
     "evaluation.json": "evaluation",
     "record.json": "trial",
+    "explanations.json": "explanations",
 }
 _OF_FILES = _OF_FOLDERS | {
     "result.json": "training",

@@ -25,6 +25,7 @@ result.json           how training ended
 environment.json      versions and machine; written last of what is known beforehand: a folder that has it is a run
 lock                  made by the process that claims the folder, held by the one that trains
 pictures/             curves, confusion matrix, the first batch
+explanations/         class activation maps of the images that were explained last, and their record
 tensorboard/          what TensorBoard shows, where it was asked for
 
 Runs of before lack some of these: readers give None, or nothing, for what is not there.

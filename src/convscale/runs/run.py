@@ -15,7 +15,7 @@ from convscale.catalog import read_network
 from convscale.errors import ConfigError, RunError
 from convscale.files import parse_json, read_json, read_toml, write_text, write_toml
 from convscale.formats import read_kept, require_version
-from convscale.locks import LockedError, lock
+from convscale.locks import LockedError, is_locked, lock
 from convscale.networks import ConvNet
 from convscale.planning import Plan
 from convscale.preprocessing import Preprocessing, default_preprocessing
@@ -44,7 +44,7 @@ _FILES = (
     "exclude.json", "story.json", "plan.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl",
     "progress.json", "evaluation.json", "bench.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
-_FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features")
+_FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features", "explanations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,11 @@ class Run:
     def features(self) -> Path:
         """The folder of features that a linear probe computed."""
         return self.path / "features"
+
+    @property
+    def explanations(self) -> Path:
+        """The folder of class activation maps, where some were made."""
+        return self.path / "explanations"
 
     def data(self) -> DataRecord | None:
         """What data.json says of the images, None where it is missing. Raises ConfigError where it is damaged."""
@@ -231,6 +236,8 @@ def open_run(path: str | Path) -> Run:
     """A run folder that was trained to its end. Raises RunError if it is not one, unfinished or too new."""
     run = open_unfinished_run(path)
     if not run.weights.exists():
+        if is_locked(run.path / "lock"):
+            raise RunError(f"{path}: is still being trained and has no weights yet", hint="wait until it has ended")
         message = f"{path}: the run has no weights yet: its training did not finish"
         raise RunError(message, hint=f"convscale resume {path}")
     return run

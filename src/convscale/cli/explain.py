@@ -1,0 +1,96 @@
+"""convscale explain"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from convscale.cli.options import json_option
+from convscale.cli.output import print_json, print_table, print_text
+from convscale.progress import print_note
+from convscale.runs import weights_file
+from convscale.units import printable
+
+if TYPE_CHECKING:
+    from convscale.records import Explanations
+
+METHOD_NAMES = ("cam", "gradcam", "gradcam++", "layercam", "eigencam")
+
+
+@click.command()
+@click.argument("run")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
+@click.option(
+    "--method",
+    type=click.Choice(METHOD_NAMES),
+    help="How the map is made [default: cam where the head is a pool and a linear layer, else gradcam].",
+)
+@click.option("--class", "class_name", metavar="NAME", help="Class to explain [default: the most probable of each].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the pictures [default: RUN/explanations, for a file explanations/NAME].",
+)
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="CSV of boxes around the objects (name,left,top,right,bottom as fractions): measure the maps against them.",
+)
+@click.option(
+    "--faithful",
+    is_flag=True,
+    help="Measure whether the network needs what the maps point at, beside maps that know nothing (slow).",
+)
+@json_option
+def command(
+    run: str, images: tuple[str, ...], method: str | None, class_name: str | None, output: Path | None,
+    boxes: Path | None, faithful: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Show where RUN (a run folder or a weights file) finds what it says of IMAGES.
+
+    IMAGES are files, folders (every image below them), or patterns in quotes ('photos/*.jpg'). Each gets a picture: the
+    image, the map of the evidence for its class, and the map on the image. Images that cannot be read are reported, the
+    others explained, and the exit code is 1.
+    """
+    weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
+    from convscale.explanation import keep_explanations
+    from convscale.explanation.boxes import read_boxes
+    from convscale.explanation.keeping import folder_for
+
+    drawn = None if boxes is None else read_boxes(boxes)
+    found = keep_explanations(
+        run, list(images), output, method=method, class_name=class_name, boxes=drawn, faithful=faithful
+    )
+    if as_json:
+        print_json(found)
+    elif found.images:
+        _print(found)
+    print_note(f"pictures and explanations.json: {output or folder_for(Path(run))}")
+    _require_all_read(found)
+
+
+def _require_all_read(found: Explanations) -> None:
+    """End with exit code 1 where an image could not be read."""
+    if found.unreadable:
+        name, reason = found.unreadable[0]
+        total = len(found.images) + len(found.unreadable)
+        raise click.ClickException(
+            f"{len(found.unreadable):,} of {total:,} images cannot be read; the first: {printable(name)}: {reason}"
+        )
+
+
+def _print(found: Explanations) -> None:
+    from convscale.report.explanations import box_table, explanation_table, faithful_table, lost
+
+    print_table(explanation_table(found))
+    for table in (found.boxes and box_table(found.boxes), found.faithful and faithful_table(found.faithful)):
+        if table:
+            print_table(table)
+    for part in (found.boxes, found.faithful):
+        if part is not None:
+            print_text(*lost(part.differences))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,7 +30,7 @@ from convscale.errors import DataError
 from convscale.evaluation.ranking import Ranked
 from convscale.flattening import flat
 from convscale.records import Prediction, PredictionSet
-from convscale.units import format_number, printable
+from convscale.units import printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,17 +114,18 @@ class _Answers:
             self.decoders.shutdown()
 
     async def predict(self, request: Request) -> Response:
-        """POST /predict: the classes of each image; an image among several that cannot be read has an error."""
+        """POST /predict: the classes of each image; one of a form that cannot be read has an error instead."""
         begun = time.monotonic()
         top = _top(request)
         self.batcher.require(1)  # before the body is received
         with self.held.holding() as held:
             uploads = await read_uploads(request, self.limits, held)
-            with self.batcher.reserve(len(uploads)) as places:
-                found = await _all(self._prediction(one, top, places) for one in uploads)
+            with self.batcher.reserve(len(uploads.images)) as places:
+                found = await _all(self._prediction(one, top, places) for one in uploads.images)
         outcomes = ["predicted" if one.error is None else "unreadable" for one in found]
         self.metrics.predicted(time.monotonic() - begun, outcomes)
-        _require_one_read(found)
+        if not uploads.is_form:
+            _require_read(found[0])
         return _json(flat(PredictionSet(tuple(found))))
 
     async def health(self, request: Request) -> Response:
@@ -181,15 +182,10 @@ def _top(request: Request) -> int:
     return int(given[0])
 
 
-def _require_one_read(found: Sequence[Prediction]) -> None:
-    """Raise Refusal where no image could be read."""
-    if any(one.error is None for one in found):
-        return
-    first = f"{printable(found[0].image)}: {found[0].error}"
-    which = (
-        first if len(found) == 1 else f"none of {format_number(len(found), 'image')} can be read; the first: {first}"
-    )
-    raise Refusal(422, which, "send other images: JPEG, PNG, WebP, TIFF and what else Pillow reads")
+def _require_read(prediction: Prediction) -> None:
+    """Raise Refusal for an image that could not be read."""
+    if prediction.error is not None:
+        raise Refusal(422, prediction.error, "send another image: JPEG, PNG, WebP, TIFF or what else Pillow reads")
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

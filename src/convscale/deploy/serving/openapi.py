@@ -7,7 +7,7 @@ from typing import Any
 
 from convscale.deploy.serving.limits import Limits
 from convscale.deploy.serving.metrics import CONTENT_TYPE
-from convscale.deploy.serving.uploads import BODIES, FORM
+from convscale.deploy.serving.uploads import FIELD, FORM
 from convscale.version import __version__
 
 TOP = 5  # classes in an answer, as `convscale predict`
@@ -19,7 +19,7 @@ _REFUSALS = {
     "408": "The body did not arrive in time.",
     "413": "Too many bytes or images in one request.",
     "415": "Neither an image nor a form.",
-    "422": "No image in the request could be read.",
+    "422": "No image, or one as the body that cannot be read.",
     "429": "Too many images are waiting.",
     "500": "The server failed.",
 }
@@ -88,19 +88,21 @@ def description(facts: Mapping[str, str], limits: Limits, token: str | None) -> 
 def _predict(limits: Limits, refusals: Mapping[str, str]) -> Table:
     """One image or several."""
     image = {"type": "string", "format": "binary"}
-    form = {"type": "object", "additionalProperties": image, "minProperties": 1, "maxProperties": limits.queue}
+    files = {"type": "array", "items": image, "minItems": 1}
+    form = {"type": "object", "required": [FIELD], "properties": {FIELD: files}, "additionalProperties": False}
     top = {
         "name": "top", "in": "query", "description": "Classes in an answer.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": TOP},
     }  # fmt: skip
-    content: Table = {kind: {"schema": image} for kind in BODIES} | {FORM: {"schema": form}}
+    content: Table = {"image/*": {"schema": image}, FORM: {"schema": form}}
     answers = {"200": _answer("The classes of each image, in the order of the request.", "Predictions")}
     answers |= {status: _answer(text, "Error") for status, text in _REFUSALS.items()}
     answers["429"]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    summary = "The most probable classes of one image (the body) or several (a form's files)."
+    summary = "The most probable classes of one image (the body) or of each of several (a form's files)."
     body = {
         "required": True,
-        "description": f"At most {limits.max_bytes:,} bytes; images of at most {limits.max_pixels:,} pixels.",
+        "description": f"At most {limits.max_bytes:,} bytes and {limits.queue:,} images, each of at most "
+        f"{limits.max_pixels:,} pixels.",
         "content": content,
     }
     return _get(summary, answers, refusals) | {"operationId": "predict", "parameters": [top], "requestBody": body}

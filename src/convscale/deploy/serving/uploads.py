@@ -16,8 +16,10 @@ from convscale.units import format_number, printable
 FORM = "multipart/form-data"
 # What an image's own bytes may be called; the last is what curl says unless told otherwise.
 BODIES = ("image/*", "application/octet-stream", "application/x-www-form-urlencoded")
+FIELD = "images"  # of a form, once for each of its files
 HOW = (
-    "send an image's bytes (curl --data-binary @photo.jpg), or several images as a form (curl -F a=@1.jpg -F b=@2.jpg)"
+    "send an image's bytes (curl --data-binary @photo.jpg), or several images as a form "
+    f"(curl -F {FIELD}=@1.jpg -F {FIELD}=@2.jpg)"
 )
 
 
@@ -28,6 +30,13 @@ class Upload(NamedTuple):
     content: bytes
 
 
+class Uploads(NamedTuple):
+    """The images of a request, at least one; of a form in its order."""
+
+    images: list[Upload]
+    is_form: bool
+
+
 class _InMemory(MultiPartParser):
     """Files stay in memory, which the limit on the body bounds."""
 
@@ -36,8 +45,8 @@ class _InMemory(MultiPartParser):
         super().__init__(request.headers, stream, max_files=limits.queue, max_fields=limits.queue)
 
 
-async def read_uploads(request: Request, limits: Limits, held: HeldByOne) -> list[Upload]:
-    """The images of a request, at least one, the form's in their order. Raises Refusal."""
+async def read_uploads(request: Request, limits: Limits, held: HeldByOne) -> Uploads:
+    """The images of a request. Raises Refusal."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind != FORM and not (kind in BODIES or kind.startswith("image/")):
         raise Refusal(415, f"{printable(kind)} is not an image", HOW)
@@ -55,7 +64,7 @@ async def read_uploads(request: Request, limits: Limits, held: HeldByOne) -> lis
         raise Refusal(400, "the connection was closed before the body had arrived") from None
     if not found or found == [Upload("images[0]", b"")]:
         raise Refusal(422, "no image in the request", HOW)
-    return found
+    return Uploads(found, kind == FORM)
 
 
 async def _counted(request: Request, held: HeldByOne) -> AsyncGenerator[bytes, None]:
@@ -89,6 +98,6 @@ async def _files(request: Request, stream: AsyncGenerator[bytes, None], limits: 
 
 async def _file(index: int, key: str, value: UploadFile | str) -> Upload:
     """A file of a form. Raises Refusal for another field."""
-    if not isinstance(value, UploadFile):
-        raise Refusal(400, f"the form's field {printable(key)!r:.80} is not a file", HOW)
+    if not isinstance(value, UploadFile) or key != FIELD:
+        raise Refusal(400, f"the form's field {printable(key)!r:.80} is not a file called {FIELD}", HOW)
     return Upload(value.filename or f"images[{index}]", await value.read())

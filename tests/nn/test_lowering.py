@@ -88,6 +88,8 @@ def test_steps_cover_the_graph_once_and_fuse(name: str) -> None:
     for step in lowered.steps:
         assert set(step.inputs) <= written, step.name
         written.add(step.output)
+    released = [tensor for step in lowered.steps for tensor in step.last_uses]
+    assert sorted([*released, lowered.steps[-1].output]) == sorted(written), "each tensor is released once"
     times = lowered.timed(pixels(network, 32, 32))
     assert [(time.name, time.rows) for time in times] == [(step.name, step.rows) for step in lowered.steps]
     assert all(time.seconds > 0 for time in times)

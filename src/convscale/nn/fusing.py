@@ -50,7 +50,7 @@ class Step(NamedTuple):
 def fuse(rows: Sequence[NetworkRow]) -> tuple[Step, ...]:
     """The steps that compute `rows`, in the order they run; the last one writes what the last row does."""
     fusion = _Fusion(rows)
-    return tuple(fusion.step(group) for group in fusion.groups())
+    return tuple(fusion.step(group) for group in fusion.groups)
 
 
 class _Fusion:
@@ -65,9 +65,11 @@ class _Fusion:
                 self.users[tensor].append(position)
             if not _is_free(row.module):
                 self.kept |= {position, *row.inputs}
-        self.last_use = {tensor: max(users) for tensor, users in self.users.items()}
+        self.groups = self._groups()
+        runs_at = {position: group[-1] for group in self.groups for position in group}
+        self.last_use = {tensor: max(runs_at[user] for user in users) for tensor, users in self.users.items()}
 
-    def groups(self) -> list[tuple[int, ...]]:
+    def _groups(self) -> list[tuple[int, ...]]:
         """The rows of each step. A step runs where its last row stands."""
         groups: list[tuple[int, ...]] = []
         taken: set[int] = set()

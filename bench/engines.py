@@ -2,11 +2,11 @@
 
     python bench/engines.py [NAME...] [--batch 1] [--threads 1] [--rounds 15] [--alone]
 
-timm's network is the same, with the same weights: `timm` as it is, `timm cl` channels last in memory. In each round all take
-turns, forwards and then backwards, one pass each to warm up and one that counts. What counts is processor time, on which
-other work has less influence; a ratio is the median over rounds, with its tenth and ninetieth percentile. `wall / cpu` above
-1.1 on one thread says that the machine was busy. Set-up is that of `lower`. Networks that do not agree are not timed.
-`--alone` leaves timm out.
+timm's network is the same, with the same weights: `timm` as it is, `timm cl` channels last in memory. In each round all
+take turns, forwards and then backwards, one pass each to warm up and one that counts. What counts is processor time, on
+which other work has less influence; a ratio is the median over rounds, with its tenth and ninetieth percentile.
+`wall / cpu` above 1.1 on one thread says that the machine was busy. Set-up is that of `lower`. Networks that do not
+agree are not timed. `--alone` leaves timm out.
 """
 
 from __future__ import annotations

@@ -12,8 +12,11 @@ import torch
 import convscale as cs
 from convscale import machine
 from convscale.deploy.engines import ENGINES, Dtype, EngineKind, installed_engines, open_engine
+from convscale.deploy.engines.packed import PackedEngine
 from convscale.errors import ConfigError, MissingExtraError, UnknownNameError
+from convscale.layers import resolve
 from convscale.nn import Model
+from convscale.nn.packed_convolutions import has_onednn
 
 FP32 = [name for name in installed_engines() if "float32" in ENGINES[name].dtypes]
 NETWORKS = ["small-mbconv", "small-resnet"]
@@ -86,6 +89,13 @@ def test_bfloat16_is_near(name: str) -> None:
     found = engine(x)
     assert engine.dtype == "bfloat16" and found.dtype == np.float32
     assert 1e-5 < np.abs(found - expected).max() / np.abs(expected).max() < 0.1
+
+
+def test_packed_runs_fused_steps() -> None:
+    model = cs.build("small-mbconv", seed=0)
+    engine = open_engine("packed", model)
+    assert isinstance(engine, PackedEngine) and engine.lowered.steps
+    assert not has_onednn(torch.float32) or len(engine.lowered.steps) < sum(1 for _ in resolve(model.network).layers())
 
 
 def test_the_models_threads_are_its_own() -> None:

@@ -22,11 +22,18 @@ def _eager(model: Model, threads: int, dtype: Dtype) -> Engine:
     return EagerEngine(model, threads, dtype)
 
 
+def _packed(model: Model, threads: int, dtype: Dtype) -> Engine:
+    from convscale.deploy.engines.packed import PackedEngine
+
+    return PackedEngine(model, threads, dtype)
+
+
 # Of two that are equally fast the earlier is the better buy: there is less to install, to wait for and to go wrong.
 ENGINES: dict[str, EngineKind] = {
     kind.name: kind
     for kind in (
         EngineKind("eager", _eager, ("float32", "bfloat16")),
+        EngineKind("packed", _packed, ("float32", "bfloat16")),
     )
 }  # fmt: skip
 

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
     from convscale.deploy.benching import bench_networks, bench_table4
+    from convscale.deploy.exporting import export
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
     from convscale.errors import (
         BudgetError,
         ConfigError,
         ConvscaleError,
         DataError,
+        ExportError,
         InputError,
         MissingExtraError,
         NotFiniteError,
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
         Claim,
         ClassRecord,
         CoefficientSearch,
+        Comparison,
         ConfusedPair,
         ControlDifference,
         DataChoice,
@@ -93,10 +96,12 @@ if TYPE_CHECKING:
         Evaluation,
         ExplainedImage,
         Explanations,
+        ExportRecord,
         FactorCurve,
         Faithfulness,
         FaithfulScores,
         FitRecord,
+        HashedFile,
         LengthChange,
         Method,
         Noise,
@@ -156,9 +161,10 @@ _HOMES = {
     "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
     "deploy.benching": "bench_networks bench_table4",
+    "deploy.exporting": "export",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
     "errors": (
-        "BudgetError ConfigError ConvscaleError DataError InputError MissingExtraError NotFiniteError "
+        "BudgetError ConfigError ConvscaleError DataError ExportError InputError MissingExtraError NotFiniteError "
         "RunError TrainingError TrainingStopped UnitError UnknownNameError"
     ),
     "evaluation": "evaluate features predict sweep",
@@ -181,7 +187,7 @@ _HOMES = {
         "Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse SearchRow SearchTraining SearchedCandidate "
         "Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord "
         "TrialResult Unreachable read_record BoxMeasures BoxScores ControlDifference ExplainedImage Explanations "
-        "Faithfulness FaithfulScores"
+        "Faithfulness FaithfulScores Comparison ExportRecord HashedFile"
     ),
     "report.writing": "write_report",
     "runs": "Run Settings open_run",
@@ -205,26 +211,26 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow", "BlockGraph", "BoxMeasures",
     "BoxScores", "Budget", "BudgetError", "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord",
-    "ClusterExecutor", "CoefficientSearch", "Coefficients", "ConfigError", "ConfusedPair", "Constant",
+    "ClusterExecutor", "CoefficientSearch", "Coefficients", "Comparison", "ConfigError", "ConfusedPair", "Constant",
     "ControlDifference", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError", "Cosine", "Cost", "DataChoice",
     "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment", "EpochRecord", "Estimate", "Evaluation",
-    "Executor", "ExplainedImage", "Explanation", "Explanations", "FactorCurve", "FaithfulScores", "Faithfulness",
-    "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "ImageCollection",
-    "InputError", "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts",
-    "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise",
-    "NotBenched", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan", "PlannedFit", "Prediction",
-    "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe",
-    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
-    "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem",
-    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
-    "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks", "bench_table4", "build",
-    "compound", "compound_law", "convert", "cost", "evaluate", "explain", "family", "features", "find_coefficients",
-    "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load",
-    "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict",
-    "pretrained", "published", "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve",
-    "resume", "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep",
-    "train", "train_family", "write_network", "write_report",
+    "Executor", "ExplainedImage", "Explanation", "Explanations", "ExportError", "ExportRecord", "FactorCurve",
+    "FaithfulScores", "Faithfulness", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord",
+    "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph", "LengthChange",
+    "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
+    "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed", "OrderChange",
+    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance",
+    "QuotedTime", "RMSProp", "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid",
+    "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps",
+    "StoredPixels", "Story", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord",
+    "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord",
+    "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks",
+    "bench_table4", "build", "compound", "compound_law", "convert", "cost", "evaluate", "explain", "export", "family",
+    "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes",
+    "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit",
+    "plan_resolution", "predict", "pretrained", "published", "read_coefficients", "read_header", "read_record",
+    "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
+    "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network", "write_report",
 ]  # fmt: skip
 
 

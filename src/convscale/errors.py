@@ -11,6 +11,7 @@
     ├── TrainingError                      training itself went wrong: exit code 1
     │   ├── NotFiniteError                 loss or gradients became NaN or infinite
     │   └── TrainingStopped                a signal ended it, its state is saved: exit code 128 + signal
+    ├── ExportError                        an exported file that must not be used: exit code 1
     └── MissingExtraError (ImportError)    an optional dependency is not installed: exit code 1
 
 A message says what is wrong and where; `hint` says what to do about it, in one line.
@@ -88,6 +89,10 @@ class TrainingStopped(TrainingError):
     def __init__(self, message: str, signal_number: int, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signal_number
+
+
+class ExportError(ConvscaleError):
+    """An exported file does not compute what the network does, or not well enough: nothing is kept of it."""
 
 
 class MissingExtraError(ConvscaleError, ImportError):

@@ -6,6 +6,7 @@ step, and the folder is flushed too: a crash leaves the old file or the new one,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -138,8 +139,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object], *, durable: bo
 
 
 def write_together(folder: Path, names: Sequence[str], write: Callable[[Path], object]) -> None:
-    """Have `write` put files of these `names` into a temporary folder; they are flushed to the disk and take their
-    places in `folder`, one after the other in this order, when all of them are complete.
+    """Have `write` put files, or folders of them, of these `names` into a temporary folder; they are flushed to the
+    disk and take their places in `folder`, one after the other in this order, when all of them are complete.
 
     For what others write by themselves, under names of their own. Raises OSError where `write` leaves one out.
     """
@@ -149,13 +150,27 @@ def write_together(folder: Path, names: Sequence[str], write: Callable[[Path], o
     try:
         write(temporary)
         for name in names:
-            with (temporary / name).open("rb") as file:
-                os.fsync(file.fileno())
+            whole = temporary / name
+            for path in [one for one in whole.rglob("*") if one.is_file()] if whole.is_dir() else [whole]:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
         for name in names:
+            if (folder / name).is_dir():  # which nothing can take the place of in one step
+                (folder / name).replace(temporary / f"{name}.before")
             (temporary / name).replace(folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     flush_folder(folder)
+
+
+def sha256_of(*paths: Path) -> str:
+    """Of the files one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def flush_folder(path: Path) -> None:

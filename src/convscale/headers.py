@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -115,7 +116,13 @@ def read_header(path: str | Path) -> WeightsHeader:
         raise RunError(
             f"{path}: weights without Convscale's header", hint=f"if another library's: convscale convert {path} -o OUT"
         )
-    require_version(path, metadata["format_version"])
+    return header_from(metadata, path)
+
+
+def header_from(metadata: Mapping[str, str], path: Path) -> WeightsHeader:
+    """The header that `as_metadata` wrote into a file, of weights or exported. Raises RunError where it is damaged or
+    from a newer version."""
+    require_version(path, metadata.get("format_version", ""))
     try:
         return WeightsHeader(
             read_kept(ConvNet, parse_json(metadata["network"], "network"), "network"),

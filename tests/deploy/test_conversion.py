@@ -16,9 +16,9 @@ import torch
 import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.deploy.conversion import write_onnx, write_openvino
-from convscale.networks import ConvNet, ConvPool, MBConv, Row, Squeeze, Stage, Stem
 from convscale.nn import Model
 from convscale.preprocessing import default_preprocessing
+from tests.deploy.small_networks import trained
 
 WRITERS = {"onnx": write_onnx, "xml": write_openvino}
 MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -31,22 +31,6 @@ MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 def installed() -> None:
     for package in ("onnxscript", "onnxruntime", "openvino"):
         pytest.importorskip(package)
-
-
-def trained() -> Model:
-    """Few layers of every kind, batch norms that are no identity, sides that SAME padding splits unequally."""
-    squeezed = MBConv(kernel=3, expansion=2, squeeze=Squeeze(ratio=0.5))
-    network = ConvNet(
-        name="few", resolution=17, stem=Stem(channels=8), head=ConvPool(channels=16), num_classes=3,
-        stages=(Stage(channels=8, stride=2, rows=(Row(squeezed, 2),)),),
-    )  # fmt: skip
-    model = cs.build(network, seed=1)
-    with torch.no_grad():
-        model(torch.randn(16, 3, 17, 17, generator=torch.Generator().manual_seed(2)))
-        for norm in model.modules():
-            if isinstance(norm, torch.nn.BatchNorm2d):
-                norm.bias.uniform_(-1, 1)
-    return model
 
 
 def runs(path: Path, images: np.ndarray) -> np.ndarray:

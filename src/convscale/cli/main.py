@@ -42,6 +42,7 @@ COMMANDS = {
     "predict": "Predict the classes of images.",
     "serve": "Answer requests for predictions over HTTP.",
     "explain": "Show where a network finds what it says of images: class activation maps.",
+    "export": "Export a network to a file of another runtime, run again and compared.",
     "convert": "Convert weights of other libraries to a Convscale file, and back.",
     "weights": "List and fetch published weights.",
     "coefficients": "Find alpha, beta and gamma of a network on images.",

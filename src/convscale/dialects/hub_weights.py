@@ -17,8 +17,8 @@ from convscale.dialects.conversion import convert
 from convscale.dialects.meaning import Choices
 from convscale.dialects.names import given, unknown_weights
 from convscale.dialects.published_weights import Published, published
-from convscale.dialects.reading import sha256_of
 from convscale.errors import MissingExtraError, RunError, UnknownNameError
+from convscale.files import sha256_of
 from convscale.nn import Model, load
 from convscale.progress import print_note
 

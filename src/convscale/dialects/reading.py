@@ -5,7 +5,6 @@ Nothing in a file is ever run: pickles are read as weights only.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -27,6 +26,7 @@ from convscale.dialects.containers import Opened, open_container
 from convscale.dialects.keras_reading import is_keras, read_keras
 from convscale.dialects.pickles import SAVE_STATE, is_pickle, load_pickle
 from convscale.errors import ConfigError, MissingExtraError, RunError
+from convscale.files import sha256_of
 from convscale.headers import is_safetensors
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -178,13 +178,3 @@ def _tensorflow(path: Path) -> Opened:
 
 
 _AVERAGE = "ExponentialMovingAverage"
-
-
-def sha256_of(*paths: Path) -> str:
-    """Of the files one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()

@@ -17,24 +17,17 @@ from convscale.data.labels import one_spelling
 from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.measurement import EachImage, measure
+from convscale.evaluation.opened import Network, open_network
 from convscale.evaluation.pictures import Pictures
 from convscale.evaluation.predictions import Predictions
 from convscale.evaluation.rows_file import RowsFile
 from convscale.evaluation.tally import Measured
 from convscale.headers import WeightsHeader
-from convscale.nn import (
-    Model,
-    UsedPrecision,
-    computes_in_bf16,
-    keep_memory,
-    load_weights,
-    pick_device,
-    to_default_device,
-)
+from convscale.nn import UsedPrecision, computes_in_bf16, keep_memory, pick_device
 from convscale.preprocessing import Preprocessing
 from convscale.progress import Progress, images_per_second, print_note
 from convscale.records import DataRecord, Evaluation, SweepRow
-from convscale.runs import Run, weights_file
+from convscale.runs import Run
 
 
 def evaluate(
@@ -52,8 +45,8 @@ def evaluate(
     pictures: str | Path | None = None,
     quiet: bool = False,
 ) -> Evaluation:
-    """Accuracy of a run or weights file on `data`: the `split` asked for ("train", "validation" or "test"), else its
-    test split, else its validation split, else all images.
+    """Accuracy of a run, a weights file or an exported file on `data`: the `split` asked for ("train", "validation" or
+    "test"), else its test split, else its validation split, else all images.
 
     If the run was trained on this same data, only the images that it held out and did not exclude count, and the
     accuracy is the run's own; a weights file does not know what it was trained on. `label_column` is the run's, or
@@ -102,7 +95,7 @@ def sweep(
 class _Measuring:
     """A network, images, and the network's class of each class of the images."""
 
-    model: Model
+    model: Network
     header: WeightsHeader
     images: ImageCollection | Stream
     positions: Labels
@@ -152,20 +145,33 @@ def _open(
     if batch < 1:
         raise ConfigError(f"batch {batch} is not allowed", hint="at least 1")
     keep_memory()
-    model, header = load_weights(weights_file(path))
+    model, header = open_network(path)
     trained_on = Run(path).data() if path.is_dir() else None
-    own = None
-    if trained_on is not None and trained_on.source == source_of(data):
-        layout = layout or trained_on.layout
-        own = _images_of_run(Run(path), trained_on, data, label_column, layout, split)
-    images, classes = own or open_images(
-        data, label_column=label_column or "label", layout=layout, split=split, on_note=None if quiet else print_note
-    )
+    images, classes = images_for(path, data, label_column, layout, split, quiet)
     positions = match_classes(classes, header.classes)
     if not quiet and (note := note_on_numbers(classes, header.classes)):
         print_note(note)
     precision = _precision_of(Run(path)) if trained_on is not None else "fp32"
-    return _Measuring(to_default_device(model), header, images, positions, batch, workers, precision, quiet)
+    return _Measuring(model, header, images, positions, batch, workers, precision, quiet)
+
+
+def images_for(
+    path: Path,
+    data: str | Path,
+    label_column: str | None = None,
+    layout: Layout | None = None,
+    split: str | None = None,
+    quiet: bool = False,
+) -> tuple[ImageCollection | Stream, tuple[str, ...]]:
+    """The images of `data` that a run or a file is evaluated on, and the classes of the data: of the very data that a
+    run was trained on, what it held out."""
+    trained_on = Run(path).data() if path.is_dir() else None
+    if trained_on is not None and trained_on.source == source_of(data):
+        layout = layout or trained_on.layout
+        if (own := _images_of_run(Run(path), trained_on, data, label_column, layout, split)) is not None:
+            return own
+    on_note = None if quiet else print_note
+    return open_images(data, label_column=label_column or "label", layout=layout, split=split, on_note=on_note)
 
 
 def _precision_of(run: Run) -> UsedPrecision:

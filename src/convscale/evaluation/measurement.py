@@ -11,10 +11,11 @@ from torch import Tensor
 
 from convscale.data import ImageCollection
 from convscale.data.images import Labels, Stream
-from convscale.data.loader import Batch, Normalise, evaluation_batches
+from convscale.data.loader import Batch, evaluation_batches
 from convscale.errors import DataError
+from convscale.evaluation.opened import Network, device_of, logits_of
 from convscale.evaluation.tally import Measured, Tally
-from convscale.nn import Model, UsedPrecision, autocast, lower
+from convscale.nn import UsedPrecision, autocast
 from convscale.nn.processes import Processes
 from convscale.preprocessing import Preprocessing
 
@@ -38,7 +39,7 @@ EachImage = Callable[[EvaluatedBatch], None]
 
 @torch.inference_mode()
 def measure(
-    model: Model,
+    model: Network,
     images: ImageCollection | Stream,
     preprocessing: Preprocessing,
     classes: tuple[str, ...],
@@ -60,10 +61,9 @@ def measure(
     its images, batch by batch.
     """
     group = processes or Processes()
-    device = next(model.parameters()).device
-    normalise = Normalise(preprocessing, device)
+    device = device_of(model)
     dtype = torch.bfloat16 if precision == "bf16" and device.type == "cpu" else torch.float32
-    network = lower(model, dtype)
+    compute = logits_of(model, preprocessing, dtype)
     tally = Tally(len(classes))
     missing: list[str] = []
     loading = evaluation_batches(
@@ -77,7 +77,7 @@ def measure(
             if len(labels):
                 truth = labels if positions is None else torch.from_numpy(positions)[labels]
                 with autocast(device, precision) if device.type == "cuda" else nullcontext():
-                    logits = network(normalise(pixels))
+                    logits = compute(pixels)
                 predicted = tally.add(logits, truth)
                 for call in each_image:
                     call(EvaluatedBatch(names, pixels, logits, truth, predicted))

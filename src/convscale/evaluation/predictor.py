@@ -1,4 +1,4 @@
-"""predict: a run or a weights file, and images, to class probabilities."""
+"""predict: a run, a weights file or an exported file, and images, to class probabilities."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Literal
 
 import torch
 
-from convscale.data.loader import Batch, Normalise, evaluation_batches
+from convscale.data.loader import Batch, evaluation_batches
 from convscale.errors import ConfigError, DataError
 from convscale.evaluation.inputs import GivenImage, Images, given_images
+from convscale.evaluation.opened import logits_of, open_network
 from convscale.evaluation.ranking import Ranked, ranked
 from convscale.evaluation.rows_file import RowsFile, as_utf8
-from convscale.nn import keep_memory, load_weights, pick_device, to_default_device
+from convscale.nn import keep_memory
 from convscale.progress import Progress, images_per_second
 from convscale.records import Prediction
-from convscale.runs import weights_file
 
 
 def predict(
@@ -66,9 +66,8 @@ def _predicted(
 ) -> list[Prediction]:
     """The prediction of every image; `strict`, one that cannot be read is an error."""
     keep_memory()
-    model, header = load_weights(weights_file(run_or_file))
-    model = to_default_device(model)
-    normalise = Normalise(header.preprocessing, pick_device())
+    network, header = open_network(run_or_file)
+    compute = logits_of(network, header.preprocessing, fused=False)
     found: list[Prediction] = []
     started = time.perf_counter()
     for loaded in evaluation_batches(images, header.preprocessing, batch, workers, named=True):
@@ -76,7 +75,7 @@ def _predicted(
             raise DataError(loaded.missing[0][1], hint="remove it or replace it")
         classes: list[Ranked] = []
         if len(loaded.labels):
-            classes = ranked(model(normalise(loaded.pixels)).softmax(1), header.classes, top)
+            classes = ranked(compute(loaded.pixels).softmax(1), header.classes, top)
         found += _in_order(loaded, classes, len(found))
         progress.step("predicting", pace=images_per_second(len(found), time.perf_counter() - started))
     return found

@@ -24,6 +24,7 @@ from convscale.records.explanations import (
     Faithfulness,
     FaithfulScores,
 )
+from convscale.records.exports import Comparison, ExportDtype, ExportFormat, ExportInput, ExportRecord, HashedFile
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
 from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched, QuotedTime
@@ -74,6 +75,7 @@ __all__ = [
     "Claim",
     "ClassRecord",
     "CoefficientSearch",
+    "Comparison",
     "ComputedIn",
     "ConfusedPair",
     "ControlDifference",
@@ -88,6 +90,10 @@ __all__ = [
     "Evaluation",
     "ExplainedImage",
     "Explanations",
+    "ExportDtype",
+    "ExportFormat",
+    "ExportInput",
+    "ExportRecord",
     "FactorCurve",
     "FaithfulScores",
     "Faithfulness",
@@ -99,6 +105,7 @@ __all__ = [
     "GridPoint",
     "GridResult",
     "GridSpec",
+    "HashedFile",
     "LengthChange",
     "Method",
     "Metric",

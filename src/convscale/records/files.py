@@ -18,6 +18,7 @@ from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.explanations import Explanations
+from convscale.records.exports import ExportRecord
 from convscale.records.grids import GridResult
 from convscale.records.latency import Bench
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
@@ -50,6 +51,7 @@ RECORDS: dict[str, type[Any]] = {
     "predictions": PredictionSet,
     "explanations": Explanations,
     "precision": PrecisionChoice,
+    "export": ExportRecord,
     "trial": TrialRecord,
     "study": StudyResult,
     "grids": GridResult,

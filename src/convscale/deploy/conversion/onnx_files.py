@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from convscale.deploy.conversion.plain import LOGITS, MAX_BATCH, Plain, exporting, plain
-from convscale.errors import MissingExtraError
+from convscale.deploy.conversion.plain import LOGITS, Plain, exporting, plain
+from convscale.exported import format_named
 from convscale.files import write_atomic
 from convscale.nn import Model
 from convscale.preprocessing import Preprocessing
@@ -17,6 +17,7 @@ from convscale.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+ONNX = format_named("onnx")
 OPSET = 20  # of 2023: every runtime of today has it
 
 
@@ -33,14 +34,13 @@ def write_onnx(
     `preprocessing` they are `pixels` (n, c, h, w) uint8, resized and cropped. Outputs are `logits` (n, classes). Equal
     models and metadata make equal files. Raises MissingExtraError.
     """
-    data = as_onnx(plain(model, preprocessing), metadata or {}).SerializeToString(deterministic=True)
-    write_atomic(Path(path), lambda file: file.write(data))
+    save_onnx(as_onnx(plain(model, preprocessing), metadata or {}), Path(path))
 
 
 def as_onnx(given: Plain, metadata: Mapping[str, str]) -> ModelProto:
     """The same in memory. Nodes are called after the layer that they come from: "stem.conv.conv/node_Conv_44"."""
-    _require_onnx()
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    ONNX.require_writer()
+    batch = torch.export.Dim("batch", min=1, max=ONNX.max_batch)
     with exporting():
         program: Any = torch.onnx.export(
             given.module, (given.example,), dynamo=True, input_names=[given.input_name], output_names=[LOGITS],
@@ -51,6 +51,12 @@ def as_onnx(given: Plain, metadata: Mapping[str, str]) -> ModelProto:
     for key in sorted(metadata):
         proto.metadata_props.add(key=key, value=metadata[key])
     return proto
+
+
+def save_onnx(proto: ModelProto, path: Path) -> None:
+    """Write it, whole or not at all."""
+    data = proto.SerializeToString(deterministic=True)
+    write_atomic(path, lambda file: file.write(data))
 
 
 def _forget_origin(proto: ModelProto) -> None:
@@ -67,11 +73,3 @@ def _forget_origin(proto: ModelProto) -> None:
         value.doc_string = ""
     del graph.metadata_props[:]
     del proto.metadata_props[:]
-
-
-def _require_onnx() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "onnx", "onnx", "writing ONNX files") from None

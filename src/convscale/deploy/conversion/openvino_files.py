@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from convscale.deploy.conversion.plain import LOGITS, Plain, exporting, plain
-from convscale.errors import MissingExtraError
+from convscale.exported import format_named
 from convscale.files import write_together
 from convscale.nn import Model
 from convscale.preprocessing import Preprocessing
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import openvino
 
 METADATA = "convscale"  # under which the file's runtime information keeps ours
+OPENVINO = format_named("openvino")
 
 
 def write_openvino(
@@ -39,7 +40,9 @@ def write_openvino(
 
 def as_openvino(given: Plain, metadata: Mapping[str, str]) -> openvino.Model:
     """The same in memory. Operations are called after their layers: "__module.stem.conv.conv/aten::_convolution"."""
-    ov = import_openvino("writing OpenVINO files")
+    OPENVINO.require_writer()
+    import openvino as ov
+
     with exporting():
         traced = torch.jit.trace(given.module, given.example, check_trace=False)  # type: ignore[no-untyped-call]
         shape = ov.PartialShape([-1, *given.example.shape[1:]])
@@ -61,18 +64,9 @@ def _forget_counters(converted: openvino.Model) -> None:
 
 def save_openvino(converted: openvino.Model, path: Path) -> None:
     """Write both files, each whole or not at all, the weights first."""
-    ov = import_openvino("writing OpenVINO files")
+    import openvino as ov
 
     def save(folder: Path) -> None:
         ov.save_model(converted, folder / path.with_suffix(".xml").name, compress_to_fp16=False)
 
     write_together(path.parent, (path.with_suffix(".bin").name, path.with_suffix(".xml").name), save)
-
-
-def import_openvino(purpose: str) -> Any:
-    """The module `openvino`. Raises MissingExtraError saying what for."""
-    try:
-        import openvino
-    except ImportError:
-        raise MissingExtraError("openvino", "openvino", purpose) from None
-    return openvino

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from convscale.data.loader import Normalise
 from convscale.nn import Model, folded
 from convscale.preprocessing import Preprocessing
 
 IMAGES, PIXELS, LOGITS = "images", "pixels", "logits"  # the names of inputs and of the output
-MAX_BATCH = 1024
 TALKATIVE = ("torch.onnx", "torch.export", "onnxscript", "nncf", "root")
 
 
@@ -50,14 +50,15 @@ class FromPixels(nn.Module):
         return logits
 
 
-def plain(model: Model, preprocessing: Preprocessing | None = None) -> Plain:
-    """What exporters get of `model`, at its network's resolution; with `preprocessing` it takes pixels.
+def plain(model: Model, preprocessing: Preprocessing | None = None, side: int | None = None) -> Plain:
+    """What exporters get of `model`, for images of `side` pixels, by default its network's resolution; with
+    `preprocessing` it takes pixels, as many as that says.
 
     It does not depend on the mode of the caller or of the model: exported with gradients on, a module keeps the forms
     of its training.
     """
     network = model.network
-    side = network.resolution if preprocessing is None else preprocessing.size
+    side = (side or network.resolution) if preprocessing is None else preprocessing.size
     shape = (2, network.input_channels, side, side)
     module: nn.Module = folded(model.cpu() if next(model.parameters()).device.type != "cpu" else model)
     if preprocessing is None:
@@ -78,3 +79,10 @@ def exporting() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+def exported_program(given: Plain, max_batch: int) -> ExportedProgram:
+    """The module as torch.export has it, for 1 to `max_batch` images."""
+    batch = torch.export.Dim("batch", min=1, max=max_batch)
+    with exporting():
+        return torch.export.export(given.module, (given.example,), dynamic_shapes=({0: batch},))

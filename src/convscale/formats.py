@@ -225,6 +225,7 @@ UNNAMED: Defaults = {
         "layout": None,
         "validation_images": 0,
     },
+    "ExportRecord": {"not_compared": ""},
     "EpochRecord": {"mean_per_class": None},
     "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},

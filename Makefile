@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # More than one PyTorch process on few cores: threads that spin ruin each other.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help setup setup-dev demo test faults gpu gpu-tests gpu-bench gpu-study lowest lint types bench docs
+.PHONY: help setup setup-dev demo test test-all faults gpu gpu-tests gpu-bench gpu-study lowest lint types bench docs
 
 help:           ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,7 +33,10 @@ setup-dev: $(VENV)/.setup-dev  ## and what its tests need
 demo: setup     ## a budget and real images to a trained, evaluated network, in a minute or two
 	OMP_NUM_THREADS=1 $(BIN)/convscale fit digits --macs 5M
 
-test: setup-dev ## all tests
+test: setup-dev ## three tests of every kind and none of the longest, in a few minutes
+	$(BIN)/python -m pytest -n 3 --dist worksteal --short
+
+test-all: setup-dev ## all tests, as CI runs them
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The table of docs/reliability.md, as often as it says; more than 20 minutes.

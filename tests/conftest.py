@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, too
@@ -42,6 +43,23 @@ def real_data() -> Path:
     return Path(folder)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--short", action="store_true", help="three members of each kind, and no test marked `long`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of trials come first: they wait for other processes, beside which the rest computes."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/trials/"))
+    if config.getoption("--short"):
+        kept = short_selection(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
+def short_selection(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    """Of each test with parameters its first, its middle and its last member; nothing that is marked `long`."""
+    kinds: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("long") is None:
+            kinds.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return {of_a_kind[at] for of_a_kind in kinds.values() for at in (0, len(of_a_kind) // 2, -1)}

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from convscale.cli import main as cli_main
-from convscale.records import DataChoice
+from convscale.records import DataChoice, TrialResult
+from convscale.studies.designs import design
 from convscale.studies.running import read_spec
-from convscale.studies.spec import list_studies
+from convscale.studies.spec import list_studies, read_study, settled
+from convscale.trials.finished import FinishedTrial, write_finished
 from convscale.trials.training_work import choose_images
 from tests.studies.planted import accuracy, plant
 from tests.works import Inline
@@ -134,3 +136,16 @@ def test_a_dry_run_measures_and_trains_nothing(tmp_path: Path, capsys: pytest.Ca
     assert found["training_macs"] == sum(one["macs"] for one in found["networks"]) * images * 2 * (2 + 4)
     assert not list(tmp_path.iterdir())
     assert "trials   20" in run(capsys, "study", "run", "demo", "--dry-run")[1]
+
+
+def test_a_dry_run_counts_no_trial_that_records_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = list(design(settled(read_study("demo"))).trials().values())
+    result = TrialResult(accuracy=0.5, interval95=(0.4, 0.6), steps=1, images=200, device_seconds=1.0)
+    for count, left in ((3, 17), (20, 0)):
+        write_finished(tmp_path / "some.jsonl", {one.key: FinishedTrial.of(one, result) for one in trials[:count]})
+        command = ("study", "run", "demo", "--dry-run", "--records", tmp_path / "some.jsonl")
+        code, out, err = run(capsys, *command, "--json")
+        assert code == 0, err
+        assert json.loads(out)["trials"] == left
+        assert (json.loads(out)["seconds"] > 0) == (left > 0)
+        assert f"trials   {left}," in run(capsys, *command)[1]

@@ -125,7 +125,7 @@ def run(
     print_data_notes(settled(spec).choice(), quiet)
     with executor(workers, threads, cluster, cpus, gpus) as slots:
         if dry_run:
-            _dry_run(spec, slots.slots, as_json)
+            _dry_run(spec, slots.slots, records, as_json)
             return
         assert output is not None
         from convscale.studies.running import run_study
@@ -160,14 +160,16 @@ def _overridden(
     return replace(spec, data=choice, **changes)
 
 
-def _dry_run(spec: StudySpec, slots: int, as_json: bool) -> None:
+def _dry_run(spec: StudySpec, slots: int, records: tuple[Path, ...], as_json: bool) -> None:
     from convscale.studies.designs import design
     from convscale.studies.rates import further_at_most
     from convscale.studies.spec import settled
     from convscale.trials.sizing import size_of
+    from convscale.trials.taking import FinishedTrials
 
-    designed = design(settled(spec))
-    size = size_of([*designed.scans().values(), *designed.trials().values()], slots, further_at_most(designed))
+    designed, finished = design(settled(spec)), FinishedTrials(records)
+    trials = [*designed.scans().values(), *designed.trials().values()]
+    size = size_of(finished.missing_of(trials), slots, finished.missing_of(further_at_most(designed)))
     if as_json:
         print_json(size, networks=designed.points, unreachable=len(designed.unreachable))
         return

@@ -52,17 +52,17 @@ def size_of(trials: Sequence[Trial], slots: int, further: Sequence[Trial] = ()) 
 
     distinct, later = _distinct(trials), _distinct(further)
     macs = {trial.key: cost(trial.network).macs for trial in (*distinct, *later)}
-    ordered = sorted(distinct, key=lambda trial: macs[trial.key])
+    ordered = sorted(distinct or later, key=lambda trial: macs[trial.key])
     rates, memory, disk = [], 0, 0
-    for trial in {ordered[0].key: ordered[0], ordered[-1].key: ordered[-1]}.values():
+    for trial in {one.key: one for one in (*ordered[:1], *ordered[-1:])}.values():
         dataset = choose_images(trial.data)
         found = estimate(trial.network, dataset, trial.recipe, stored_range=trial.data.stored_range, **AT_END)
         rates.append(found.seconds / (_images(trial) * macs[trial.key]))
         memory, disk = found.memory_bytes, max(disk, found.disk_bytes)
     work = [_images(trial) * macs[trial.key] for trial in distinct]
-    rate = sum(rates) / len(rates)
+    rate = sum(rates) / max(1, len(rates))
     seconds = rate * sum(work)
-    at_once = min(slots, len(distinct))
+    at_once = min(slots, max(1, len(distinct)))
     later_at_once = min(slots, max(1, len({trial.network for trial in later})))  # a round has one of each
     return Size(
         trials=len(distinct),

@@ -25,6 +25,10 @@ class FinishedTrials:
         self.there: set[str] = set()
         self.elsewhere: set[str] = set()  # on other images
 
+    def missing_of(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Those of `trials` that are not among the finished ones."""
+        return [trial for trial in trials if self.found.keys().isdisjoint((trial.key, trial.key_by_source))]
+
     def take(self, study: StudyFolder, trials: Iterable[Trial]) -> None:
         """Record those of `trials` that are found and that the study has no result of.
 

@@ -81,6 +81,7 @@ def test_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "mine.toml" in text
 
 
+@pytest.mark.long
 def test_train_eval_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     net = tmp_path / "tiny.toml"
     small = run_json(capsys, "plan", "small-resnet", "--macs", "1M", "--classes", 10, "-o", net)
@@ -172,6 +173,7 @@ def test_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
     assert code == 0 and [line.split()[0] for line in out.splitlines()] == ["steps", "time", "memory", "disk"]
 
 
+@pytest.mark.long
 def test_tensorboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run_json(
         capsys, "train", "small-resnet", "--data", "digits", "--recipe", "digits", "--epochs", 1, "--resolution", 8,
@@ -183,6 +185,7 @@ def test_tensorboard(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert "top1" in board.Tags()["scalars"] and [event.step for event in board.Scalars("train_loss")] == [44]
 
 
+@pytest.mark.long
 def test_starting_from_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """linear-probe moves the classifier alone; finetune moves all; other networks are refused."""
     few = ("--data", "digits", "--epochs", 1, "--resolution", 8, "--no-pictures")

@@ -84,6 +84,7 @@ def test_bad_input_exits_with_2_and_one_hint(
     assert len(lines) <= 2 and (hint in lines[1] if hint else True)
 
 
+@pytest.mark.long
 def test_nothing_is_written_to_the_home_but_the_cache(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

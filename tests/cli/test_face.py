@@ -87,6 +87,7 @@ def test_lists_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str],
 # One name a thing: recipe and set, in fit, train and resume
 
 
+@pytest.mark.long
 def test_fit_takes_a_recipe_and_changes_of_it(tmp_path: Path) -> None:
     budget, own = cs.Budget(macs="1M"), replace(cs.recipe("digits"), epochs=1, warmup_epochs=0)
     (tmp_path / "own.toml").write_text(cs_toml(own))

@@ -63,6 +63,7 @@ def test_every_function_opens_a_network(sources: dict[str, Any], kind: str) -> N
     assert design(kept).points[0].network == net
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS[1:4])
 def test_every_command_opens_a_network(
     capsys: pytest.CaptureFixture[str], sources: dict[str, Any], kind: str, tmp_path: Path

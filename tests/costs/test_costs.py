@@ -113,6 +113,7 @@ def test_timm_counts_the_same(name: str) -> None:
     assert macs == GOLDEN[name]["macs"]
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(networks)
 def test_any_network_counts_the_same(network: ConvNet) -> None:

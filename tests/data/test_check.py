@@ -320,6 +320,7 @@ def test_near_duplicates_are_found_as_by_comparing_all_pairs() -> None:
     assert max(bits) <= MAX_BITS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("same_hash", [False, True])
 def test_sixty_thousand_images_are_compared_in_seconds(same_hash: bool) -> None:
     generator = np.random.default_rng(0)
@@ -380,6 +381,7 @@ def test_training_on_what_is_left(tmp_path: Path) -> None:
     assert evaluation.n == len(data.test) == 4
 
 
+@pytest.mark.long
 def test_real_images(real_data: Path) -> None:
     found = check(real_data / "cifar10" / "test.parquet")
     assert found.images == {"all": 10_000} and found.imbalance.ratio == 1 and not found.unreadable and not found.unusual

@@ -235,6 +235,7 @@ def digest(threads: int) -> str:
     return sums.hexdigest()
 
 
+@pytest.mark.long
 def test_views_do_not_depend_on_process_or_threads() -> None:
     here = digest(1)
     assert digest(4) == here

@@ -266,6 +266,7 @@ def test_a_fourth_channel_is_told(kind: Any, tmp_path: Path, capsys: pytest.Capt
     assert "4 channels, 3 are read" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_range_trains_and_travels_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is rounded away otherwise is learned, by the command, and evaluated and predicted alike."""
     root, run = counts(tmp_path / "data"), tmp_path / "run"

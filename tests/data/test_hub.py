@@ -168,6 +168,7 @@ def run(code: str, home: Path, **environment: str) -> str:
     return done.stderr.strip()
 
 
+@pytest.mark.long
 def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     code = """
@@ -225,6 +226,7 @@ def test_a_name_that_the_hub_does_not_know_is_another_error(tmp_path: Path) -> N
     assert "no data set 'nobody/nothing' on the Hugging Face hub" in message.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_nothing_is_written_to_the_real_home(copies: dict[str, Path], tmp_path: Path) -> None:
     code = f"read_hub('hf:{copies['parquet']}', 'label'); open_streams('hf-stream:{copies['tar']}', 'label')"
     assert run(code, tmp_path / "home", HF_HOME=str(tmp_path / "hf")) == ""

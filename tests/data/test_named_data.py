@@ -249,6 +249,7 @@ def test_a_saved_copy_has_the_columns_of_the_hub(away: Any, tmp_path: Path) -> N
     assert (len(data.train), len(data.classes), data.label_column) == (100, 100, "label")
 
 
+@pytest.mark.long
 def test_the_metric_is_recorded_and_comes_first(pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("train", "small-mbconv", "--data", f"oxford-pets@{pets}", "--epochs", 1, "-o", tmp_path / "run")
     code, out, err = run(capsys, *arguments)

@@ -50,6 +50,7 @@ def record_of(run: Path) -> Any:
     return record
 
 
+@pytest.mark.long
 def test_training_on_a_stream_resumes_exactly(parquet: Path, tmp_path: Path) -> None:
     """FAULTS 4 on a stream: killed in the second epoch, the same bits at the end, with workers or without."""
     spec = f"hf-stream:{parquet}"

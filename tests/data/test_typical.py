@@ -63,6 +63,7 @@ def test_what_is_grey(mode: str, tmp_path: Path) -> None:
     assert typical_image(FileImages([path], np.zeros(1, np.int64))) == (7, mode != "RGB")
 
 
+@pytest.mark.long
 def test_fit_and_coefficients_go_on_as_train_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = folders(tmp_path / "data", 50, (1,))
     fit = ["fit", str(root), "--macs", "1M", "--epochs", "1", "-o", str(tmp_path / "run")]

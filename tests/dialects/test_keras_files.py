@@ -30,6 +30,7 @@ def keras() -> Any:
     return pytest.importorskip("keras")
 
 
+@pytest.mark.long
 def test_grey_is_normalised_as_the_model_does(tmp_path: Path, keras: Any) -> None:
     """At the size of its own input."""
     keras.utils.clear_session()

@@ -116,6 +116,7 @@ def keras_model(keras: Any, name: str, size: int, classes: int = 6) -> Any:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 @pytest.mark.parametrize("name", [f"EfficientNet{size.upper()}" for size in SIZES])
 def test_keras(tmp_path: Path, keras: Any, noise: Path, name: str, suffix: str) -> None:
@@ -147,6 +148,7 @@ def test_keras(tmp_path: Path, keras: Any, noise: Path, name: str, suffix: str) 
     assert any("normalisation was inside the model" in note for note in done.notes)
 
 
+@pytest.mark.long
 def test_keras_mends_the_normalisation_of_its_published_weights(
     tmp_path: Path, keras: Any, noise: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +175,7 @@ def test_keras_mends_the_normalisation_of_its_published_weights(
     assert other.max_relative_difference is not None and other.max_relative_difference > CLOSE
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("keras")
 @pytest.mark.parametrize("name", EFFICIENTNETS)
 def test_tensorflow(tmp_path: Path, noise: Path, name: str) -> None:

@@ -29,6 +29,7 @@ def mobilenet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return file
 
 
+@pytest.mark.long
 def test_mobilenet_on_validation_images(mobilenet: Path, real_data: Path) -> None:
     """67.8 and 89.0 % of 500 images that are 224 px already."""
     images = real_data / "imagenette144/ilsvrc_val500_224.parquet"
@@ -45,6 +46,7 @@ def test_mobilenet_on_one_image_a_class(mobilenet: Path, real_data: Path) -> Non
     assert found.top1 == pytest.approx(0.886, abs=0.003) and found.top5 == pytest.approx(0.980, abs=0.003)
 
 
+@pytest.mark.long
 def test_a_linear_probe_on_the_features_of_lite0(tmp_path: Path, real_data: Path) -> None:
     """Five-fold, ten classes."""
     trunk = real_data / "weights/efficientnet_lite0_imagenet_trunk.safetensors"

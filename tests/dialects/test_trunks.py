@@ -103,6 +103,7 @@ def test_a_larger_network_is_not_taken_for_a_smaller_ones_trunk(tmp_path: Path) 
         trunk_of(file, network="efficientnet-b1")
 
 
+@pytest.mark.long
 def test_a_trunk_of_keras_with_a_head_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Keras' own guide to fine-tuning builds it: batch norm and another dense layer on the trunk."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")

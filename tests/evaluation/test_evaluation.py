@@ -217,6 +217,7 @@ def test_predictions_of_files_leave_out_what_cannot_be_read(
         assert row["predicted"] == name and row["probability"] == pytest.approx(probability, abs=1e-4)
 
 
+@pytest.mark.long
 def test_pictures_and_the_confusion_matrix(trained: tuple[Run, Evaluation], tmp_path: Path) -> None:
     found = cs.evaluate(trained[0].path, "digits", pictures=tmp_path / "new" / "pictures", quiet=True)
     folder = tmp_path / "new" / "pictures"

@@ -112,6 +112,7 @@ def test_probabilities_that_are_not_finite_are_no_mistakes(tmp_path: Path, capsy
     assert (tmp_path / "confusion.png").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 5, 7, 40])
 def test_mistakes_are_drawn_whatever_they_are_called(tmp_path: Path, drawn: list[Any], count: int) -> None:
     pixels = [np.full((3 if index % 2 else 1, 9, 9), index, np.uint8) for index in range(count)]
@@ -132,6 +133,7 @@ def test_names_are_shown_in_one_line_and_cut_with_an_ellipsis() -> None:
     assert plain("a\nb$") == r"a\nb\$" and plain("犬") == r"\u72ac" and plain("x" * 24) == "x" * 24
 
 
+@pytest.mark.long
 def test_small_confusion_matrices_have_their_counts(tmp_path: Path, drawn: list[Any]) -> None:
     counts = np.array([[0, 7], [12_345, 1_234]])
     draw_confusion(counts, ("a", "b"), tmp_path / "a.png")

@@ -142,6 +142,7 @@ def test_where_there_is_no_image(
     assert (code, out) == ((2, "")) and message in err.replace("no image given", "no such image file")
 
 
+@pytest.mark.long
 def test_a_list_on_stdin(
     net: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def without_times(lines: list[str], path: Path) -> list[str]:
     return [re.sub(r" in [\d.]+m?s", "", line).replace(str(path), "RUN") for line in lines]
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_it_would_be_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fitted: Fit
 ) -> None:

@@ -50,6 +50,7 @@ def step(processes: Processes, compiled: bool) -> tuple[int, dict[str, torch.Ten
     return sum(exchanges), state.tensors()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # what the compiler does is not ours
 @pytest.mark.usefixtures("nothing_left")
 def test_gradients_travel_once_per_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

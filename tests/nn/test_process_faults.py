@@ -68,6 +68,7 @@ def torchrun(folder: Path, rank: int, at: int, victim: str, words: list[str], *o
     return done.returncode, done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attempt", range(10 if FULL else 1))
 def test_a_killed_process_is_started_again(photos: Path, whole: Path, tmp_path: Path, attempt: int) -> None:
     """FAULTS 16: SIGKILL of rank 1 at step 10; the run ends as the one that nothing interrupted."""
@@ -80,6 +81,7 @@ def test_a_killed_process_is_started_again(photos: Path, whole: Path, tmp_path: 
     assert state_of(run) == state_of(whole)
 
 
+@pytest.mark.long
 def test_a_restart_goes_on_with_its_own_run_only(photos: Path, whole: Path, tmp_path: Path) -> None:
     """What torchrun starts in the place of killed processes goes on; a first start refuses whatever is there."""
     run = tmp_path / "run"
@@ -134,6 +136,7 @@ def test_killed_on_one_of_two_machines(photos: Path, whole: Path, tmp_path: Path
     assert state_of(run) == state_of(whole) and (tmp_path / "again").exists()
 
 
+@pytest.mark.long
 def test_sigterm_to_torchrun_saves_and_any_number_goes_on(photos: Path, whole: Path, tmp_path: Path) -> None:
     run, copy = tmp_path / "run", tmp_path / "copy"
     code, said = torchrun(tmp_path, 0, 6, "torchrun", arguments(photos, run, LIVELY))

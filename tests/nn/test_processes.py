@@ -62,6 +62,7 @@ def double_steps(processes: Processes) -> list[dict[str, torch.Tensor]]:
     return states
 
 
+@pytest.mark.long
 def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In double precision, over 50 steps of SGD with momentum: within 1e-9, BN statistics included."""
     monkeypatch.setattr(step_module, "training_loss", lambda logits, targets, *how: F.cross_entropy(logits, targets))
@@ -80,6 +81,7 @@ def test_two_processes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert float((tensor - first[name]).abs().max()) < allowed, name
 
 
+@pytest.mark.long
 def test_the_losses_of_two_processes_are_those_of_one(photos: Path, tmp_path: Path) -> None:
     assert side_by_side(lambda: command_line(arguments(photos, tmp_path / "two", PLAIN))) == [0, 0]
     assert command_line(arguments(photos, tmp_path / "one", PLAIN)) == 0
@@ -90,6 +92,7 @@ def test_the_losses_of_two_processes_are_those_of_one(photos: Path, tmp_path: Pa
         assert b.gradient_norm == pytest.approx(a.gradient_norm, rel=1e-4)
 
 
+@pytest.mark.long
 def test_unreadable_images_are_counted_once(photos: Path, tmp_path: Path) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     shutil.copytree(photos, data)
@@ -185,6 +188,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run / "weights.safetensors"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "recipe", [TUNE, SEARCH, replace(TUNE, epochs=8, learning_rate=0.05, patience=2, validation_share=0.25)],
     ids=["phases", "search", "patience"],
@@ -210,6 +214,7 @@ def test_two_processes_tune_as_one_does(photos: Path, weights: Path, tmp_path: P
     assert one.evaluation().n == two.evaluation().n == 21
 
 
+@pytest.mark.long
 def test_a_search_of_two_processes_goes_on(photos: Path, weights: Path, tmp_path: Path) -> None:
     """A signal to one of them in the second training of the search saves, and both end; resumed, it ends the same."""
     words = arguments(photos, tmp_path / "run", SEARCH, "--weights", str(weights))

@@ -98,6 +98,7 @@ def test_features_and_their_gradients_stay_channels_last(name: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.long
 def test_compiling_keeps_values_and_names() -> None:
     network = cs.network("small-mbconv")
     model, compiled = (cs.build(network, seed=0).train() for _ in range(2))
@@ -114,6 +115,7 @@ def test_keep_memory() -> None:
     assert keep_memory() == keep_memory() == (platform.libc_ver()[0] == "glibc")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the GNU C library's allocator")
 def test_kept_memory_takes_no_page_faults_when_used_again() -> None:
     code = (

@@ -207,6 +207,7 @@ def test_show_explains_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "weights" not in json.loads(json.dumps(run_json(capsys, "show", "small-mbconv")))
 
 
+@pytest.mark.long
 def test_a_training_from_weights_prepares_images_as_they_were(tmp_path: Path) -> None:
     """And so does what goes on with it, where the weights are gone by then."""
     network = cs.network("small-mbconv").at_resolution(16).with_classes(10)

@@ -246,6 +246,7 @@ def test_training_a_family_needs_images_and_a_folder(tmp_path: Path) -> None:
 # A search by training
 
 
+@pytest.mark.long
 def test_a_search_gives_what_later_work_relies_on(searched: tuple[Path, dict[str, Any]]) -> None:
     folder, told = searched
     assert list(told)[: len(PINNED)] == PINNED

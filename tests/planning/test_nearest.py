@@ -151,6 +151,7 @@ def test_a_law_leaves_the_dimensions_alone_that_it_does_not_scale(name: str, law
     check(network, cs.plan(network, cs.Budget(macs=factor * cs.cost(network).macs), chosen_law))
 
 
+@pytest.mark.long
 def test_the_published_networks_lie_on_the_law() -> None:
     law = cs.law("compound")
     for name in ("b1", "b2", "b3", "b4", "b5", "b6", "b7"):

@@ -102,6 +102,7 @@ def test_a_run_is_evaluated_to_the_same_accuracy(golden: Path, expected: dict[st
     assert {key: costs[key] for key in expected["costs"]} == expected["costs"]
 
 
+@pytest.mark.long
 def test_an_interrupted_training_ends_as_it_would_have(golden: Path, expected: dict[str, Any]) -> None:
     path = golden / "unfinished"
     assert open_unfinished_run(path).result() is None

@@ -139,6 +139,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cs.fit("digits", cs.Budget(macs="300k"), epochs=1, output=folder, quiet=True)
 
 
+@pytest.mark.long
 def test_a_study_reads_back_and_its_report_is_made_from_the_file_alone(study: tuple[Path, Any]) -> None:
     folder, result = study
     found = read_record(folder / "results.json")
@@ -147,6 +148,7 @@ def test_a_study_reads_back_and_its_report_is_made_from_the_file_alone(study: tu
     assert rows_as_csv(found) == (folder / "rows.csv").read_text()
 
 
+@pytest.mark.long
 def test_a_search_reads_back_and_its_report_is_made_from_the_file_alone(search: tuple[Path, Any]) -> None:
     folder, result = search
     found = read_record(folder)

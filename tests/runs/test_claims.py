@@ -50,6 +50,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[str]:
     return sorted(answers.get() for _ in processes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("there", [False, True])
 def test_two_processes_never_make_a_run_in_one_folder(tmp_path: Path, there: bool) -> None:
     for attempt in range(20):

@@ -32,6 +32,7 @@ def blocks(text: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 def test_it_says_what_the_records_say(fitted: Fit) -> None:
     text = (fitted.run.path / "README.md").read_text(encoding="utf-8")
     network, evaluation, result = fitted.plan.network, fitted.evaluation, fitted.run.result()

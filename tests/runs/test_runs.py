@@ -97,6 +97,7 @@ def test_a_plan_of_weights_is_read_back(fitted: Fit, tmp_path: Path) -> None:
     assert f"weights    from {fitted.run.path}" in text and "law        resolution" in text
 
 
+@pytest.mark.long
 def test_a_story_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET", "not-to-be-kept")
@@ -165,6 +166,7 @@ def test_runs_of_before_are_shown_and_listed(fitted: Fit, tmp_path: Path, capsys
     assert shown["run"]["command"] == "" and shown["run"]["progress"] is None
 
 
+@pytest.mark.long
 def test_a_list_of_runs(fitted: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(fitted.run.path, tmp_path / "deep" / "er" / "one")
     shutil.copytree(fitted.run.path, tmp_path / "study" / "trials" / "0000" / "attempt-1")
@@ -291,6 +293,7 @@ def records_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ProgressRecor
     return written
 
 
+@pytest.mark.long
 def test_progress_of_steps_evaluations_features_and_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = records_of(monkeypatch)
     cs.train(TINY, "digits", QUICK, tmp_path / "steps", pictures=False, quiet=True)
@@ -313,6 +316,7 @@ def test_progress_of_steps_evaluations_features_and_searches(tmp_path: Path, mon
     assert read_progress(tmp_path / "searched").state == "finished"  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_progress_that_cannot_be_written_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from convscale.search.coefficients.candidates import share_distance
 from tests.search.planted import candidates
 
 
+@pytest.mark.long
 def test_candidates_are_distinct_and_of_one_true_cost() -> None:
     baseline = cs.network("small-mbconv")
     target = 4 * cs.cost(baseline).macs

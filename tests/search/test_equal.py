@@ -23,6 +23,7 @@ def uneven(network: cs.ConvNet) -> float:
     return found.macs + 40 * found.activations + 2e5 * network.num_blocks
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("measure", [activations, uneven])
 def test_each_direction_meets_the_cost_in_its_currency(measure: Measure) -> None:
     directions = (shares_of(cs.compound_law()(1.0)), *ALONE)

@@ -84,6 +84,7 @@ def test_rungs_are_paired_and_no_question_is_asked_twice() -> None:
 # The recorded grid: a table of accuracies, asked instead of trained
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "noise"), [(0.25, 0.004), (0.25, 0.012), (1 / 6, 0.004), (1 / 6, 0.012)])
 def test_on_a_recorded_grid_the_pick_is_within_noise_of_the_best_for_a_quarter(step: float, noise: float) -> None:
     within, most = 0, 0.0

@@ -26,6 +26,7 @@ def depth_is_noisier(point: Point) -> float:
     return 2 * NOISE if point.method == "depth" else NOISE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("noise", "seed_effect", "seeds"),
     [(even, 0.0, 3), (depth_is_noisier, 0.0, 3), (grows_with_cost, 0.0, 3), (even, 0.008, 3), (even, 0.0, 2)],
@@ -53,6 +54,7 @@ def _holds(interval: tuple[float, float] | None, truth: float) -> bool:
     return interval is not None and interval[0] <= truth <= interval[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noise", [0.004, 0.005])
 def test_two_points_are_found(noise: float) -> None:
     made, generator = simulated.design(), random.Random(2)
@@ -66,6 +68,7 @@ def test_two_points_are_found(noise: float) -> None:
     assert false / (STUDIES // 4) <= 0.06
 
 
+@pytest.mark.long
 def test_the_primary_question_is_answered_wrongly_in_few_studies() -> None:
     made, generator = simulated.design(primary="compound"), random.Random(3)
     answers = [simulated.noisy(made, generator, even).primary for _ in range(STUDIES // 8)]

@@ -79,6 +79,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_take_them_and_keep_them(

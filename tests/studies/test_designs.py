@@ -72,6 +72,7 @@ def test_methods_cost_the_same_and_grow_what_they_say() -> None:
     assert designed == design(spec(costs=(4.0, 8.0)))
 
 
+@pytest.mark.long
 def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
     designed = design(spec(costs=(1.1, 4.0), allow_missing=True))
     assert {(one.method, one.asked) for one in designed.unreachable} >= {("depth", 1.1)}

@@ -29,6 +29,7 @@ def search(**options: object) -> TrainingSearch:
     return TrainingSearch(baseline=SMALL, data=DIGITS, recipe=cs.recipe("digits"), epochs=(1, 2), options=few | options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [{"cost": 1.0}, {"cost": 1.001}, {"share_step": 0.0}])
 def test_a_folder_is_not_claimed_by_a_search_that_could_not_begin(tmp_path: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
@@ -75,6 +76,7 @@ def test_a_tie_for_the_best_is_no_change_of_the_best() -> None:
     assert order_changes({"a": {0: 0.6}, "b": {0: 0.5}}, {"a": {0: 0.6}, "b": {0: 0.7}}).best_changes
 
 
+@pytest.mark.long
 def test_the_evidence_tells_lengths_seeds_and_intervals(tmp_path: Path) -> None:
     search_by_training(search(), tmp_path / "s", Inline(), quiet=True)
     told = flat(read_record(tmp_path / "s"))

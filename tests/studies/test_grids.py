@@ -105,6 +105,7 @@ def test_it_writes_over_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
+@pytest.mark.long
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "grids" in run(capsys, "study", "list")[1]
     assert run(capsys, "study", "show", "grids")[1] == (PUBLISHED / "grids.toml").read_text()

@@ -40,6 +40,7 @@ def favours(trial: Trial) -> float:
     return 0.9 - abs(rate - 0.2)
 
 
+@pytest.mark.long
 def test_scans_run_first_and_the_trainings_use_what_they_chose(tmp_path: Path) -> None:
     executor = Inline(plant(favours))
     result = run_study(TUNED, tmp_path, executor, quiet=True)
@@ -70,6 +71,7 @@ def test_scans_run_first_and_the_trainings_use_what_they_chose(tmp_path: Path) -
     assert [one["enclosed"] for one in result.as_dict()["rates"]] == [True, False, True]
 
 
+@pytest.mark.long
 def test_a_study_that_is_resumed_keeps_its_rates(tmp_path: Path) -> None:
     result = ran(tmp_path, TUNED, favours)
     executor = Inline(plant(favours))
@@ -90,6 +92,7 @@ class Signalled(Inline):
         return [] if self.held else super().wait(timeout_seconds)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "held"), [(3, True), (8, False), (10, True), (16, False), (17, True)])
 def test_a_signal_before_anything_can_be_reported_is_silent(
     tmp_path: Path, at: int, held: bool, capsys: pytest.CaptureFixture[str]
@@ -101,6 +104,7 @@ def test_a_signal_before_anything_can_be_reported_is_silent(
     assert not capsys.readouterr().err and not (tmp_path / "report.md").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [10, 13])
 def test_a_round_that_was_stopped_goes_on(tmp_path: Path, at: int) -> None:
     with pytest.raises(TrainingStopped):
@@ -115,6 +119,7 @@ def test_a_round_that_was_stopped_goes_on(tmp_path: Path, at: int) -> None:
     assert result == ran(tmp_path / "whole", TUNED, favours)
 
 
+@pytest.mark.long
 def test_equal_rates_are_not_enclosed(tmp_path: Path) -> None:
     """The earlier of equal ones is taken, and beyond the outer one there may still be a better."""
 
@@ -128,6 +133,7 @@ def test_equal_rates_are_not_enclosed(tmp_path: Path) -> None:
     assert "Not enclosed: small-mbconv baseline, small-mbconv width at 4x. No rate did better than the greatest" in text
 
 
+@pytest.mark.long
 def test_where_all_short_trainings_fail_the_rule_decides(tmp_path: Path) -> None:
     def broken(trial: Trial) -> float:
         return float("nan") if trial.data.tuning else accuracy(trial)

@@ -24,6 +24,7 @@ pytest.importorskip("optuna")
 # Results
 
 
+@pytest.mark.long
 def test_rows_and_differences_tell_what_was_planted(tmp_path: Path) -> None:
     result = ran(tmp_path, spec())
     rows = {(row.method, row.epochs): row for row in result.rows}
@@ -46,6 +47,7 @@ def test_rows_and_differences_tell_what_was_planted(tmp_path: Path) -> None:
     assert change.epochs == (1, 2) and (change.change.candidates, change.change.swapped) == (3, 0)
 
 
+@pytest.mark.long
 def test_the_report_says_it(tmp_path: Path) -> None:
     ran(tmp_path, spec(costs=(4.0, 8.0)))
     text = (tmp_path / "report.md").read_text()
@@ -61,6 +63,7 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     assert read_study(tmp_path / "study.toml") == settled(spec(costs=(4.0, 8.0)))
 
 
+@pytest.mark.long
 def test_reusing_what_is_best_at_a_smaller_cost_has_a_price(tmp_path: Path) -> None:
     def turns(trial: Trial) -> float:
         large = cs.cost(trial.network).macs > 6 * 1.8e6
@@ -74,6 +77,7 @@ def test_reusing_what_is_best_at_a_smaller_cost_has_a_price(tmp_path: Path) -> N
     assert "Reusing what is best" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.long
 def test_failed_trials_are_left_out_and_named(tmp_path: Path) -> None:
     def broken(trial: Trial) -> float:
         if dimension(trial) == "depth":
@@ -89,6 +93,7 @@ def test_failed_trials_are_left_out_and_named(tmp_path: Path) -> None:
     json.loads((tmp_path / "results.json").read_text())
 
 
+@pytest.mark.long
 def test_one_method_over_families_is_drawn_beside_the_papers(tmp_path: Path) -> None:
     study = spec(baselines=("small-mbconv", "small-mobilenet-v2"), methods=FOUR[:1], costs=(8.0,), quoted=True)
     ran(tmp_path, study)
@@ -99,6 +104,7 @@ def test_one_method_over_families_is_drawn_beside_the_papers(tmp_path: Path) -> 
 # Going on
 
 
+@pytest.mark.long
 def test_a_half_done_study_goes_on(tmp_path: Path) -> None:
     class Enough(Exception):
         pass

@@ -175,6 +175,7 @@ def test_an_interrupted_probe_goes_on(weights: Path, tmp_path: Path, monkeypatch
     assert sum(looked) == 70 + 60 and state_of(tmp_path / "run") == state_of(tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_full_disk_keeps_the_features(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convscale.training.stored.PART_IMAGES", 50)
     written: list[Path] = []
@@ -225,6 +226,7 @@ def mobilenet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return target
 
 
+@pytest.mark.long
 def test_two_hundred_photographs_suffice(mobilenet: Path, real_data: Path, tmp_path: Path) -> None:
     """20 images a class and ImageNet features: Imagenette's ten classes (docs/transfer.md has all of it)."""
     data = cs.open_dataset(real_data / "imagenette144")

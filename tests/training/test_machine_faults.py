@@ -60,6 +60,7 @@ def failing(times: int, monkeypatch: pytest.MonkeyPatch, message: str) -> list[i
     return sizes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "message",
     ["[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory", "CUDA out of memory. Tried"],

@@ -152,6 +152,7 @@ def test_status_shows_the_newest_run_while_the_next_attempt_has_none(tmp_path: P
     assert (state.state, state.attempts, state.epoch) == ("interrupted", 1, 0)
 
 
+@pytest.mark.long
 def test_a_real_training_begins_beside_its_marker(tmp_path: Path) -> None:
     """The coordinator leaves the folder itself to the worker, which takes no folder of another for its own."""
     (record,) = run_trials(tmp_path, [short(epochs=1)], Inline(train_trial), quiet=True)

@@ -72,6 +72,7 @@ def kill_tree(node: Any) -> set[int]:
     return tree
 
 
+@pytest.mark.long
 def test_what_a_killed_node_ran_goes_on_elsewhere(cluster: Any, tmp_path: Path) -> None:
     node = cluster.add_node(**NODE)
     cluster.wait_for_nodes()
@@ -118,6 +119,7 @@ with closing(ClusterExecutor(sys.argv[1], work=ticking)) as executor:
 """
 
 
+@pytest.mark.long
 def test_a_killed_coordinator_leaves_nothing_running_on_the_cluster(cluster: Any, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", COORDINATOR, cluster.address, str(tmp_path)])
     ticks = tmp_path / "trials/0000/attempt-1/ticks"
@@ -133,6 +135,7 @@ def test_a_killed_coordinator_leaves_nothing_running_on_the_cluster(cluster: Any
     assert first.attempts == 2 and first.result is not None and first.result.steps < works.TICKS  # it went on
 
 
+@pytest.mark.long
 def test_the_process_that_supervises_a_cluster_loads_no_pytorch(cluster: Any, tmp_path: Path) -> None:
     code = COORDINATOR.replace("ticking", "quick") + 'assert "torch" not in sys.modules\n'
     words = [sys.executable, "-W", "ignore", "-c", code, cluster.address, str(tmp_path)]
@@ -173,6 +176,7 @@ def test_a_worker_that_dies_is_given_up_after_three(cluster: Any, tmp_path: Path
     assert record.result is None and "lost 3 times" in record.failure and record.attempts == 3
 
 
+@pytest.mark.long
 def test_a_study_is_the_same_here_and_there(cluster: Any, tmp_path: Path) -> None:
     data = DataChoice(source="digits", train_images=320, test_images=100)
     short: list[Trial] = [
@@ -186,6 +190,7 @@ def test_a_study_is_the_same_here_and_there(cluster: Any, tmp_path: Path) -> Non
     assert [one.key for one in local] == [one.key for one in remote]
 
 
+@pytest.mark.long
 def test_no_cluster_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     ray.shutdown()
     with pytest.raises(RunError, match=r"no Ray cluster answers at '127.0.0.1:1'.*ray start --head"):

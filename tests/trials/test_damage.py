@@ -43,6 +43,7 @@ def test_a_damaged_trial_is_moved_aside(tmp_path: Path) -> None:
     assert (tmp_path / "trials/0001.damaged-1").is_dir()
 
 
+@pytest.mark.long
 def test_a_damaged_store_is_made_anew(tmp_path: Path) -> None:
     run_trials(tmp_path, trials(5), Inline(), quiet=True)
     database = tmp_path / "study.sqlite"

@@ -37,6 +37,7 @@ def test_a_trial_that_kills_its_worker_is_given_up_after_three(tmp_path: Path) -
     assert "lost 3 times" in record.failure and "SIGKILL" in record.failure
 
 
+@pytest.mark.long
 def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
     count = 40 if FAULTS else 16
     with closing(LocalExecutor(4, work=works.dying_once)) as executor:
@@ -66,6 +67,7 @@ def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+@pytest.mark.long
 def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
     trial = short()
     whole = train_trial(trial, tmp_path / "whole")
@@ -125,6 +127,7 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(tmp_path: Path, kill: signal.Signals) -> None:
     pids: set[int] = set()

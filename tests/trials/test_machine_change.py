@@ -54,6 +54,7 @@ def moved(run: Path, **facts: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | facts))
 
 
+@pytest.mark.long
 def test_elsewhere_a_trial_begins_anew_and_on_its_own_machine_it_resumes(tmp_path: Path) -> None:
     trial = begun(tmp_path / "attempt-1")
     moved(tmp_path / "attempt-1", cores=512, memory_bytes=1, torch_threads=9)  # which change nothing that is computed

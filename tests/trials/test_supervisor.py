@@ -77,6 +77,7 @@ for words in (
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("body", [RUN_TRIALS, TRAIN, COMMANDS], ids=["light work", "training", "commands"])
 def test_the_process_that_supervises_loads_no_pytorch(tmp_path: Path, body: str) -> None:
     code = SUPERVISOR.format(body=body)

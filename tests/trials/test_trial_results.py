@@ -54,6 +54,7 @@ def test_a_trial_is_evaluated_once_and_says_what_it_computed(tmp_path: Path, mon
     assert (result.device, result.precision) == ("cpu", "fp32") and result.device_seconds > 0
 
 
+@pytest.mark.long
 def test_a_worker_imports_no_matplotlib(tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -121,6 +121,7 @@ def test_records_come_in_the_order_asked_and_nothing_is_done_twice(tmp_path: Pat
     assert [json.loads(json.dumps(flat(record)))["key"] for record in again] == [trial.key for trial in asked]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [200 if FAULTS else 60])
 def test_many_short_trials_on_many_workers_are_recorded_once_each(tmp_path: Path, count: int) -> None:
     with closing(LocalExecutor(8, work=quick)) as executor:

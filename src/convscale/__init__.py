@@ -18,7 +18,7 @@ from convscale.version import __version__
 
 if TYPE_CHECKING:
     from convscale.catalog import list_networks, write_network
-    from convscale.costs import Cost, LatencyPredictor
+    from convscale.costs import Cost, LatencyModel, LatencyPredictor
     from convscale.data import Dataset, FileImages, ImageCollection, StoredPixels, open_dataset
     from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from convscale.networks import ConvNet
     from convscale.nn import Model, build, load, load_weights, save_weights
-    from convscale.openers import cost, family, network, plan, plan_resolution, resolve, scale
+    from convscale.openers import cost, family, network, plan, plan_resolution, predict_latency, resolve, scale
     from convscale.planning import Budget, Family, FamilyMember, Plan, Proposal
     from convscale.preprocessing import Preprocessing
     from convscale.recipes import (
@@ -109,6 +109,9 @@ if TYPE_CHECKING:
         PairedDifference,
         Prediction,
         PrimaryAnswer,
+        Profile,
+        ProfiledNetwork,
+        ProfileFit,
         QuotedTime,
         RateChoice,
         Reuse,
@@ -156,7 +159,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "catalog": "list_networks write_network",
-    "costs": "Cost LatencyPredictor",
+    "costs": "Cost LatencyModel LatencyPredictor",
     "data": "Dataset FileImages ImageCollection StoredPixels open_dataset",
     "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
@@ -174,7 +177,7 @@ _HOMES = {
     "layers": "AddLayer BlockGraph ConvLayer GlobalPoolLayer LayerGraph LinearLayer MaxPoolLayer MultiplyLayer",
     "networks": "ConvNet",
     "nn": "Model build load load_weights save_weights",
-    "openers": "cost family network plan plan_resolution resolve scale",
+    "openers": "cost family network plan plan_resolution predict_latency resolve scale",
     "planning": "Budget Family FamilyMember Plan Proposal",
     "preprocessing": "Preprocessing",
     "recipes": (
@@ -182,12 +185,12 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Bench BenchRow Environment NotBenched QuotedTime Candidate Claim ClassRecord CoefficientSearch ConfusedPair "
-        "DataChoice DataRecord EpochRecord Estimate Evaluation FactorCurve Decision FitRecord LengthChange Method "
-        "Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse SearchRow SearchTraining SearchedCandidate "
-        "Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord "
-        "TrialResult Unreachable read_record BoxMeasures BoxScores ControlDifference ExplainedImage Explanations "
-        "Faithfulness FaithfulScores Comparison ExportRecord HashedFile"
+        "Bench BenchRow BoxMeasures BoxScores Candidate Claim ClassRecord CoefficientSearch Comparison ConfusedPair "
+        "ControlDifference DataChoice DataRecord Decision Environment EpochRecord Estimate Evaluation ExplainedImage "
+        "Explanations ExportRecord FactorCurve FaithfulScores Faithfulness FitRecord HashedFile LengthChange Method "
+        "Noise NotBenched PairedDifference Prediction PrimaryAnswer Profile ProfileFit ProfiledNetwork QuotedTime "
+        "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
+        "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
     ),
     "report.writing": "write_report",
     "runs": "Run Settings open_run",
@@ -216,20 +219,21 @@ __all__ = [
     "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment", "EpochRecord", "Estimate", "Evaluation",
     "Executor", "ExplainedImage", "Explanation", "Explanations", "ExportError", "ExportRecord", "FactorCurve",
     "FaithfulScores", "Faithfulness", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord",
-    "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError", "LatencyPredictor", "LayerGraph", "LengthChange",
-    "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model",
-    "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed", "OrderChange",
-    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance",
-    "QuotedTime", "RMSProp", "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid",
-    "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps",
-    "StoredPixels", "Story", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord",
+    "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError", "LatencyModel", "LatencyPredictor",
+    "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method",
+    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError",
+    "NotUsed", "OrderChange", "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing",
+    "PrimaryAnswer", "Profile", "ProfileFit", "ProfiledNetwork", "Proposal", "Provenance", "QuotedTime", "RMSProp",
+    "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
+    "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels",
+    "Story", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord",
     "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord",
     "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks",
     "bench_table4", "build", "compound", "compound_law", "convert", "cost", "evaluate", "explain", "export", "family",
     "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes",
     "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit",
-    "plan_resolution", "predict", "pretrained", "published", "read_coefficients", "read_header", "read_record",
-    "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
+    "plan_resolution", "predict", "predict_latency", "pretrained", "published", "read_coefficients", "read_header",
+    "read_record", "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
     "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network", "write_report",
 ]  # fmt: skip
 

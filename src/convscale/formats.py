@@ -242,6 +242,7 @@ UNNAMED: Defaults = {
             "latency_seconds",
         )
     ),
+    "Proposal": {"latency_seconds": None},
     "Scaling": {"depth": 1, "width": 1, "resolution": 1},
 }
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from convscale import catalog, costs, layers, planning, scaling
+from convscale.costs.latency import predicted_seconds
 from convscale.errors import ConfigError, RunError
 from convscale.headers import read_header
 from convscale.networks import ConvNet
+from convscale.records import Profile
+from convscale.records.files import read_as
 from convscale.runs import Run
 
 P = ParamSpec("P")
@@ -48,6 +51,9 @@ def network(source: ConvNet | str | Path) -> ConvNet:
     return catalog.network(name)  # which knows what it resembles
 
 
+_network = network  # which parameters are called too
+
+
 def opens_network(function: Callable[Concatenate[ConvNet, P], R]) -> Callable[Concatenate[ConvNet | str | Path, P], R]:
     """The same function, whose first argument may be whatever `network` opens."""
     signature = inspect.signature(function)
@@ -73,3 +79,19 @@ cost = opens_network(costs.cost)
 plan = opens_network(planning.plan)
 plan_resolution = opens_network(planning.plan_resolution)
 family = opens_network(planning.family)
+
+
+def open_profile(source: Profile | str | Path) -> Profile:
+    """A profile: the record itself, or the file that `convscale profile` wrote. Raises ConfigError where that is none,
+    or is damaged, and RunError where it is from a newer version."""
+    return source if isinstance(source, Profile) else read_as(Profile, Path(source))
+
+
+def predict_latency(profile: Profile | str | Path, network: ConvNet | str | Path) -> float:
+    """The seconds that a network takes on the machine of a profile, in its engine, for one batch of its size.
+
+    `network` is whatever the function of this name opens. How far that may be off is the profile's `fit`. It is a sum
+    over blocks: the geometric mean of a regression by kinds of layers and of a table of layers timed on that machine.
+    Raises the errors of `open_profile` and `network`.
+    """
+    return predicted_seconds(open_profile(profile).predictor(), layers.resolve(_network(network)))

@@ -14,8 +14,9 @@ from tests.cli.calling import run
 LIMITS = [
     "--macs", "--params", "--activations", "--file", "--file-bytes", "--inference-memory",
     "--inference-memory-bytes", "--training-memory-fixed", "--training-memory-bytes-fixed",
-    "--training-memory-per-image", "--training-memory-bytes-per-image",
+    "--training-memory-per-image", "--training-memory-bytes-per-image", "--latency", "--latency-seconds",
 ]  # fmt: skip
+PROFILE = ["--profile", "--engine", "--threads", "--other-machine"]
 EXECUTOR = ["--workers", "--threads", "--cluster", "--cpus", "--gpus", "--storage", "--records", "-q", "--quiet"]
 SIDES = ["--resolution", "--max-resolution", "--resolution-step"]
 LAW = ["--law", "--alpha", "--beta", "--gamma"]
@@ -31,11 +32,15 @@ OPTIONS = {
         "network", "--phi", *LAW, "--depth", "--width", "--resolution", "--published", "--classes", "-o", "--output",
         "--json",
     ],
-    "plan": ["network", *LIMITS, *LAW, *SIDES, "--coefficients", "--classes", "-o", "--output", "--record", "--json"],
+    "plan": [
+        "network", *LIMITS, *LAW, *SIDES, "--coefficients", "--classes", "-o", "--output", "--record", *PROFILE,
+        "--verify", "--json",
+    ],
+    "profile": ["--engine", "--threads", "--dtype", "--networks", "--seed", "-o", "--output", "--json"],
     "fit": [
         "data", *LIMITS, *SIDES, "--baseline", "--weights", "--recipe", "--epochs", "--batch", "--set", "--search",
         "--seed", "--workers", "--label-column", "--layout", "--exclude", "--range", "--dry-run", "-o", "--output",
-        "--json",
+        *PROFILE, "--json",
     ],
     "train": [
         "network", "--data", "--recipe", "--epochs", "--batch", "--set", "--search", "--tune-rate", "--seed",
@@ -118,22 +123,22 @@ def test_the_public_names_are_pinned() -> None:
         "EpochRecord", "Estimate", "Evaluation", "Executor", "ExplainedImage", "Explanation", "Explanations",
         "ExportError", "ExportRecord", "FactorCurve", "FaithfulScores", "Faithfulness", "Family", "FamilyMember",
         "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "HashedFile", "ImageCollection",
-        "InputError", "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts",
-        "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise",
-        "NotBenched", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan", "PlannedFit",
-        "Prediction", "Preprocessing", "PrimaryAnswer", "Proposal", "Provenance", "QuotedTime", "RMSProp",
-        "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow",
-        "SearchSettings", "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels",
-        "Story", "Stream", "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord",
-        "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord",
-        "TrialResult", "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__",
-        "bench_networks", "bench_table4", "build", "compound", "compound_law", "convert", "cost", "evaluate",
-        "explain", "export", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws",
-        "list_networks", "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network",
-        "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict", "pretrained", "published",
-        "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study",
-        "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
-        "write_network", "write_report",
+        "InputError", "LatencyModel", "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor",
+        "LogitParts", "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer",
+        "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan",
+        "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Profile", "ProfileFit", "ProfiledNetwork",
+        "Proposal", "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe", "Reuse", "Run", "RunError",
+        "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate",
+        "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem", "StudyResult", "StudyRow",
+        "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError", "TrainingSearch",
+        "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError", "UnknownNameError", "Unreachable",
+        "WeightsHeader", "__version__", "bench_networks", "bench_table4", "build", "compound", "compound_law",
+        "convert", "cost", "evaluate", "explain", "export", "family", "features", "find_coefficients", "fit",
+        "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies", "list_weights", "load",
+        "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit", "plan_resolution", "predict",
+        "predict_latency", "pretrained", "published", "read_coefficients", "read_header", "read_record", "read_study",
+        "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale", "search_by_training",
+        "shares_law", "sweep", "train", "train_family", "write_network", "write_report",
     ]  # fmt: skip
     assert all(hasattr(cs, name) for name in cs.__all__) and set(cs.__all__) <= set(dir(cs))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convscale.cli.latency import pick_profile, profile_options
 from convscale.cli.options import (
     batch_option,
     budget_options,
@@ -65,13 +66,15 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Run folder [default: runs/NAME-N]."
 )
+@profile_options
 @json_option
 def command(
     data: str, resolution: int | None, max_resolution: int | None, resolution_step: int, baseline: str | None,
     weights: str | None, recipe_name: str | None, epochs: int | None,
     batch: int | None, settings: tuple[str, ...], search: tuple[int, int] | None, seed: int, workers: int,
     label_column: str, layout: Layout | None, exclude: Path | None,
-    stored_range: tuple[float, float] | None, dry_run: bool, output: Path | None, as_json: bool, **limits: str | None,
+    stored_range: tuple[float, float] | None, dry_run: bool, output: Path | None, profile_file: Path | None,
+    engine: str | None, threads: int | None, other_machine: bool, as_json: bool, **limits: str | None,
 ) -> None:  # fmt: skip
     """Plan, train and evaluate a network for the images of DATA within a budget.
 
@@ -81,6 +84,7 @@ def command(
     name of `convscale data sets`.
     """
     budget = None if all(limit is None for limit in limits.values()) else Budget(**limits)
+    profile = pick_profile(limits, profile_file, engine, threads, other_machine)
     network = None if baseline is None else load_network(baseline)  # a mistyped name fails before any work
     if recipe_name is not None:
         recipe_from_options(recipe_name, epochs, batch, settings, search)
@@ -91,6 +95,7 @@ def command(
         set=settings, search=search, output=output, seed=seed, workers=workers, label_column=label_column,
         exclude=exclude, layout=layout, stored_range=stored_range, resolution=resolution, max_resolution=max_resolution,
         resolution_step=resolution_step, command=typed_command(),
+        predictor=None if profile is None else profile.predictor(),
     )  # fmt: skip
     if dry_run:
         _predict(planned, as_json)

@@ -30,6 +30,7 @@ COMMANDS = {
     "bench": "Measure how long networks take on this machine, engine by engine.",
     "scale": "Scale a network in depth, width and resolution.",
     "plan": "Scale a network so that it spends a budget.",
+    "profile": "Time networks on this machine, so that latency can be predicted and planned.",
     "family": "Scale a network at several phi: true costs, and accuracies with --train.",
     "data": "Check images before a network is trained on them.",
     "recipes": "List and show recipes, which say how networks are trained.",

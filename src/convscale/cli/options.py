@@ -138,6 +138,7 @@ _LIMITS = {
     "inference_memory_bytes": ("--inference-memory", "--inference-memory-bytes"),
     "training_memory_bytes_fixed": ("--training-memory-fixed", "--training-memory-bytes-fixed"),
     "training_memory_bytes_per_image": ("--training-memory-per-image", "--training-memory-bytes-per-image"),
+    "latency_seconds": ("--latency", "--latency-seconds"),
 }
 _LIMIT_HELP = {
     "macs": ("600M", "multiply-adds per image."),
@@ -147,6 +148,7 @@ _LIMIT_HELP = {
     "inference_memory_bytes": ("64MB", "memory at batch 1: fp32 weights and the peak of live tensors."),
     "training_memory_bytes_fixed": ("200MB", "training memory that does not depend on the batch."),
     "training_memory_bytes_per_image": ("100MB", "training memory per image of a batch."),
+    "latency_seconds": ("15ms", "time that one image takes, predicted by a profile."),
 }
 
 

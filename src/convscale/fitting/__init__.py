@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from convscale.costs import LatencyPredictor
 from convscale.data import Dataset
 from convscale.data.layouts import Layout
 from convscale.display import Display, Displayed
@@ -70,7 +71,7 @@ def fit(
     label_column: str = "label", exclude: str | Path | None = None, layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None, resolution: int | None = None, max_resolution: int | None = None,
     resolution_step: int = 1, quiet: bool = False, command: str | None = None, recipe_name: str | None = None,
-    changes: Sequence[str] = (),
+    changes: Sequence[str] = (), predictor: LatencyPredictor | None = None,
 ) -> Fit:  # fmt: skip
     """Choose a baseline for the images, plan it to the budget, train it, evaluate it on held-out images.
 
@@ -83,7 +84,7 @@ def fit(
     images, by default as in `Settings`. With `weights` (a run, a weights file or a name of `list_weights`) their
     network is trained further, by recipe finetune unless another is named, at the largest resolution up to its own
     that fits the budget; they need no budget. `resolution`, `max_resolution` and `resolution_step` limit the input
-    side, in pixels, as in `plan`.
+    side, in pixels, as in `plan`, and a limit on latency needs a `predictor` as there.
 
     The plan is printed before training starts; `plan_fit` returns it without training. Raises the errors of
     `open_dataset`, `plan`, `get_weights` and `train`.
@@ -92,7 +93,7 @@ def fit(
         data, budget, baseline=baseline, weights=weights, law=law, recipe=recipe_name if recipe is None else recipe,
         epochs=epochs, batch=batch, set=(*set, *changes), search=search, output=output, seed=seed, workers=workers,
         label_column=label_column, exclude=exclude, layout=layout, stored_range=stored_range, resolution=resolution,
-        max_resolution=max_resolution, resolution_step=resolution_step, command=command,
+        max_resolution=max_resolution, resolution_step=resolution_step, command=command, predictor=predictor,
     )  # fmt: skip
     return carry_out(planned, quiet=quiet)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from convscale.costs import LatencyPredictor
 from convscale.data import Dataset, open_dataset
 from convscale.data.layouts import Layout
 from convscale.data.notes import data_notes
@@ -49,7 +50,7 @@ class PlannedFit(AsDict, Displayed):
     JSON: ClassVar = (
         "run", "data=record", "baseline=choice.baseline.name", "reason=choice.reason", "recipe=choice.recipe_name",
         "epochs=recipe.epochs", "law=plan.law.name", "phi=plan.chosen.phi", "scaling=plan.chosen.scaling",
-        "cost=plan.chosen.cost", "binding=plan.binding", "used=plan.chosen.used", "notes",
+        "cost=plan.chosen.cost_with_latency", "binding=plan.binding", "used=plan.chosen.used", "notes",
     )  # fmt: skip
 
     dataset: Dataset
@@ -110,7 +111,7 @@ def plan_fit(
     search: tuple[int, int] | None = None, output: str | Path | None = None, seed: int = 0, workers: int | None = None,
     label_column: str = "label", exclude: str | Path | None = None, layout: Layout | None = None,
     stored_range: tuple[float, float] | None = None, resolution: int | None = None, max_resolution: int | None = None,
-    resolution_step: int = 1, command: str | None = None,
+    resolution_step: int = 1, command: str | None = None, predictor: LatencyPredictor | None = None,
 ) -> PlannedFit:  # fmt: skip
     """What `fit` with the same arguments would train, without training it or writing anything: `estimate()` of it
     measures a few steps. Weights that are given by a name of `convscale weights list` are fetched.
@@ -131,8 +132,11 @@ def plan_fit(
     dataset = open_dataset(data, seed=seed, label_column=label_column, exclude=exclude, layout=layout)
     choice = choose(dataset, baseline) if file is None else chosen_by_weights(dataset, file)
     choice = choice if recipe is None else replace(choice, recipe_name=_named(recipe))
-    pixels = {"resolution": resolution, "max_resolution": max_resolution, "resolution_step": resolution_step}
-    planned = _plan(choice.baseline, budget, law, pixels, keeps_network=file is not None)
+    options = {
+        "resolution": resolution, "max_resolution": max_resolution, "resolution_step": resolution_step,
+        "predictor": predictor,
+    }  # fmt: skip
+    planned = _plan(choice.baseline, budget, law, options, keeps_network=file is not None)
     named = recipe if isinstance(recipe, Recipe) else open_recipe(choice.recipe_name)
     chosen = _changed(named, epochs, batch, set, search).for_images(len(dataset.train))
     return PlannedFit(
@@ -153,11 +157,11 @@ def plan_fit(
 
 
 def _plan(
-    baseline: ConvNet, budget: Budget | None, law: ScalingLaw | None, pixels: dict[str, Any], *, keeps_network: bool
+    baseline: ConvNet, budget: Budget | None, law: ScalingLaw | None, options: dict[str, Any], *, keeps_network: bool
 ) -> Plan:
     if keeps_network or budget is None:
-        return plan_resolution(baseline, budget, **pixels)
-    return plan(baseline, budget, law, **pixels)
+        return plan_resolution(baseline, budget, **options)
+    return plan(baseline, budget, law, **options)
 
 
 def _changed(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from convscale.costs import Cost, cost
 from convscale.costs.latency import LatencyPredictor
@@ -49,7 +49,10 @@ class Proposal(Displayed):
     phi: where on the law it is nearest to it. scaling: multipliers that build exactly this network, of those the
     nearest to what they build; exactly 1 in a dimension that is built as the baseline's. blocks: before and after.
     off_law: the largest relative deviation from the law of what is built in a dimension: 0.05 is 5 %.
+    latency_seconds: as predicted, None where latency is not limited.
     """
+
+    JSON: ClassVar = ("phi", "scaling", "blocks", "network", "cost=cost_with_latency", "used", "off_law")
 
     phi: float
     scaling: Scaling
@@ -58,6 +61,13 @@ class Proposal(Displayed):
     cost: Cost
     used: dict[str, float]
     off_law: float
+    latency_seconds: float | None = None
+
+    @property
+    def cost_with_latency(self) -> dict[str, Any]:
+        """The costs, and `latency_ms` where it is predicted."""
+        costs = self.cost.as_dict()
+        return costs if self.latency_seconds is None else costs | {"latency_ms": 1e3 * self.latency_seconds}
 
     def _display(self) -> Display:
         """Its place on the law and its share of each limit."""
@@ -218,7 +228,7 @@ def _require_possible(neighbours: Neighbours) -> None:
     """Raise BudgetError where the smallest network of the law breaks a limit."""
     figures, limits = neighbours.smallest.figures, neighbours.limits
     over = [
-        f"{key} {limit:,.10g} is below the smallest achievable {figures[key]:,.10g}"
+        f"{key} {_exact(key, limit)} is below the smallest achievable {_exact(key, figures[key])}"
         for key, limit in limits.items()
         if figures[key] > limit
     ]
@@ -228,6 +238,11 @@ def _require_possible(neighbours: Neighbours) -> None:
             + "; ".join(over),
             hint="raise the limit, or start from a smaller baseline or another law",
         )
+
+
+def _exact(key: str, value: float) -> str:
+    """A limit in full; of a duration three figures, since it is a prediction."""
+    return format_limit(key, value) if key == LATENCY else f"{value:,.10g}"
 
 
 def _proposal(neighbours: Neighbours, one: Neighbour) -> Proposal:
@@ -240,6 +255,7 @@ def _proposal(neighbours: Neighbours, one: Neighbour) -> Proposal:
         cost(network),
         one.used,
         math.expm1(neighbours.off(one.where)),
+        one.figures.get(LATENCY),
     )
 
 
@@ -266,7 +282,7 @@ def _naive(neighbours: Neighbours) -> Proposal | None:
     scaling = Scaling(*(math.exp(slope * phi) for slope in slopes))
     network = neighbours.build(where)
     blocks = (neighbours.network.num_blocks, network.num_blocks)
-    return Proposal(phi, scaling, blocks, network, cost(network), one.used, 0.0)
+    return Proposal(phi, scaling, blocks, network, cost(network), one.used, 0.0, one.figures.get(LATENCY))
 
 
 def _others(neighbours: Neighbours, found: list[Neighbour], best: Neighbour) -> list[Neighbour]:

@@ -64,5 +64,6 @@ def plan_resolution(
     scaling_law, scaling = law("resolution"), Scaling(resolution=fitting / network.resolution)
     chosen, shares = network.at_resolution(fitting), used(fitting)
     phi = math.log(scaling.resolution) / math.log(scaling_law.resolution)
-    proposal = Proposal(phi, scaling, (network.num_blocks,) * 2, chosen, cost(chosen), shares, 0.0)
+    seconds = shares[LATENCY] * limits[LATENCY] if LATENCY in limits else None
+    proposal = Proposal(phi, scaling, (network.num_blocks,) * 2, chosen, cost(chosen), shares, 0.0, seconds)
     return Plan(scaling_law, budget, proposal, binding_limits(shares), None, (), network)

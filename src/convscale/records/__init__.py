@@ -29,6 +29,7 @@ from convscale.records.files import RECORDS, read_as, read_record, write_family,
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
 from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched, QuotedTime
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
+from convscale.records.profiles import Profile, ProfiledNetwork, ProfileFit
 from convscale.records.rates import RateChoice
 from convscale.records.runs import Decision, Doing, ProgressRecord, RunRow, RunState, RunStory, Story
 from convscale.records.studies import (
@@ -116,6 +117,9 @@ __all__ = [
     "Prediction",
     "PredictionSet",
     "PrimaryAnswer",
+    "Profile",
+    "ProfileFit",
+    "ProfiledNetwork",
     "ProgressRecord",
     "QuotedTime",
     "RateChoice",

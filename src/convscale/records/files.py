@@ -22,6 +22,7 @@ from convscale.records.exports import ExportRecord
 from convscale.records.grids import GridResult
 from convscale.records.latency import Bench
 from convscale.records.networks import FitRecord, ScaledNetwork, TrainedFamily, TrainedMember
+from convscale.records.profiles import Profile
 from convscale.records.runs import ProgressRecord, RunRow, RunStory, Story
 from convscale.records.study_results import StudyResult
 from convscale.records.training import DataRecord, PrecisionChoice, TrainedRun, TrainRecord, ValueSearch
@@ -57,6 +58,7 @@ RECORDS: dict[str, type[Any]] = {
     "grids": GridResult,
     "coefficients": CoefficientSearch,
     "bench": Bench,
+    "profile": Profile,
 }
 _KINDS = {form: kind for kind, form in RECORDS.items()}
 

@@ -77,8 +77,8 @@ class FitRecord(AsDict):
 
     JSON: ClassVar = (
         "run", "baseline=baseline.name", "reason", "recipe=recipe_name", "law=plan.law.name", "phi=plan.chosen.phi",
-        "scaling=plan.chosen.scaling", "cost=plan.chosen.cost", "binding=plan.binding", "used=plan.chosen.used",
-        "training_seconds", "evaluation",
+        "scaling=plan.chosen.scaling", "cost=plan.chosen.cost_with_latency", "binding=plan.binding",
+        "used=plan.chosen.used", "training_seconds", "evaluation",
     )  # fmt: skip
 
     run: str

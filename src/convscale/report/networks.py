@@ -18,6 +18,7 @@ from convscale.units import format_bytes, format_count
 LIMIT_HEADINGS = {
     "macs": "MACs",
     "file_bytes": "file",
+    "latency_seconds": "latency",
     "inference_memory_bytes": "mem\u00adory",
     "training_memory_bytes_fixed": "train\u00ading mem\u00adory, fixed",
     "training_memory_bytes_per_image": "train\u00ading mem\u00adory per image",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from convscale.costs import cost
 from convscale.planning import Plan, format_limit
-from convscale.units import format_bytes, format_count
+from convscale.records import Profile
+from convscale.units import format_bytes, format_count, format_number
 
 SAME = 1.02  # of the MACs: nobody calls that larger or smaller
 
@@ -50,6 +51,17 @@ def budget_in_words(plan: Plan) -> str:
         f"{share:.1%} of {key} {format_limit(key, limits[key])}" for key, share in plan.chosen.used.items()
     )
     return f"{shares}; {'binding' if plan.spent else 'closest to its limit'}: {', '.join(plan.binding)}"
+
+
+def latency_lines(plan: Plan, profile: Profile) -> list[str]:
+    """Whose latency it is, how far that may be off, and which alternatives are ties for that reason."""
+    error, chosen = profile.fit.median_error, plan.chosen.latency_seconds
+    seconds = [other.latency_seconds for other in plan.alternatives if other.latency_seconds is not None]
+    lines = [f"latency: predicted by a profile of {profile.setting}, made {profile.made}: off by {error:.1%} (median)"]
+    if chosen is not None and seconds:
+        ties = sum(abs(other / chosen - 1) <= error for other in seconds)
+        lines.append(f"in latency {ties} of {format_number(len(seconds), 'alternative')} tie with the plan")
+    return lines
 
 
 def _times(ratio: float) -> str:

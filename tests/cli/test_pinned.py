@@ -88,9 +88,11 @@ OPTIONS = {
         "run", "--engine", "--port", "--host", "--token", "--threads", "--max-batch", "--max-delay-ms", "--max-bytes",
         "--max-pixels", "--queue",
     ],
-    "explain": ["run", "images", "--method", "--class", "-o", "--output", "--boxes", "--faithful", "--json"],
     "export": [
         "run", "--to", "--preprocessing", "-o", "--output", "--data", "--images", "--label-column", "--json",
+    ],
+    "explain": [
+        "run", "images", "--method", "--class", "-o", "--output", "--boxes", "--faithful", "--compare", "--json",
     ],
     "predict": ["run", "images", "--top", "--batch", "--workers", "-o", "--output", "--json"],
 }  # fmt: skip

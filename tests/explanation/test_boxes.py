@@ -58,7 +58,7 @@ def explanation(image: str, cells: NDArray[np.float32]) -> Explanation:
     )
 
 
-def planted(knows: bool, count: int = 40) -> BoxTally:
+def planted(knows: bool, count: int = 20) -> BoxTally:
     """Images with a box of a quarter's sides somewhere, and maps that are bright there or anywhere."""
     generator = np.random.default_rng(3)
     boxes, maps = {}, []
@@ -78,7 +78,7 @@ def planted(knows: bool, count: int = 40) -> BoxTally:
 
 def test_a_map_that_knows_beats_the_blob_and_one_that_does_not_does_not() -> None:
     found = planted(knows=True).result()
-    assert found.n == 40 and found.pointing == 1 and found.box_accuracy > 0.9 and found.energy_minus_area > 0.3
+    assert found.n == 20 and found.pointing == 1 and found.box_accuracy > 0.9 and found.energy_minus_area > 0.3
     assert {one.verdict for one in found.differences} == {"better"} and found.blob.pointing < 0.5
     guessed = planted(knows=False).result()
     assert {one.verdict for one in guessed.differences} <= {"no better", "worse"}

@@ -159,7 +159,7 @@ def test_others_may_evaluate_meanwhile() -> None:
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         expected = model(images)
-    (alone,) = cs.explain(model, PHOTO)
+    alone = {method: cs.explain(model, PHOTO, method=method)[0].map for method in METHODS}
     stop, wrong = threading.Event(), []
 
     def evaluate() -> None:
@@ -171,10 +171,10 @@ def test_others_may_evaluate_meanwhile() -> None:
     thread = threading.Thread(target=evaluate)
     thread.start()
     try:
-        for _ in range(20):
+        for _ in range(8):
             for method in METHODS:
                 (found,) = cs.explain(model, PHOTO, method=method)
-                if not np.allclose(found.map, alone.map, atol=1e-5):
+                if not np.allclose(found.map, alone[method], atol=1e-4):
                     wrong.append(method)
     finally:
         stop.set()
@@ -187,6 +187,7 @@ def alive() -> int:
     return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
 
 
+@pytest.mark.long
 def test_a_thousand_calls_leave_memory_flat() -> None:
     model = named(brightness(network(BLOCKS["basic"], "same", (2,))), 16)
     tensors, before = 0, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,7 @@ from convscale.runs import weights_file
 from convscale.units import printable
 
 if TYPE_CHECKING:
-    from convscale.records import Explanations
+    from convscale.records import ExplanationComparison, Explanations
 
 METHOD_NAMES = ("cam", "gradcam", "gradcam++", "layercam", "eigencam")
 
@@ -46,32 +46,60 @@ METHOD_NAMES = ("cam", "gradcam", "gradcam++", "layercam", "eigencam")
     is_flag=True,
     help="Measure whether the network needs what the maps point at, beside maps that know nothing (slow).",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Several networks on the same images: RUN RUN ... IMAGES, in one picture with one scale of colours.",
+)
 @json_option
 def command(
     run: str, images: tuple[str, ...], method: str | None, class_name: str | None, output: Path | None,
-    boxes: Path | None, faithful: bool, as_json: bool,
+    boxes: Path | None, faithful: bool, compare: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Show where RUN (a run folder or a weights file) finds what it says of IMAGES.
 
     IMAGES are files, folders (every image below them), or patterns in quotes ('photos/*.jpg'). Each gets a picture: the
     image, the map of the evidence for its class, and the map on the image. Images that cannot be read are reported, the
-    others explained, and the exit code is 1.
+    others explained, and the exit code is 1. With --compare, all run folders and weights files among the arguments are
+    networks.
     """
-    weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
-    from convscale.explanation import keep_explanations
+    networks, others = _networks(run, images) if compare else ([run], list(images))
+    for network in networks:
+        weights_file(Path(network))  # a mistyped run is refused before PyTorch is loaded
+    from convscale.explanation import compare_explanations, keep_explanations
     from convscale.explanation.boxes import read_boxes
     from convscale.explanation.keeping import folder_for
 
-    drawn = None if boxes is None else read_boxes(boxes)
-    found = keep_explanations(
-        run, list(images), output, method=method, class_name=class_name, boxes=drawn, faithful=faithful
-    )
+    options: dict[str, Any] = {
+        "method": method, "class_name": class_name, "faithful": faithful,
+        "boxes": None if boxes is None else read_boxes(boxes),
+    }  # fmt: skip
+    if compare:
+        compared = compare_explanations(networks, others, output, **options)
+        print_json(compared) if as_json else _print_comparison(compared)
+        _require_all_read(compared.networks[0].explanations)
+        return
+    found = keep_explanations(run, others, output, **options)
     if as_json:
         print_json(found)
     elif found.images:
         _print(found)
     print_note(f"pictures and explanations.json: {output or folder_for(Path(run))}")
     _require_all_read(found)
+
+
+def _networks(run: str, others: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The networks among the arguments, and the images. Raises click.UsageError without two and one."""
+    networks = [run, *(name for name in others if _is_network(Path(name)))]
+    images = [name for name in others if not _is_network(Path(name))]
+    if len(networks) < 2 or not images:
+        raise click.UsageError("--compare takes at least two run folders or weights files, and images")
+    return networks, images
+
+
+def _is_network(path: Path) -> bool:
+    return (path / "environment.json").exists() or path.suffix == ".safetensors"
 
 
 def _require_all_read(found: Explanations) -> None:
@@ -94,3 +122,11 @@ def _print(found: Explanations) -> None:
     for part in (found.boxes, found.faithful):
         if part is not None:
             print_text(*lost(part.differences))
+
+
+def _print_comparison(found: ExplanationComparison) -> None:
+    from convscale.report.explanations import comparison_table, difference_table
+
+    print_table(comparison_table(found))
+    if found.differences:
+        print_table(difference_table(found))

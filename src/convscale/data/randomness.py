@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     DEAL = 7  # of a class's images: (seed, class, how often they were all used up)
     CONTINUED = 8  # the seed of a run that continues one: (seed, epochs before)
     CONTROL = 9  # maps that know nothing, and the order of equal values in any: (seed, image[, 1])
+    SHOWN = 10  # which images a comparison of networks shows: (seed)
 
 
 def keyed(purpose: Purpose, *key: int) -> np.random.Generator:

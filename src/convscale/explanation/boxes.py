@@ -97,6 +97,10 @@ class BoxTally:
     def __len__(self) -> int:
         return len(self._maps)
 
+    def scores(self) -> dict[str, list[float]]:
+        """What each map scored, by measure."""
+        return {name: values.tolist() for name, values in _all(self._maps).items() if name != "threshold"}
+
     def result(self) -> BoxScores:
         """All of them; at least one map must have been added."""
         maps, blobs = _all(self._maps), _all(self._blobs)

@@ -83,6 +83,10 @@ class FaithfulTally:
     def __len__(self) -> int:
         return len(self.scores[MAPS])
 
+    def own_scores(self) -> dict[str, list[float]]:
+        """What each map scored, by measure."""
+        return _by_measure(self.scores[MAPS])
+
     def result(self) -> Faithfulness:
         """All of them; at least one map must have been added."""
         own = _by_measure(self.scores[MAPS])

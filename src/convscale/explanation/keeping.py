@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from convscale.data.images import ImageCollection
 from convscale.errors import ConfigError, RunError
 from convscale.evaluation.inputs import GivenImage, given_images
-from convscale.explanation.boxes import Boxes, BoxTally
+from convscale.explanation.boxes import Boxes
 from convscale.explanation.explained import Explanation
-from convscale.explanation.explaining import Unreadable, class_index, explained, opened
-from convscale.explanation.faithfulness import FaithfulTally
+from convscale.explanation.explaining import Unreadable, explained, opened
+from convscale.explanation.measures import Measures
 from convscale.explanation.methods import method_for
-from convscale.nn import Model
 from convscale.progress import Progress
-from convscale.records import BoxScores, ExplainedImage, Explanations, Faithfulness, read_as, write_record
+from convscale.records import ExplainedImage, Explanations, read_as, write_record
 from convscale.runs import Run
 
 RECORD = "explanations.json"
@@ -54,10 +52,10 @@ def keep_explanations(
     given, notes = given_images(images)
     name = method_for(method, model.network)
     stream = explained(model, given, method=name, class_name=class_name, batch=batch)
-    measures = _Measures(model, name, boxes, faithful, given)
+    measures = Measures(model, name, boxes, faithful, given)
     place = folder_for(source) if folder is None else folder
     before = _pictures_before(place)
-    _make(place)
+    make_folder(place)
     progress = Progress(len(given), quiet=quiet)
     for note in notes:
         progress.note(note)
@@ -79,30 +77,6 @@ def keep_explanations(
     return record
 
 
-class _Measures:
-    """What is measured of the maps, of all that was asked for. Raises DataError where boxes are given and no image has
-    one."""
-
-    def __init__(self, model: Model, method: str, boxes: Boxes | None, faithful: bool, images: ImageCollection) -> None:
-        self.model = model
-        self.boxes = None if boxes is None else BoxTally(boxes)
-        self.faithful = FaithfulTally(model, method) if faithful else None
-        if self.boxes is not None:
-            self.boxes.require_any(map(images.name, range(len(images))))
-
-    def add(self, one: Explanation) -> None:
-        """Measure a map."""
-        if self.boxes is not None:
-            self.boxes.add(one)
-        if self.faithful is not None:
-            self.faithful.add(one, class_index(self.model, one.class_name))
-
-    def results(self) -> tuple[BoxScores | None, Faithfulness | None]:
-        """Of all maps; None where nothing was measured."""
-        boxes = self.boxes.result() if self.boxes else None
-        return boxes, self.faithful.result() if self.faithful else None
-
-
 def _picture_name(number: int, one: Explanation) -> str:
     return f"{number:04}-{_OTHER.sub('_', Path(one.image).stem)[:_LONGEST]}.webp"
 
@@ -116,7 +90,8 @@ def _pictures_before(folder: Path) -> set[str]:
     return set()
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for results. Raises ConfigError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from convscale.figures.benches import draw_bench
 from convscale.figures.evaluation import SHOWN_MISTAKES, Mistake, draw_mistakes, draw_reliability
-from convscale.figures.explanations import draw_explanation, panel_sides
+from convscale.figures.explanations import Row, draw_comparison, draw_explanation, panel_sides
 from convscale.figures.grids import draw_grids
 from convscale.figures.lines import Curve, Panel, draw_lines
 from convscale.figures.studies import draw_study
@@ -16,7 +16,9 @@ __all__ = [
     "Curve",
     "Mistake",
     "Panel",
+    "Row",
     "draw_bench",
+    "draw_comparison",
     "draw_confusion",
     "draw_curves",
     "draw_explanation",

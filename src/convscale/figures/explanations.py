@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscale.figures.style import colours_of, shortened, text_font
 from convscale.files import write_atomic
@@ -52,8 +52,7 @@ def draw_explanation(
     sheet = Image.new("RGB", (3 * width + 4 * _GAP, top + height + _GAP), "white")
     pen = ImageDraw.Draw(sheet)
     for index, line in enumerate(lines):
-        text = shortened(line, lambda text: bool(text_font(_LETTERS).getlength(text) <= sheet.width - 2 * _GAP))
-        pen.text((_GAP, _GAP // 2 + _LINE * index), text, fill="black", font=text_font(_LETTERS))
+        _write(pen, line, _GAP, _GAP // 2 + _LINE * index, sheet.width - 2 * _GAP)
     shares = share_of(placed, most)
     for index, panel in enumerate((photo, coloured(shares), overlaid(photo, shares))):
         left = _GAP + index * (width + _GAP)
@@ -93,3 +92,44 @@ def _palette() -> NDArray[np.uint8]:
     import numpy as np
 
     return np.array(colours_of(_COLOURS), dtype=np.uint8)
+
+
+class Row(NamedTuple):
+    """An image, (height, width) or (height, width, 3), the maps over it by each network, each as large as a panel, and
+    what each network says of it."""
+
+    image: NDArray[np.uint8]
+    placed: Sequence[NDArray[np.float32]]
+    says: Sequence[str]
+
+
+def draw_comparison(rows: Sequence[Row], heads: Sequence[str], path: Path, method: str) -> None:
+    """Write a WebP: a row an image, a column a network (`heads`), all maps on one scale of colours from 0."""
+    from PIL import Image, ImageDraw
+
+    panel, columns = PANEL_PIXELS * 3 // 4, len(heads) + 1
+    most = max(float(placed.max()) for row in rows for placed in row.placed)
+    step = panel + _LINE + _GAP
+    sheet = Image.new("RGB", (columns * (panel + _GAP) + _GAP, len(rows) * step + 2 * _LINE + _GAP), "white")
+    pen = ImageDraw.Draw(sheet)
+    _write(pen, f"{method}: one scale, 0 to {max(most, 0.0):.3g}", _GAP, 0, sheet.width - 2 * _GAP)
+    for column, head in enumerate(heads, 1):
+        _write(pen, head, _GAP + column * (panel + _GAP), _LINE, panel)
+    for number, row in enumerate(rows):
+        top = 2 * _LINE + number * step
+        height, width = row.placed[0].shape
+        photo = Image.fromarray(row.image).convert("RGB").resize((width, height))
+        pictures = [photo, *(overlaid(photo, share_of(placed, most)) for placed in row.placed)]
+        for column, (picture, says) in enumerate(zip(pictures, ["", *row.says], strict=True)):
+            left = _GAP + column * (panel + _GAP)
+            fitted = picture.resize((max(1, width * panel // PANEL_PIXELS), max(1, height * panel // PANEL_PIXELS)))
+            sheet.paste(fitted, (left, top))
+            _write(pen, says, left, top + panel, panel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda file: sheet.save(file, format="WEBP", quality=_QUALITY), durable=False)
+
+
+def _write(pen: Any, text: str, left: int, top: int, room: int) -> None:
+    """A line of text, cut where there is no room for it."""
+    font = text_font(_LETTERS)
+    pen.text((left, top), shortened(text, lambda part: bool(font.getlength(part) <= room)), fill="black", font=font)

@@ -156,3 +156,33 @@ class Explanations(AsDict, Displayed):
         )
         title = f"{self.method} of {len(self.images):,} images by {self.network}"
         return Display(title, ("image", "class", "probability", "logit", "picture"), rows, left=2)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedNetwork(AsDict):
+    """One network of a comparison."""
+
+    JSON: ClassVar = ("**explanations", "resolution", "params", "macs")
+
+    resolution: int
+    """Its input side, in pixels."""
+    params: int
+    """Parameters."""
+    macs: int
+    """Multiply-adds per image."""
+    explanations: Explanations
+    """Its maps, and what was measured of them; without pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationComparison(AsDict):
+    """Maps of the same images by several networks."""
+
+    networks: tuple[ComparedNetwork, ...]
+    """In the order given."""
+    shown: tuple[str, ...]
+    """The images in the picture."""
+    picture: str
+    """The file of the picture, in the folder of the record."""
+    differences: tuple[ControlDifference, ...]
+    """What the first network scores minus what each other does, by measure, where anything was measured."""

@@ -17,7 +17,7 @@ from convscale.planning import Family, Plan
 from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
-from convscale.records.explanations import Explanations
+from convscale.records.explanations import ExplanationComparison, Explanations
 from convscale.records.exports import ExportRecord
 from convscale.records.grids import GridResult
 from convscale.records.latency import Bench
@@ -51,6 +51,7 @@ RECORDS: dict[str, type[Any]] = {
     "sweep": Sweep,
     "predictions": PredictionSet,
     "explanations": Explanations,
+    "explanation comparison": ExplanationComparison,
     "precision": PrecisionChoice,
     "export": ExportRecord,
     "trial": TrialRecord,
@@ -71,6 +72,7 @@ _OF_FOLDERS = {
     "evaluation.json": "evaluation",
     "record.json": "trial",
     "explanations.json": "explanations",
+    "comparison.json": "explanation comparison",
 }
 _OF_FILES = _OF_FOLDERS | {
     "result.json": "training",

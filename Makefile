@@ -57,7 +57,7 @@ CONVERGED := docs/results/converged/records.jsonl
 gpu: gpu-tests gpu-bench gpu-study ## what needs a GPU: tests, speed, and the study `converged`, which resumes
 
 gpu-tests:
-	CONVSCALE_GPU=1 PYTHONPATH=src timeout 540 $(PYTHON) -m pytest -m gpu tests/training tests/data
+	CONVSCALE_GPU=1 PYTHONPATH=src timeout 540 $(PYTHON) -m pytest -m gpu tests/training tests/data tests/deploy/test_engines.py
 
 gpu-bench:
 	PYTHONPATH=src timeout 540 $(PYTHON) bench/training.py --device cuda

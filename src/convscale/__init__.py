@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from convscale.data.image_files import NotUsed
     from convscale.data.images import Stream, StreamItem
     from convscale.deploy.benching import bench_networks, bench_table4
+    from convscale.deploy.compilation import compile
+    from convscale.deploy.compiled import CompiledNetwork
+    from convscale.deploy.engines import Engine
     from convscale.deploy.exporting import export
     from convscale.dialects import Choices, Conversion, convert, get_weights, list_weights, pretrained
     from convscale.errors import (
@@ -90,6 +93,8 @@ if TYPE_CHECKING:
         DataChoice,
         DataRecord,
         Decision,
+        EngineChoice,
+        EngineTrial,
         Environment,
         EpochRecord,
         Estimate,
@@ -164,6 +169,9 @@ _HOMES = {
     "data.image_files": "NotUsed",
     "data.images": "Stream StreamItem",
     "deploy.benching": "bench_networks bench_table4",
+    "deploy.compilation": "compile",
+    "deploy.compiled": "CompiledNetwork",
+    "deploy.engines": "Engine",
     "deploy.exporting": "export",
     "dialects": "Choices Conversion convert get_weights list_weights pretrained",
     "errors": (
@@ -191,6 +199,13 @@ _HOMES = {
         "Noise NotBenched PairedDifference Prediction PrimaryAnswer Profile ProfileFit ProfiledNetwork QuotedTime "
         "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
         "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
+        "Bench BenchRow Environment NotBenched QuotedTime Candidate Claim ClassRecord CoefficientSearch ConfusedPair "
+        "DataChoice DataRecord EpochRecord Estimate Evaluation FactorCurve Decision FitRecord LengthChange Method "
+        "Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse SearchRow SearchTraining SearchedCandidate "
+        "Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord "
+        "TrialResult Unreachable read_record BoxMeasures BoxScores ControlDifference ExplainedImage Explanations "
+        "Faithfulness FaithfulScores Comparison ExportRecord HashedFile "
+        "EngineChoice EngineTrial"
     ),
     "report.writing": "write_report",
     "runs": "Run Settings open_run",
@@ -214,27 +229,30 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow", "BlockGraph", "BoxMeasures",
     "BoxScores", "Budget", "BudgetError", "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord",
-    "ClusterExecutor", "CoefficientSearch", "Coefficients", "Comparison", "ConfigError", "ConfusedPair", "Constant",
-    "ControlDifference", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError", "Cosine", "Cost", "DataChoice",
-    "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Environment", "EpochRecord", "Estimate", "Evaluation",
-    "Executor", "ExplainedImage", "Explanation", "Explanations", "ExportError", "ExportRecord", "FactorCurve",
-    "FaithfulScores", "Faithfulness", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord",
-    "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError", "LatencyModel", "LatencyPredictor", "LayerGraph",
-    "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method",
-    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed",
-    "OrderChange", "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Profile",
-    "ProfileFit", "ProfiledNetwork", "Proposal", "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe", "Reuse",
-    "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
-    "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem",
-    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
-    "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks", "bench_table4", "build",
-    "compound", "compound_law", "convert", "cost", "evaluate", "explain", "export", "family", "features",
-    "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies",
-    "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit",
-    "plan_resolution", "predict", "predict_latency", "pretrained", "published", "read_coefficients", "read_header",
-    "read_record", "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
-    "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network", "write_report",
+    "ClusterExecutor", "CoefficientSearch", "Coefficients", "Comparison", "CompiledNetwork", "ConfigError",
+    "ConfusedPair", "Constant", "ControlDifference", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError",
+    "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Engine",
+    "EngineChoice", "EngineTrial", "Environment", "EpochRecord", "Estimate", "Evaluation", "Executor",
+    "ExplainedImage", "Explanation", "Explanations", "ExportError", "ExportRecord", "FactorCurve",
+    "FaithfulScores", "Faithfulness", "Family", "FamilyMember", "FamilyTraining", "FileImages", "Fit",
+    "FitRecord", "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError", "LatencyModel",
+    "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis",
+    "MaxPoolLayer", "Method", "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise",
+    "NotBenched", "NotFiniteError", "NotUsed", "OrderChange", "PairedDifference", "Plan", "PlannedFit",
+    "Prediction", "Preprocessing", "PrimaryAnswer", "Profile", "ProfileFit", "ProfiledNetwork", "Proposal",
+    "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe", "Reuse", "Run", "RunError", "Scaling",
+    "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining", "SearchedCandidate",
+    "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem", "StudyResult",
+    "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember", "TrainingError",
+    "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
+    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks", "bench_table4",
+    "build", "compile", "compound", "compound_law", "convert", "cost", "evaluate", "explain", "export",
+    "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks",
+    "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset",
+    "open_run", "plan", "plan_fit", "plan_resolution", "predict", "predict_latency", "pretrained", "published",
+    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume",
+    "resume_study", "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train",
+    "train_family", "write_network", "write_report",
 ]  # fmt: skip
 
 

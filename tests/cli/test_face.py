@@ -14,15 +14,20 @@ from typing import Any
 import click
 import optuna
 import pytest
+from torch import Tensor
 
 import convscale as cs
 import convscale.networks
 from convscale.cli import main as cli_main
+from convscale.deploy.judging_images import GivenLabels
+from convscale.evaluation.inputs import GivenImage
 from convscale.files import format_toml
 from convscale.schema import to_table
 from tests.cli.calling import run, run_json
 from tests.images import digit_photos
 
+# What only type checkers import.
+LATE = {"optuna": optuna, "Tensor": Tensor, "Model": cs.Model, "GivenImage": GivenImage, "GivenLabels": GivenLabels}
 PUBLIC = [name for name in cs.__all__ if name != "__version__"]
 
 
@@ -48,7 +53,7 @@ def members(owner: type) -> Iterator[Any]:
 def test_what_signatures_mention_is_public(name: str) -> None:
     value = getattr(cs, name)
     for owner in members(value) if isinstance(value, type) else [value]:
-        hints = typing.get_type_hints(owner, localns={"optuna": optuna})
+        hints = typing.get_type_hints(owner, localns=LATE)
         for kind in {kind for hint in hints.values() for kind in mentioned(hint)}:
             homes = [home for home in (cs, convscale.networks) if getattr(home, kind.__name__, None) is kind]
             assert homes, f"cs.{name} mentions {kind.__module__}.{kind.__name__}, which has no public name"

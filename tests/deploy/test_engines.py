@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +12,29 @@ import torch
 
 import convscale as cs
 from convscale import machine
-from convscale.deploy.engines import ENGINES, Dtype, EngineKind, installed_engines, open_engine
+from convscale.deploy.engines import ENGINES, Dtype, EngineKind, compiled_torch, installed_engines, open_engine
 from convscale.deploy.engines.packed import PackedEngine
 from convscale.errors import ConfigError, MissingExtraError, UnknownNameError
 from convscale.layers import resolve
 from convscale.nn import Model
 from convscale.nn.packed_convolutions import has_onednn
 
-FP32 = [name for name in installed_engines() if "float32" in ENGINES[name].dtypes]
+
+def engines(dtype: Dtype) -> list[Any]:
+    """Those that are installed and compute in `dtype`."""
+    gpu = (pytest.mark.gpu,)
+    names = [name for name in installed_engines() if dtype in ENGINES[name].dtypes]
+    return [pytest.param(name, marks=gpu if name == "cuda" else ()) for name in names]
+
+
+FP32 = engines("float32")
 NETWORKS = ["small-mbconv", "small-resnet"]
+
+
+@pytest.fixture(autouse=True)
+def no_inductor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inductor writes and compiles C++ for a minute: of torch.compile only PyTorch's half is run here."""
+    monkeypatch.setattr(compiled_torch, "OPTIONS", {"dynamic": False, "backend": "aot_eager"})
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -77,11 +92,8 @@ def test_an_engine_keeps_nothing_and_changes_nothing_of_others(name: str) -> Non
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-BF16 = [name for name in installed_engines() if "bfloat16" in ENGINES[name].dtypes]
-
-
 @pytest.mark.skipif(not machine.has_fast_bf16(), reason="this processor does not multiply in bfloat16")
-@pytest.mark.parametrize("name", BF16)
+@pytest.mark.parametrize("name", engines("bfloat16"))
 def test_bfloat16_is_near(name: str) -> None:
     model = cs.build("small-resnet", seed=0)
     x = images(model, 2)

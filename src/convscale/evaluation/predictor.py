@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from convscale.data.loader import Batch, evaluation_batches
 from convscale.errors import ConfigError, DataError
@@ -60,7 +61,6 @@ def predict(
     return found
 
 
-@torch.inference_mode()
 def _predicted(
     run_or_file: Path, images: Images, top: int, batch: int, workers: int, strict: bool, progress: Progress
 ) -> list[Prediction]:
@@ -68,15 +68,31 @@ def _predicted(
     keep_memory()
     network, header = open_network(run_or_file)
     compute = logits_of(network, header.preprocessing, fused=False)
+    loading = evaluation_batches(images, header.preprocessing, batch, workers, named=True)
+    return predictions_by(compute, loading, header.classes, top=top, strict=strict, progress=progress)
+
+
+@torch.inference_mode()
+def predictions_by(
+    compute: Callable[[Tensor], Tensor],
+    loading: Iterable[Batch],
+    classes: Sequence[str],
+    *,
+    top: int,
+    strict: bool,
+    progress: Progress,
+) -> list[Prediction]:
+    """The prediction of every image of named batches, by what turns pixels (n, c, h, w) uint8 into logits
+    (n, classes); `strict`, one that cannot be read is an error."""
     found: list[Prediction] = []
     started = time.perf_counter()
-    for loaded in evaluation_batches(images, header.preprocessing, batch, workers, named=True):
+    for loaded in loading:
         if loaded.missing and strict:
             raise DataError(loaded.missing[0][1], hint="remove it or replace it")
-        classes: list[Ranked] = []
+        rows: list[Ranked] = []
         if len(loaded.labels):
-            classes = ranked(compute(loaded.pixels).softmax(1), header.classes, top)
-        found += _in_order(loaded, classes, len(found))
+            rows = ranked(compute(loaded.pixels).softmax(1), classes, top)
+        found += _in_order(loaded, rows, len(found))
         progress.step("predicting", pace=images_per_second(len(found), time.perf_counter() - started))
     return found
 

@@ -2,6 +2,7 @@
 
 from convscale.flattening import flat
 from convscale.records.coefficients import Candidate, CoefficientSearch, SearchedCandidate, SearchTraining
+from convscale.records.engines import EngineChoice, EngineTrial
 from convscale.records.estimates import Estimate
 from convscale.records.evaluation import (
     CalibrationBin,
@@ -88,6 +89,8 @@ __all__ = [
     "DataRecord",
     "Decision",
     "Doing",
+    "EngineChoice",
+    "EngineTrial",
     "Environment",
     "EpochRecord",
     "Estimate",

@@ -16,6 +16,7 @@ from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.planning import Family, Plan
 from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
+from convscale.records.engines import EngineChoice
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.explanations import ExplanationComparison, Explanations
 from convscale.records.exports import ExportRecord
@@ -54,6 +55,7 @@ RECORDS: dict[str, type[Any]] = {
     "explanation comparison": ExplanationComparison,
     "precision": PrecisionChoice,
     "export": ExportRecord,
+    "engine choice": EngineChoice,
     "trial": TrialRecord,
     "study": StudyResult,
     "grids": GridResult,

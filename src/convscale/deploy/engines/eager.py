@@ -32,6 +32,11 @@ class EagerEngine:
             return as_logits(self.network(x))
 
 
+def image_side(model: Model) -> int:
+    """Pixels per side of the images that a model gets: its preprocessing's, else its network's resolution."""
+    return model.network.resolution if model.preprocessing is None else model.preprocessing.size
+
+
 def as_input(images: Floats) -> torch.Tensor:
     """The images as a tensor, channels last in memory."""
     given = torch.from_numpy(np.require(images, np.float32, ["C", "W"]))

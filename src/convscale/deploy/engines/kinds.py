@@ -5,10 +5,13 @@ Each lies in a file of its own, which is imported when it is opened: nothing her
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, get_args
 
 from convscale import machine
+from convscale.deploy.engines.failures import cannot_run
 from convscale.deploy.engines.protocol import Dtype, Engine, EngineKind
 from convscale.errors import ConfigError, UnknownNameError
 
@@ -28,12 +31,51 @@ def _packed(model: Model, threads: int, dtype: Dtype) -> Engine:
     return PackedEngine(model, threads, dtype)
 
 
+def _onnxruntime(model: Model, threads: int, dtype: Dtype) -> Engine:
+    from convscale.deploy.engines.onnx_runtime import open_model
+
+    return open_model(model, threads, dtype)
+
+
+def _openvino(model: Model, threads: int, dtype: Dtype) -> Engine:
+    from convscale.deploy.engines.openvino_runtime import open_model
+
+    return open_model(model, threads, dtype)
+
+
+def _compile(model: Model, threads: int, dtype: Dtype) -> Engine:
+    from convscale.deploy.engines.compiled_torch import CompileEngine
+
+    return CompileEngine(model, threads, dtype)
+
+
+def _no_compiler() -> str:
+    names = (os.environ.get("CXX") or "", "g++", "c++", "clang++")
+    return "" if any(name and shutil.which(name) for name in names) else "it has no C++ compiler"
+
+
+def _cuda(model: Model, threads: int, dtype: Dtype) -> Engine:
+    from convscale.deploy.engines.cuda import CudaEngine
+
+    return CudaEngine(model, threads, dtype)
+
+
+def _no_gpu() -> str:
+    return "" if machine.gpus() else "it has no GPU"
+
+
+_BOTH: tuple[Dtype, ...] = ("float32", "bfloat16")
+
 # Of two that are equally fast the earlier is the better buy: there is less to install, to wait for and to go wrong.
 ENGINES: dict[str, EngineKind] = {
     kind.name: kind
     for kind in (
-        EngineKind("eager", _eager, ("float32", "bfloat16")),
-        EngineKind("packed", _packed, ("float32", "bfloat16")),
+        EngineKind("eager", _eager, _BOTH),
+        EngineKind("packed", _packed, _BOTH),
+        EngineKind("onnxruntime", _onnxruntime, ("float32",), packages=("onnxruntime",), extra="onnx"),
+        EngineKind("openvino", _openvino, _BOTH, packages=("openvino",), extra="openvino"),
+        EngineKind("compile", _compile, _BOTH, absent=_no_compiler),
+        EngineKind("cuda", _cuda, _BOTH, absent=_no_gpu),
     )
 }  # fmt: skip
 
@@ -47,12 +89,15 @@ def open_engine(name: str, model: Model, *, threads: int = 1, dtype: Dtype = "fl
     """`model`, which stays as it is, in an engine of ENGINES that computes on `threads` threads in `dtype`.
 
     Raises UnknownNameError for another name, MissingExtraError where the engine is not installed, and ConfigError for
-    threads or numbers that it or this machine does not have.
+    threads or numbers that it or this machine does not have, or for a network that it cannot run.
     """
     kind = engine_kind(name)
     require_threads(threads)
     require_dtype(kind, dtype)
-    return kind.open(model, threads, dtype)
+    try:
+        return kind.open(model, threads, dtype)
+    except Exception as error:  # runtimes raise their own kinds
+        raise cannot_run(name, model.network.name, error) from error
 
 
 def engine_kind(name: str, also: Iterable[str] = ()) -> EngineKind:
@@ -82,5 +127,11 @@ def require_dtype(kind: EngineKind, dtype: Dtype) -> None:
         if dtype == "int8":
             hint += "; int8 comes as a file: convscale export --int8"
         raise ConfigError(f"engine {kind.name!r} does not make {dtype} of a model", hint=hint)
-    if dtype == "bfloat16" and kind.name != "cuda" and not machine.has_fast_bf16():
+    if kind.name != "cuda":
+        require_dtype_here(dtype)
+
+
+def require_dtype_here(dtype: Dtype) -> None:
+    """Raise ConfigError unless this machine's processor computes in `dtype`."""
+    if dtype == "bfloat16" and not machine.has_fast_bf16():
         raise ConfigError("this processor does not multiply in bfloat16", hint="use float32")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convscale.errors import MissingExtraError
+from convscale.records import ComputedIn
 
 if TYPE_CHECKING:
     from convscale.nn import Model
 
-Dtype = Literal["float32", "bfloat16", "int8"]
+Dtype = ComputedIn
 Floats = NDArray[np.float32]
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 import convscale as cs
+from convscale.cli.explain import METHOD_NAMES
+from convscale.explanation import METHODS
 from convscale.files import write_json
 from convscale.locks import lock
 from convscale.records import Explanations, read_record
@@ -43,6 +45,10 @@ def photos(tmp_path: Path) -> Path:
         pixels = np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)
     return folder
+
+
+def test_the_methods_of_the_command_are_those_there_are() -> None:
+    assert tuple(METHODS) == METHOD_NAMES
 
 
 def test_json_and_what_is_kept(net: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from convscale.records import Bench, read_record
+from convscale.records.quoted import TABLE4
+from tests import benches
 from tests.cli.calling import run, run_json
 
 SHORT = ("--seconds", "0.01")
@@ -40,6 +42,20 @@ def test_table_and_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert code == 0 and "tiny-mbconv" in out and "123MB" in out
     assert "from the bytes of its images to the predictions of 2 images on 1 thread" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pdf", "b.png", "b.svg"] and "wrote" in err
+
+
+def test_table_4(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [benches.row("eager", 500.0, network=name) for name in ("resnet-152", "efficientnet-b1", "efficientnet-b7")]
+    planted = benches.bench(rows, quoted=TABLE4)
+    monkeypatch.setattr(
+        "convscale.deploy.benching.bench_table4", lambda engines: planted if engines == ("eager",) else 0
+    )
+    found = run_json(capsys, "bench", "--table4")
+    assert [(one["network"], one["seconds"]) for one in found["quoted"]] == [
+        ("resnet-152", 0.554), ("efficientnet-b1", 0.098), ("gpipe", 19.0), ("efficientnet-b7", 3.1),
+    ]  # fmt: skip
+    code, out, _ = run(capsys, "bench", "--table4")
+    assert code == 0 and "table 4, quoted" in out and "quoted only" in out
 
 
 @pytest.mark.parametrize(

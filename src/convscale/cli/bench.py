@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("networks", nargs=-1, metavar="[NAME|FILE|RUN]...")
 @click.option(
-    "--engine", "engines", type=Words("eager,packed"), default=("eager",), show_default="eager",
-    metavar="NAME[,...]|all", help="Engines to run them in; all: those that are installed.",
+    "--engine", "engines", type=Words("eager,packed"), default=(), metavar="NAME[,...]|all",
+    help="Engines to run them in; auto chooses one, all are those installed and auto "
+    "[default: eager; of exported files that of their format].",
 )  # fmt: skip
 @click.option(
-    "--dtype", "dtypes", type=Words("float32,bfloat16", get_args(ComputedIn)), default=("float32",),
-    show_default="float32", metavar="T[,...]", help="Numbers to compute in: float32, bfloat16, int8.",
+    "--dtype", "dtypes", type=Words("float32,bfloat16", get_args(ComputedIn)), default=(), metavar="T[,...]",
+    help="Numbers to compute in: float32, bfloat16, int8 [default: float32; of exported files their own].",
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads that compute.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at once.")
@@ -43,6 +44,7 @@ def command(
 ) -> None:
     """Measure how long networks take on this machine: each NAME, FILE or RUN in each engine, in interleaved rounds.
 
+    FILE is a network as TOML, a weights file, or an exported file (.onnx, .xml).
     A row that other work on the machine disturbed is measured again, and marked busy if that does not help.
     """
     _require_agreement(networks, table4, options)
@@ -50,7 +52,7 @@ def command(
     require_writable(output)
     from convscale.deploy.benching import bench_networks, bench_table4
 
-    found = bench_table4(engines=options["engines"]) if table4 else bench_networks(networks, **options)
+    found = bench_table4(engines=options["engines"] or ("eager",)) if table4 else bench_networks(networks, **options)
     if output is not None:
         write_record(output, found)
         print(f"wrote {output}", file=sys.stderr)

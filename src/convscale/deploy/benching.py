@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby, product
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from convscale.catalog import CATALOG
+from convscale.deploy.compilation import AUTO, compile
 from convscale.deploy.end_to_end import picture_file, whole_way
-from convscale.deploy.engines import Dtype, Engine, installed_engines, open_engine
+from convscale.deploy.engines import Dtype, Engine, installed_engines
+from convscale.deploy.engines.failures import cannot_run
 from convscale.deploy.engines.kinds import engine_kind, require_threads
 from convscale.deploy.engines.protocol import Floats
 from convscale.deploy.environment import environment_here
@@ -23,7 +26,6 @@ from convscale.deploy.timing import LEAST, Call, Timing, interleaved
 from convscale.errors import ConfigError, ConvscaleError
 from convscale.networks import ConvNet
 from convscale.nn import Model
-from convscale.preprocessing import default_preprocessing
 from convscale.progress import Progress
 from convscale.records import Bench, BenchRow, NotBenched
 from convscale.records.quoted import TABLE4
@@ -33,19 +35,27 @@ ALL = "all"  # the engines that are installed
 TABLE4_RUNS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A subject in an engine."""
+class _Way(NamedTuple):
+    """A subject, an engine for it, and numbers; None for its own."""
+
+    subject: Subject
+    engine: str
+    dtype: Dtype | None
+
+
+class _Opened(NamedTuple):
+    """A subject in an engine. chosen: whether "auto" took it."""
 
     subject: Subject
     engine: Engine
+    chosen: bool
 
 
 def bench_networks(
     networks: Source | Sequence[Source],
     *,
-    engines: Sequence[str] = ("eager",),
-    dtypes: Sequence[Dtype] = ("float32",),
+    engines: Sequence[str] = (),
+    dtypes: Sequence[Dtype] = (),
     threads: int = 1,
     batch: int = 1,
     end_to_end: bool = False,
@@ -57,9 +67,11 @@ def bench_networks(
     """The latency of `networks`, each in each of the `engines`, in the same interleaved rounds.
 
     networks: one or several of a model, a catalog name, a ConvNet or a TOML file (with weights made from seed 0), a
-    weights file or a run folder, which keeps its rows as bench.json. engines: names of engines, or "all" for the
-    installed ones. seconds: that each is timed for, `least` batches at least. end_to_end: from the bytes of images to
-    predictions, not of the network alone. memory: also start a process for each row that says what it takes.
+    weights file, an exported file, or a run folder, which keeps its rows as bench.json. engines: names of engines,
+    "auto" for the one that `compile` takes, or "all" for the installed ones and auto; by default eager, and of exported
+    files that of their format. dtypes: by default float32, and of exported files their own. seconds: that each is timed
+    for, `least` batches at least. end_to_end: from the bytes of images to predictions, not of the network alone.
+    memory: also start a process for each row that says what it takes.
 
     Raises UnknownNameError, MissingExtraError and ConfigError for engines, UnknownNameError, RunError and ConfigError
     for networks, ConfigError for numbers that are not allowed, and what an engine raises where nothing is left to time.
@@ -70,9 +82,9 @@ def bench_networks(
     if not listed:
         raise ConfigError("no network to bench", hint="a name, a file or a run")
     subjects = list({subject.name: subject for subject in (open_subject(source, batch) for source in listed)}.values())
-    steps = len(subjects) * len(names) * len(dtypes)
-    progress = Progress(steps * (3 if memory else 2), quiet=quiet)
-    opened, not_benched = _open(subjects, names, dtypes, threads, progress)
+    ways = [way for subject in subjects for way in _ways(subject, names, ALL in engines, dtypes)]
+    progress = Progress(len(ways) * (3 if memory else 2), quiet=quiet)
+    opened, not_benched = _open(ways, threads, progress)
     timings = _time(opened, end_to_end, seconds, least, progress)
     rows = _rows(opened, timings, memory, progress)
     bench = Bench(
@@ -104,38 +116,55 @@ def _require(batch: int, threads: int, seconds: float, least: int) -> None:
 
 
 def _engine_names(asked: Sequence[str]) -> list[str]:
-    """The engines that run here. Raises for one that was named and does not."""
-    names = list(dict.fromkeys(name for one in asked for name in (installed_engines() if one == ALL else (one,))))
+    """The engines that were asked for. Raises for one that does not run here."""
+    names: dict[str, None] = {}
+    for one in asked:
+        names |= dict.fromkeys((*installed_engines(), AUTO) if one == ALL else (one,))
     for name in names:
-        engine_kind(name, also=(ALL,))
-    if not names:
-        raise ConfigError("no engine to bench in", hint=f"engines here: {', '.join(installed_engines())}")
-    return names
+        if name != AUTO:
+            engine_kind(name, also=(ALL, AUTO))
+    return list(names)
 
 
-def _open(
-    subjects: Sequence[Subject], names: Sequence[str], dtypes: Sequence[Dtype], threads: int, progress: Progress
-) -> tuple[list[_Opened], list[NotBenched]]:
-    """Every subject in every engine that runs it. Raises the first error where none runs any."""
-    opened, not_benched, errors = [], [], []
-    for subject, name, dtype in product(subjects, names, dtypes):
-        progress.step(f"opening {subject.name} in {name}")
+def _ways(subject: Subject, names: Sequence[str], every: bool, dtypes: Sequence[Dtype]) -> list[_Way]:
+    """The ways to run a subject that were asked for; `every`: its own engine alone, where only that runs it."""
+    engines = [subject.own_engine] if not names or (every and subject.file is not None) else names
+    return [_Way(subject, engine, dtype) for engine in engines for dtype in dtypes or (None,)]
+
+
+def _open(ways: Sequence[_Way], threads: int, progress: Progress) -> tuple[list[_Opened], list[NotBenched]]:
+    """All that can be opened and run a batch. Raises the first error where nothing does."""
+    opened: list[_Opened] = []
+    not_benched: list[NotBenched] = []
+    errors: list[ConvscaleError] = []
+    for way in ways:
+        subject = way.subject
+        progress.step(f"opening {subject.name} in {way.engine}")
         try:
-            engine = open_engine(name, subject.model, threads=threads, dtype=dtype)
+            engine = subject.open(*_chosen(way, threads, progress))
             engine(subject.images)
-        except (ConvscaleError, RuntimeError, ValueError, TypeError) as error:
-            errors.append(error)
-            why = error.message if isinstance(error, ConvscaleError) else f"{type(error).__name__}: {error}"
-            not_benched.append(NotBenched(network=subject.name, engine=name, dtype=dtype, why=_first_line(why)))
+        except Exception as error:  # runtimes raise their own kinds
+            errors.append(cannot_run(way.engine, subject.name, error))
+            dtype, why = way.dtype or "float32", errors[-1].message
+            not_benched.append(NotBenched(network=subject.name, engine=way.engine, dtype=dtype, why=why))
         else:
-            opened.append(_Opened(subject, engine))
+            opened.append(_Opened(subject, engine, way.engine == AUTO))
     if not opened:
         raise errors[0]
     return opened, not_benched
 
 
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0][:200]
+def _chosen(way: _Way, threads: int, progress: Progress) -> tuple[str, int, Dtype | None]:
+    """Engine, threads and numbers of a way: those that `compile` takes where it is "auto"."""
+    subject = way.subject
+    if way.engine != AUTO or subject.model is None:
+        return subject.own_engine if way.engine == AUTO else way.engine, threads, way.dtype
+    batch = len(subject.images)
+    choice = compile(subject.model, threads=threads, dtype=way.dtype, batch=batch, quiet=progress.quiet).choice
+    assert choice is not None
+    if choice.reason:
+        progress.note(f"auto took {choice.engine} for {subject.name}: {choice.reason}")
+    return choice.engine, threads, choice.dtype
 
 
 def _time(opened: Sequence[_Opened], end_to_end: bool, seconds: float, least: int, progress: Progress) -> list[Timing]:
@@ -151,30 +180,32 @@ def _time(opened: Sequence[_Opened], end_to_end: bool, seconds: float, least: in
 def _call(one: _Opened, end_to_end: bool) -> Call:
     if not end_to_end:
         return partial(one.engine, one.subject.images)
-    network = one.subject.model.network
-    preprocessing = one.subject.model.preprocessing or default_preprocessing(network.resolution, network.input_channels)
-    return whole_way(one.engine, preprocessing, [picture_file(network.input_channels)] * len(one.subject.images))
+    subject = one.subject
+    files = [picture_file(subject.network.input_channels)] * len(subject.images)
+    return whole_way(one.engine, subject.preprocessing, files, pixels=subject.images.dtype == np.uint8)
 
 
 def _rows(opened: Sequence[_Opened], timings: Sequence[Timing], memory: bool, progress: Progress) -> Iterator[BenchRow]:
     """What was found, with what takes no part in the timing: differences and memory."""
     for subject, group in groupby(zip(opened, timings, strict=True), key=lambda pair: pair[0].subject):
-        expected = open_engine("eager", subject.model)(subject.images)
+        expected = None if subject.model is None else subject.open("eager", 1, "float32")(subject.images)
         with measuring(subject) as measure:
             for one, timing in group:
-                engine = one.engine
+                engine, chosen = one.engine, one.engine.name if one.chosen else None
                 peak = measure.peak(engine) if memory else None
                 progress.step(f"memory of {subject.name} in {engine.name}", int(memory))
                 yield BenchRow(
-                    network=subject.name, engine=engine.name, dtype=engine.dtype, threads=engine.threads,
-                    batch=len(subject.images), peak_memory_bytes=peak,
+                    network=subject.name, engine=AUTO if chosen else engine.name, chosen=chosen, dtype=engine.dtype,
+                    threads=engine.threads, batch=len(subject.images), peak_memory_bytes=peak,
                     max_relative_difference=_difference(engine(subject.images), expected), busy=timing.busy,
                     **asdict(timing),
                 )  # fmt: skip
 
 
-def _difference(found: Floats, expected: Floats) -> float | None:
-    """The largest, over the largest logit; None where that is zero or not finite."""
+def _difference(found: Floats, expected: Floats | None) -> float | None:
+    """The largest, over the largest logit; None where there is nothing to compare with, or it is not finite."""
+    if expected is None:
+        return None
     difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
     return difference if np.isfinite(difference) else None
 

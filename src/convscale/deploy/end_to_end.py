@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +20,17 @@ WIDTH, HEIGHT = 500, 375  # pixels: ImageNet's usual photograph
 QUALITY = 90  # of its JPEG
 
 
-def whole_way(engine: Engine, preprocessing: Preprocessing, files: Sequence[bytes]) -> Callable[[], list[int]]:
-    """A call that decodes `files`, prepares them, runs `engine` and gives the classes, by number, one per file."""
+def whole_way(
+    engine: Engine, preprocessing: Preprocessing, files: Sequence[bytes], *, pixels: bool = False
+) -> Callable[[], list[int]]:
+    """A call that decodes `files`, prepares them, runs `engine` and gives the classes, by number, one per file.
+    pixels: the engine normalises them itself."""
     normalise = Normalise(preprocessing, torch.device("cpu"))
 
     def run() -> list[int]:
         with torch_threads(engine.threads), torch.inference_mode():
-            views = [evaluation_view_of(content, "the picture", preprocessing) for content in files]
-            images = normalise(torch.from_numpy(np.stack(views))).numpy()
+            views = np.stack([evaluation_view_of(content, "the picture", preprocessing) for content in files])
+            images: Any = views if pixels else normalise(torch.from_numpy(views)).numpy()
         return [int(index) for index in engine(images).argmax(1)]
 
     return run

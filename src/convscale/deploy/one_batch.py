@@ -1,6 +1,7 @@
 """A process of its own that opens an engine and runs one batch: `python -m convscale.deploy.one_batch SPEC`.
 
-It prints the most memory that it held. What it imports is what the engine needs, and no more.
+It prints the most memory that it held. What it imports is what the engine needs, and no more: of exported files no
+PyTorch.
 """
 
 from __future__ import annotations
@@ -13,18 +14,25 @@ from typing import Any
 
 import numpy as np
 
+from convscale.deploy.engines import Engine, is_exported, open_engine, open_file
+from convscale.deploy.engines.kinds import engine_kind
+
 
 def run_one_batch(spec: dict[str, Any]) -> int:
-    """`spec`: engine, dtype, threads, the weights file and the shape of the images. The process's peak in bytes."""
-    from convscale.deploy.engines import open_engine
-    from convscale.deploy.engines.kinds import engine_kind
+    """`spec`: engine, dtype, threads, a weights file or an exported one, the shape of the images and their numbers. The
+    process's peak in bytes."""
+    engine = _open(spec)
+    engine(np.zeros(spec["shape"], spec["numbers"]))
+    return peak_bytes()
 
+
+def _open(spec: dict[str, Any]) -> Engine:
+    if is_exported(spec["file"]):
+        return open_file(spec["file"], threads=spec["threads"], dtype=spec["dtype"])
     engine_kind(spec["engine"])  # before PyTorch is loaded in vain
     from convscale.nn import load
 
-    engine = open_engine(spec["engine"], load(spec["weights"]), threads=spec["threads"], dtype=spec["dtype"])
-    engine(np.zeros(spec["shape"], np.float32))
-    return peak_bytes()
+    return open_engine(spec["engine"], load(spec["file"]), threads=spec["threads"], dtype=spec["dtype"])
 
 
 def peak_bytes() -> int:

@@ -54,7 +54,7 @@ class Rows:
         known = self.found.get((phase, network.name))
         if known is not None and not known["busy"]:
             return
-        _, engine = opened(network, profile.engine, profile.threads, profile.dtype)
+        engine = opened(network, profile.engine, profile.threads, profile.dtype)
         timing = time_network(engine, network, seconds=SECONDS, tries=3)
         row = {
             "setting": self.setting, "phase": phase, "name": network.name, "macs": cs.cost(network).macs,

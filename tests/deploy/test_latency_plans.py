@@ -143,15 +143,15 @@ def test_limits_that_make_no_plan(
     assert code == 2 and says in err
 
 
-def test_fit_by_latency(
-    kept: Callable[[Profile], Path], profile: Profile, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_fit_by_latency(kept: Callable[[Profile], Path], profile: Profile, capsys: pytest.CaptureFixture[str]) -> None:
     kept(profile)
-    arguments = ("fit", "digits", "--latency", "0.4ms", "--epochs", 1, "-o", tmp_path / "run", "--dry-run")
-    planned = run_json(capsys, *arguments)
-    assert 0 < planned["cost"]["latency_ms"] <= 0.4
+    limit = cs.Budget(latency_seconds="0.4ms")
+    planned = cs.plan_fit("digits", limit, predictor=profile.predictor())
+    assert 0 < planned.as_dict()["cost"]["latency_ms"] <= 0.4
     with pytest.raises(BudgetError, match="needs a latency prediction"):
-        cs.plan_fit("digits", cs.Budget(latency_seconds="1ms"))
+        cs.plan_fit("digits", limit)
+    code, _, err = run(capsys, "fit", "digits", "--latency", "1us")
+    assert code == 2 and "below the smallest achievable" in err
 
 
 # Measured

@@ -13,12 +13,13 @@ import pytest
 import convscale as cs
 from convscale.deploy.engines.kinds import ENGINES
 from convscale.deploy.profiling import making
+from convscale.deploy.profiling.fitting import sample
 from convscale.deploy.profiling.making import ProfileSettings, make_profile
-from convscale.deploy.profiling.measuring import opened, some_images, time_network
+from convscale.deploy.profiling.measuring import opened, some_images, time_network, time_steps
 from convscale.deploy.timing import Timing
 from convscale.errors import ConfigError, ConvscaleError, MissingExtraError, UnknownNameError
 from convscale.networks import ConvNet
-from convscale.records import Profile, read_record
+from convscale.records import Profile, ProfiledNetwork, read_record
 from tests.deploy.planted import Device
 
 SETTINGS = ProfileSettings(engine="eager", networks=20)
@@ -29,11 +30,11 @@ class Machine:
     it is killed."""
 
     def __init__(self, busy: Callable[[str], int] = lambda name: 0, killed_at: int | None = None) -> None:
-        self.device, self.busy, self.killed_at = Device(), busy, killed_at
+        self.device, self.busy, self.killed_at = Device(timed_steps=False), busy, killed_at
         self.timed: Counter[str] = Counter()
 
-    def opened(self, network: ConvNet, engine: str, threads: int, dtype: str) -> tuple[Any, Any]:
-        return network, network
+    def opened(self, network: ConvNet, engine: str, threads: int, dtype: str) -> ConvNet:
+        return network
 
     def time_network(self, engine: Any, network: ConvNet, *, tries: int = 1) -> Timing:
         if sum(self.timed.values()) == self.killed_at:
@@ -43,11 +44,14 @@ class Machine:
         ms = 1e3 * self.device.seconds(network) * (5 if disturbed else 1)
         return Timing(ms, ms, ms, ms, 10, 1.0, 2.0 if disturbed else 1.0)
 
+    def time_steps(self, engine: Any, network: ConvNet) -> dict[str, float]:
+        return self.device.timed(network).steps
+
 
 @pytest.fixture
 def profiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Profile]:
     def make(machine: Machine, settings: ProfileSettings = SETTINGS) -> Profile:
-        for name in ("opened", "time_network"):
+        for name in ("opened", "time_network", "time_steps"):
             monkeypatch.setattr(making, name, getattr(machine, name))
         return make_profile(settings, tmp_path / "device.json", quiet=True)
 
@@ -124,9 +128,21 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         ProfileSettings(engine="absent")
 
 
-def test_networks_are_timed() -> None:
+@pytest.mark.parametrize("name", ["eager", "packed"])
+def test_networks_and_their_steps_are_timed(name: str) -> None:
     network = cs.network("tiny-mbconv")
-    _, engine = opened(network, "eager", 1, "float32")
+    engine = opened(network, name, 1, "float32")
     assert some_images(network).shape == (1, 3, network.resolution, network.resolution)
     timing = time_network(engine, network, seconds=0.05)
     assert 0 < timing.p10_ms <= timing.median_ms and timing.anchor_ms > 0 and timing.n >= 7
+    steps = time_steps(engine, network, seconds=0.05)
+    assert steps.keys() == ({} if name == "eager" else sample(ProfiledNetwork(network, 1.0, 1.0, {})).steps).keys()
+    assert all(seconds > 0 for seconds in steps.values())
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v3-small", "regnety-400mf", "small-resnet"])
+def test_the_steps_of_the_model_are_those_that_run(name: str) -> None:
+    """Else times in place would be those of something else."""
+    network = cs.network(name).at_resolution(32)
+    steps = time_steps(opened(network, "packed", 1, "float32"), network, seconds=0.0)
+    assert steps.keys() == sample(ProfiledNetwork(network, 1.0, 1.0, {})).steps.keys()

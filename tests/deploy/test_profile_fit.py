@@ -46,7 +46,7 @@ def test_networks_are_of_all_sizes_and_kinds_and_never_change() -> None:
 
 
 @pytest.mark.parametrize(("noise", "timed_steps", "middle", "most"), [
-    (0.0, True, 0.03, 0.10), (0.05, True, 0.05, 0.15), (0.0, False, 0.05, 0.15), (0.05, False, 0.07, 0.2),
+    (0.0, True, 0.03, 0.10), (0.05, True, 0.05, 0.15), (0.0, False, 0.07, 0.2), (0.05, False, 0.09, 0.25),
 ])  # fmt: skip
 def test_the_law_of_a_device_is_found(noise: float, timed_steps: bool, middle: float, most: float) -> None:
     found = errors(planted(noise, timed_steps=timed_steps))
@@ -62,7 +62,7 @@ def test_the_error_that_a_profile_states_is_that_of_others() -> None:
     for profile in (planted(), planted(0.05), planted(timed_steps=False), planted(0.05, timed_steps=False)):
         others = median(errors(profile))
         assert 0.4 * others < profile.fit.median_error < 0.04 + 2 * others
-        assert profile.fit.median_error < profile.fit.p90_error < 0.25
+        assert profile.fit.median_error < profile.fit.p90_error < 0.35
     assert planted(0.05).fit.median_error > planted().fit.median_error
 
 

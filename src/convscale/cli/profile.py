@@ -12,7 +12,7 @@ from convscale.units import format_seconds
 
 
 @click.command()
-@click.option("--engine", default="eager", show_default=True, metavar="NAME", help="What runs the networks.")
+@click.option("--engine", default="packed", show_default=True, metavar="NAME", help="What runs the networks.")
 @click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Threads that it computes on."
 )

@@ -1,7 +1,7 @@
 """What a block asks of a device, step by step: the sizes from which latency is predicted.
 
 A step is what engines run in one go: a convolution with its norm and activation, and with the addition after it where
-nothing else reads the convolution; a pool, the squeeze's multiplication, a linear layer. Its sizes are those of one
+nothing else reads the convolution; a whole squeeze; a pool, an addition, a linear layer. Its sizes are those of one
 image, in values and multiply-adds; channels are counted as vectors of 16 hold them, since a vector is computed whole.
 """
 
@@ -18,6 +18,7 @@ from convscale.layers import (
     Layer,
     LinearLayer,
     MaxPoolLayer,
+    MultiplyLayer,
 )
 
 VECTOR = 16  # fp32 values of a vector register of 512 bits
@@ -25,15 +26,15 @@ NARROW = 64  # input channels up to which a convolution's sums are short
 SMOOTH = frozenset({"silu", "hard_swish", "gelu", "sigmoid", "hard_sigmoid"})  # more than a comparison per value
 
 KINDS = (
-    "dense", "pointwise", "depthwise", "strided depthwise", "grouped", "squeeze", "global pool", "multiply", "max pool",
-    "add", "linear",
+    "dense", "pointwise", "depthwise", "strided depthwise", "grouped", "squeeze", "global pool", "max pool", "add",
+    "linear",
 )  # fmt: skip
 # What the steps of a kind are added up by: `StepSize.terms`.
 TERMS = ("steps", "macs", "inputs", "outputs", "weights", "smooth_outputs", "narrow_macs")
 
 
 class StepSize(NamedTuple):
-    """One step. name: that of its main layer; macs: multiply-adds, with channels in whole vectors; inputs, outputs and
+    """One step. name: that of its first layer; macs: multiply-adds, with channels in whole vectors; inputs, outputs and
     weights: values read and written; side: of its output in pixels; smooth: whether its activation takes exponentials
     or products rather than comparisons."""
 
@@ -56,15 +57,36 @@ class StepSize(NamedTuple):
 
 
 def block_steps(block: BlockGraph) -> tuple[StepSize, ...]:
-    """The steps of a block, in the order they run."""
+    """The steps of a block, in the order they run, each named by the first of its layers."""
     readers = Counter(position for layer in block.layers for position in layer.inputs)
     added: dict[int, AddLayer] = {}
-    for layer in block.layers:
+    squeezes: dict[int, tuple[int, ...]] = {}  # by the position of the pool, with all positions
+    for position, layer in enumerate(block.layers):
         if isinstance(layer, AddLayer) and _takes_addition(block, max(layer.inputs), readers):
             added[max(layer.inputs)] = layer
-    done = {id(layer) for layer in added.values()}
+        elif isinstance(layer, MultiplyLayer):
+            expand = layer.inputs[1]
+            reduce = block.layers[expand].inputs[0]
+            pool = block.layers[reduce].inputs[0]
+            squeezes[pool] = (pool, reduce, expand, position)
+    done = {place for places in squeezes.values() for place in places[1:]}
+    sums = set(map(id, added.values()))
     return tuple(
-        _size(layer, added.get(position)) for position, layer in enumerate(block.layers) if id(layer) not in done
+        _squeeze(block, squeezes[position]) if position in squeezes else _size(layer, added.get(position))
+        for position, layer in enumerate(block.layers)
+        if position not in done and id(layer) not in sums
+    )
+
+
+def _squeeze(block: BlockGraph, places: tuple[int, ...]) -> StepSize:
+    """A pool, two convolutions of one pixel and a multiplication: the features are read twice and written once."""
+    pool, reduce, *_ = (block.layers[place] for place in places)
+    channels, inner = pool.out_channels, reduce.out_channels
+    values = block.layers[places[-1]].out_size ** 2 * channels
+    macs = channels * _vectors(inner) + inner * _vectors(channels)
+    side = block.layers[places[-1]].out_size
+    return StepSize(
+        pool.name, "squeeze", macs, 2 * values, values, 2 * channels * inner, channels, inner, side, 1, True
     )
 
 
@@ -104,8 +126,6 @@ def _size(layer: Layer, added: AddLayer | None) -> StepSize:
 def _kind(layer: Layer) -> str:
     """One of KINDS."""
     if isinstance(layer, ConvLayer):
-        if not layer.norm:
-            return "squeeze"
         if layer.groups == 1:
             return "pointwise" if layer.kernel == 1 else "dense"
         if layer.groups != layer.in_channels or layer.in_channels != layer.out_channels:
@@ -115,7 +135,7 @@ def _kind(layer: Layer) -> str:
         return "max pool"
     if isinstance(layer, GlobalPoolLayer):
         return "global pool"
-    return "add" if isinstance(layer, AddLayer) else "multiply"
+    return "add"
 
 
 def _vectors(channels: int) -> int:

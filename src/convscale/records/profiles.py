@@ -22,7 +22,7 @@ class ProfiledNetwork:
     """A network and how long it took.
 
     seconds: the median over runs of one batch. anchor_seconds: that of the fixed anchor network just before and after.
-    steps: seconds of its steps, timed in place, by the full name of their main layer; none where the engine tells
+    steps: seconds of its steps, timed in place, by the full name of their first layer; none where the engine tells
     none.
     """
 

@@ -31,14 +31,13 @@ from convscale.layers import LayerGraph, resolve
 from convscale.records.profiles import ProfiledNetwork, ProfileFit
 
 FOLDS = 10
-LEAST_NETWORKS = 8  # fewer say too little about eleven kinds of steps
+LEAST_NETWORKS = 8  # fewer say too little about ten kinds of steps
 LEAST_TIMED = 8  # steps of a kind, from which a table is worth its name
 SAME = 1.0  # of the coordinates of `step_point`: steps this near to one another make one entry
 # Kinds that a profile may have met nowhere, and the kind whose seconds they then take.
 LIKE = {
-    "add": "multiply", "multiply": "global pool", "max pool": "global pool", "grouped": "dense", "dense": "pointwise",
-    "squeeze": "linear", "strided depthwise": "depthwise", "depthwise": "pointwise", "linear": "pointwise",
-    "global pool": "pointwise",
+    "add": "global pool", "max pool": "global pool", "grouped": "dense", "dense": "pointwise", "squeeze": "global pool",
+    "strided depthwise": "depthwise", "depthwise": "pointwise", "linear": "pointwise", "global pool": "pointwise",
 }  # fmt: skip
 
 

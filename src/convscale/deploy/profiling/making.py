@@ -15,7 +15,7 @@ from convscale.deploy.environment import environment_here
 from convscale.deploy.profiling.drawing import drawn_networks
 from convscale.deploy.profiling.fitting import LEAST_NETWORKS, fit_errors, fit_model, sample
 from convscale.deploy.profiling.lines import Lines, TimedLine, Wanted
-from convscale.deploy.profiling.measuring import opened, time_network
+from convscale.deploy.profiling.measuring import opened, time_network, time_steps
 from convscale.errors import ConfigError, ConvscaleError
 from convscale.networks import ConvNet
 from convscale.progress import Progress, print_note
@@ -30,7 +30,7 @@ LEAST_QUIET = 0.8  # of the networks that a profile needs
 class ProfileSettings:
     """What `make_profile` times. Raises ConfigError for what cannot be."""
 
-    engine: str = "eager"
+    engine: str = "packed"
     dtype: Dtype = "float32"
     threads: int = 1
     networks: int = 60
@@ -114,7 +114,8 @@ def _time_all(networks: Sequence[ConvNet], settings: ProfileSettings, lines: Lin
 
 def _time_one(turn: int, network: ConvNet, settings: ProfileSettings, *, tries: int) -> TimedLine:
     started = time.monotonic()
-    _, engine = opened(network, settings.engine, settings.threads, settings.dtype)
+    engine = opened(network, settings.engine, settings.threads, settings.dtype)
     timing = time_network(engine, network, tries=tries)
-    timed = ProfiledNetwork(network, timing.median_ms / 1e3, timing.anchor_ms / 1e3, {})
+    steps = time_steps(engine, network)
+    timed = ProfiledNetwork(network, timing.median_ms / 1e3, timing.anchor_ms / 1e3, steps)
     return TimedLine(turn, timing.busy, time.monotonic() - started, timed)

@@ -116,7 +116,7 @@ def measure_here(profile: Profile) -> Measure:
     from convscale.deploy.profiling.measuring import opened, time_network
 
     def measure(network: ConvNet) -> Measured:
-        _, engine = opened(network, profile.engine, profile.threads, profile.dtype)
+        engine = opened(network, profile.engine, profile.threads, profile.dtype)
         timing = time_network(engine, network, seconds=SECONDS, tries=TRIES)
         return Measured(timing.median_ms / 1e3, timing.anchor_ms / 1e3, timing.busy)
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import click
 
+from convscale.deploy.compilation import AUTO
 from convscale.deploy.engines import ENGINES
+from convscale.deploy.engines.exported import is_exported
+from convscale.deploy.engines.kinds import engine_kind
 from convscale.errors import MissingExtraError
 from convscale.machine import usable_cores
 from convscale.runs import weights_file
@@ -44,8 +47,9 @@ def _require_packages() -> None:
 @click.command()
 @click.argument("run")
 @click.option(
-    "--engine", default="eager", show_default=True, metavar="NAME", help=f"What computes: {', '.join(ENGINES)}."
-)
+    "--engine", metavar="NAME",
+    help=f"What computes: {', '.join(ENGINES)}, or {AUTO}, the fastest [default: eager; of exported files theirs].",
+)  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0: any that is free.")
 @click.option("--host", metavar="H", help="Address to listen on, such as 0.0.0.0; needs --token [default: 127.0.0.1].")
 @click.option(
@@ -84,15 +88,19 @@ def _require_packages() -> None:
     help="Images that may wait; requests beyond them are refused with 429 and Retry-After.",
 )
 def command(
-    run: str, engine: str, port: int, host: str | None, token: str | None, threads: int, max_batch: int,
+    run: str, engine: str | None, port: int, host: str | None, token: str | None, threads: int, max_batch: int,
     max_delay_ms: float, max_bytes: int, max_pixels: int, queue: int,
 ) -> None:  # fmt: skip
-    """Answer requests for predictions of RUN (a run folder or a weights file) over HTTP, until SIGTERM or Ctrl-C.
+    """Answer requests for predictions over HTTP, until SIGTERM or Ctrl-C, with RUN: a run folder, a weights file, or an
+    exported FILE.onnx or FILE.xml.
 
     POST /predict takes an image as the body, or several as a form's files, and answers as `predict --json`; GET
     /health, /metrics (Prometheus) and /openapi.json. Only this machine is served unless --host and --token are given.
     """
-    weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
+    if not is_exported(run):
+        weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
+    if engine not in (None, AUTO):
+        engine_kind(engine, also=(AUTO,))
     if host is not None and token is None:
         raise click.UsageError("--host lets other machines ask: it needs a --token (or CONVSCALE_TOKEN)")
     _require_packages()

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 import convscale as cs
+from convscale.deploy.conversion import write_onnx
 from convscale.deploy.serving.running import address_of, listen
 from convscale.errors import ConfigError
 from convscale.preprocessing import default_preprocessing
@@ -79,6 +80,27 @@ def test_sigterm_ends_it_when_all_is_answered(served: Served, net: Path) -> None
     assert served.err.read_text() == "" and "serving network tiny-mbconv, classes 3" in served.out.read_text()
 
 
+def write_exported(net: Path, folder: Path) -> Path:
+    model, header = cs.load_weights(net)
+    write_onnx(model, folder / "net.onnx", metadata=header.as_metadata())
+    return folder / "net.onnx"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["openvino", "file"])
+def test_other_engines_and_exported_files_answer_alike(how: str, net: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime" if how == "file" else how)
+    words = (net, "--engine", how) if how != "file" else (write_exported(net, tmp_path),)
+    served = Served(tmp_path, *words, "--port", 0)
+    files = [("images", (f"{seed}.png", png(seed))) for seed in range(5)]
+    answer = httpx.post(f"{served.address}/predict", files=files, timeout=60, trust_env=False)
+    assert served.stop() == 0 and f"engine {'onnxruntime' if how == 'file' else how}" in served.out.read_text()
+    wanted = cs.predict(net, [content for _, (_, content) in files], quiet=True)
+    for found, one in zip(answer.json()["predictions"], wanted, strict=True):
+        values = {name: pytest.approx(value, abs=1e-4) for name, value in one.classes}
+        assert {row["class"]: row["probability"] for row in found["classes"]} == values
+
+
 def test_ctrl_c_ends_it_too(served: Served) -> None:
     assert httpx.get(f"{served.address}/health", trust_env=False).status_code == 200
     assert served.address.startswith("http://127.0.0.1:") and served.stop(signal.SIGINT) == 0
@@ -109,6 +131,10 @@ def test_what_cannot_be_served(net: Path, tmp_path: Path, capsys: pytest.Capture
     assert code == 2 and "'no.such.host.invalid' is not known here" in err
     code, _, err = run(capsys, "serve", tmp_path / "none")
     assert code == 2 and "no such run folder or weights file" in err
+    code, _, err = run(capsys, "serve", tmp_path / "none.onnx", "--port", 0)
+    assert code == 2 and "none.onnx: no such file" in err
+    code, _, err = run(capsys, "serve", net, "--engine", "eagle")
+    assert code == 2 and "unknown engine 'eagle'" in err and "eager" in err
     (tmp_path / "bad.safetensors").write_bytes(b"oops")
     code, _, err = run(capsys, "serve", tmp_path / "bad.safetensors", "--port", 0)
     assert code == 2 and "not a safetensors file" in err

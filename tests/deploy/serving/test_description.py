@@ -32,6 +32,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield found
 
 
+@pytest.mark.long
 def test_schemathesis_finds_nothing(client: httpx.Client, tmp_path: Path) -> None:
     address = str(client.base_url).rstrip("/") + "/openapi.json"
     words = ["run", address, "--max-examples", "25", "--seed", "1", "--no-color", "--suppress-health-check", "all"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -11,16 +10,18 @@ import numpy as np
 import torch
 
 from convscale.data.images import Pixels
-from convscale.data.loader import Normalise
 from convscale.data.reading import open_image
 from convscale.data.transforms import evaluation_view_of
-from convscale.deploy.engines import Engine, open_engine
-from convscale.errors import DataError
+from convscale.deploy.compilation import AUTO, compile
+from convscale.deploy.compiled import CompiledNetwork
+from convscale.deploy.engines.exported import is_exported
+from convscale.deploy.normalising import unchanged, with_preprocessing
+from convscale.errors import DataError, RunError
 from convscale.evaluation.ranking import Ranked, ranked
-from convscale.nn import keep_memory, load_weights
-from convscale.preprocessing import Preprocessing
-from convscale.runs import weights_file
+from convscale.nn import keep_memory
 from convscale.version import __version__
+
+USUAL_BATCH = 8  # of a server that has something to do: what engine "auto" is chosen by
 
 
 class Question(NamedTuple):
@@ -47,16 +48,26 @@ class Predictor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class ServedNetwork:
-    """A network in an engine, with its preprocessing and its classes. It belongs to the thread that made it, but for
-    `read`."""
+    """A network in an engine, which belongs to the thread that made it, but for `read`. Raises RunError where its
+    classes or its preprocessing are not known."""
 
-    engine: Engine
-    preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    facts: dict[str, str]
-    normalise: Normalise
+    def __init__(self, compiled: CompiledNetwork) -> None:
+        if compiled.preprocessing is None or not compiled.classes:
+            raise RunError(
+                f"{compiled.network}: its classes and its preprocessing are not known",
+                hint="convscale export writes them into the file",
+            )
+        self.compiled, self.preprocessing, self.classes = compiled, compiled.preprocessing, compiled.classes
+        self._prepare = unchanged if compiled.takes_pixels else with_preprocessing(compiled.preprocessing)
+        self.facts = {
+            "network": compiled.network,
+            "classes": str(len(compiled.classes)),
+            "engine": compiled.engine,
+            "dtype": compiled.dtype,
+            "threads": str(compiled.threads),
+            "version": __version__,
+        }
 
     def read(self, content: bytes, name: str, max_pixels: int) -> Pixels:
         """(channels, size, size) uint8. Raises DataError for what cannot be read, and for more than `max_pixels`,
@@ -66,11 +77,9 @@ class ServedNetwork:
             raise DataError(f"{name}: more than {max_pixels:,} pixels", hint="shrink the image first")
         return evaluation_view_of(content, name, self.preprocessing)
 
-    @torch.inference_mode()
     def answer(self, questions: Sequence[Question]) -> list[Ranked]:
         """The most probable classes of each image. Raises ArithmeticError where a probability is not finite."""
-        pixels = torch.stack([torch.from_numpy(one.pixels) for one in questions])
-        logits = self.engine(self.normalise(pixels).numpy())
+        logits = self.compiled.logits(self._prepare(np.stack([one.pixels for one in questions])))
         probabilities = torch.from_numpy(logits).softmax(1)
         if not torch.isfinite(probabilities).all():
             raise ArithmeticError("the network's answer is not finite")
@@ -78,23 +87,12 @@ class ServedNetwork:
         return [row[: one.top] for row, one in zip(rows, questions, strict=True)]
 
 
-def serve_network(run_or_file: Path, engine: str = "eager", threads: int = 1) -> ServedNetwork:
-    """The network of a run or a weights file in an engine of ENGINES, on `threads` threads. Raises RunError, and as
-    `open_engine` does."""
+def serve_network(source: Path, engine: str | None = None, threads: int = 1) -> ServedNetwork:
+    """The network of a run, a weights file or an exported file in an engine, on `threads` threads; by default a file's
+    own, else eager. Raises as `compile` does."""
     keep_memory()
-    model, header = load_weights(weights_file(run_or_file))
-    opened = open_engine(engine, model, threads=threads)
-    facts = {
-        "network": header.network.name,
-        "classes": str(len(header.classes)),
-        "engine": opened.name,
-        "dtype": opened.dtype,
-        "threads": str(opened.threads),
-        "version": __version__,
-    }
-    preprocessing = header.preprocessing
-    normalise = Normalise(preprocessing, torch.device("cpu"))
-    served = ServedNetwork(opened, preprocessing, header.classes, facts, normalise)
-    blank = np.zeros((preprocessing.channels, preprocessing.size, preprocessing.size), np.uint8)
-    served.answer([Question(blank, 1)])  # the first call is slow
+    named = engine or (AUTO if is_exported(source) else "eager")
+    served = ServedNetwork(compile(source, named, threads=threads, batch=USUAL_BATCH))
+    side = served.preprocessing.size
+    served.answer([Question(np.zeros((served.preprocessing.channels, side, side), np.uint8), 1)])  # the first is slow
     return served

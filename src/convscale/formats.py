@@ -225,7 +225,7 @@ UNNAMED: Defaults = {
         "layout": None,
         "validation_images": 0,
     },
-    "ExportRecord": {"not_compared": ""},
+    "ExportRecord": {"not_compared": "", "int8": None},
     "EpochRecord": {"mean_per_class": None},
     "TrainRecord": {"validation_top1": None, "test_top1": None},
     "SearchRow": {"failure": ""},

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from convscale.data import ImageCollection
 from convscale.data.images import Stream
-from convscale.deploy.comparison import MAX_DIFFERENCE, compare, noise, pixels_of
-from convscale.deploy.conversion.plain import plain
+from convscale.deploy.comparison import BATCH, MAX_DIFFERENCE, MOST, compare, noise, pixels_of
+from convscale.deploy.conversion.plain import Plain, plain
 from convscale.deploy.conversion.writing import WRITERS
 from convscale.deploy.environment import environment_here
+from convscale.deploy.quantisation.advice import advice
+from convscale.deploy.quantisation.algorithms import quantiser
+from convscale.deploy.quantisation.measuring import read_images
+from convscale.deploy.quantisation.searching import Search
+from convscale.deploy.quantisation.worth import measured_worth
 from convscale.errors import ConfigError, ExportError, RunError
 from convscale.evaluation.evaluator import images_for
 from convscale.evaluation.inputs import GivenImage, given_images
@@ -23,7 +32,7 @@ from convscale.files import sha256_of, write_together
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, load_weights
 from convscale.progress import print_note
-from convscale.records import Comparison, ExportInput, ExportRecord, HashedFile, write_record
+from convscale.records import Comparison, ExportInput, ExportRecord, HashedFile, Int8Record, write_record
 from convscale.records.exports import Compared, manifest_name
 from convscale.runs import Run, weights_file
 
@@ -37,6 +46,8 @@ def export(
     data: str | Path | None = None,
     images: GivenImage | Sequence[GivenImage] | None = None,
     label_column: str | None = None,
+    calibrate: str | Path | None = None,
+    max_drop: float = 1.0,
     quiet: bool = False,
 ) -> ExportRecord:
     """Write a run or a weights file as a file of another runtime, with batch norms folded, and a manifest beside it.
@@ -47,13 +58,53 @@ def export(
     `max_batch`. data, images: what the file is compared with the network on, the held-out images of a data set or any
     images; noise if neither is given.
 
-    All is written, or nothing. Raises RunError for the run, ConfigError for values that are not allowed,
-    MissingExtraError where a package is missing, ExportError where the file computes something else.
+    calibrate: data for int8, of OpenVINO and ONNX: its training images set the ranges of the layers, and the held-out
+    ones of `data`, or of `calibrate`, decide whether it loses at most `max_drop` points of top-1 accuracy.
+
+    All is written, or nothing. Raises RunError for the run, ConfigError for values that are not allowed, DataError for
+    images, MissingExtraError where a package is missing, ExportError where the file computes something else, or where
+    int8 loses too much or so few images cannot tell.
     """
-    job = prepare(Path(run_or_file), to, output, preprocessing)
+    job = prepare(Path(run_or_file), to, output, preprocessing, "" if calibrate is None else "-int8")
+    if calibrate is not None:
+        if images is not None:
+            raise ConfigError("images without labels cannot judge int8", hint="data, a data set with labels")
+        return export_int8(job, calibrate, max_drop / 100, data, label_column, quiet)
     compared: Compared = "noise" if data is None and images is None else "given"
     source = _compared_on(job, data, images, label_column, quiet)
     return write_compared(job, source, compared, quiet)
+
+
+def export_int8(
+    job: Job, calibrate: str | Path, max_drop: float, data: str | Path | None, label_column: str | None, quiet: bool
+) -> ExportRecord:
+    """The same in int8, behind its gate; `max_drop` is a fraction."""
+    if not 0 < max_drop < 1:
+        raise ConfigError(
+            f"max_drop {100 * max_drop:g} is not allowed", hint="points of accuracy, above 0 and below 100"
+        )
+    ways = quantiser(job.kind.name)
+    if not quiet and (warning := advice(job.header.network)):
+        print_note(warning)
+    images = read_images(job.source, job.header, calibrate, data, label_column, quiet)
+    search = Search(job.kind, job.model, job.header, job.taken, images, max_drop, job.metadata(), quiet)
+    chosen = search.run()
+    medians, worth = _worth(job, lambda path: ways.save(chosen.network, path))
+    record = Int8Record(
+        calibration_images=len(images.calibration), n=len(images.truth), accuracy_before=chosen.accuracy_before,
+        max_drop=max_drop, chosen=chosen.attempt, tried=chosen.tried, medians_ms=medians, worth=worth,
+    )  # fmt: skip
+    shown = images.held_out[:: max(1, len(images.held_out) // MOST)]
+    return write_compared(job, iter(torch.split(shown, BATCH)), "given", quiet, (chosen.network, record))
+
+
+def _worth(job: Job, save: Callable[[Path], None]) -> tuple[dict[str, float], str]:
+    """What int8 gains over the float file, which is written for it."""
+    with tempfile.TemporaryDirectory(prefix="convscale-worth-") as folder:
+        float32, int8 = (Path(folder) / f"{name}{job.kind.suffix}" for name in ("float32", "int8"))
+        WRITERS[job.kind.name](job.plain(), float32, job.metadata())
+        save(int8)
+        return measured_worth(float32, int8, np.uint8 if job.taken == "pixels" else np.float32)
 
 
 @dataclass(frozen=True)
@@ -74,6 +125,11 @@ class Job:
         name = self.path.name
         beside = (self.path.with_suffix(".bin").name,) if self.kind.name == "openvino" else ()
         return (manifest_name(name), *beside, name)
+
+    def plain(self) -> Plain:
+        """What exporters get."""
+        inside = self.header.preprocessing if self.taken == "pixels" else None
+        return plain(self.model, inside, self.header.preprocessing.size)
 
     def metadata(self) -> dict[str, str]:
         """What the file says about itself."""
@@ -100,19 +156,28 @@ def prepare(source: Path, to: str, output: str | Path | None, preprocessing: str
     return Job(kind, source, weights, path, model, header, "pixels" if preprocessing == "inside" else "images")
 
 
-def write_compared(job: Job, source: Iterator[Tensor], compared: Compared, quiet: bool) -> ExportRecord:
-    """Write the file, run it again, compare, and keep it with its manifest."""
+def write_compared(
+    job: Job,
+    source: Iterator[Tensor],
+    compared: Compared,
+    quiet: bool,
+    quantised: tuple[Any, Int8Record] | None = None,
+) -> ExportRecord:
+    """Write the file, or the network in int8 that it is to be, run it again, compare, and keep it with its manifest."""
     written: list[ExportRecord] = []
 
     def write(folder: Path) -> None:
-        taken = job.header.preprocessing if job.taken == "pixels" else None
-        given = plain(job.model, taken, job.header.preprocessing.size)
-        WRITERS[job.kind.name](given, folder / job.path.name, job.metadata())
-        if job.kind.open is None:
-            comparison, reason = None, job.kind.unopened
+        if quantised is None:
+            WRITERS[job.kind.name](job.plain(), folder / job.path.name, job.metadata())
         else:
-            comparison, reason = _compare(job, folder, source, compared), ""
-        written.append(_record(job, folder, comparison, reason))
+            quantiser(job.kind.name).save(quantised[0], folder / job.path.name)
+        comparison = None
+        if job.kind.open is not None:
+            comparison = _compare(job, folder, source, compared)
+            if quantised is None:
+                _require_close(job, comparison)
+        record = _record(job, folder, comparison, job.kind.unopened)
+        written.append(record if quantised is None else replace(record, dtype="int8", int8=quantised[1]))
         write_record(folder / job.names[0], written[0])
 
     write_together(job.path.parent, job.names, write)
@@ -122,19 +187,21 @@ def write_compared(job: Job, source: Iterator[Tensor], compared: Compared, quiet
 
 
 def _compare(job: Job, folder: Path, source: Iterator[Tensor], compared: Compared) -> Comparison:
-    """Raises ExportError where the file computes something else."""
     # Formats without metadata are described by the manifest, which is not written yet.
     write_record(folder / job.names[0], _record(job, folder, None, ""))
     found = open_exported(folder / job.path.name)
     right = logits_of(job.model, job.header.preprocessing)
-    comparison = compare(right, found.logits, source, job.kind.runtime[1], compared)
+    return compare(right, found.logits, source, job.kind.runtime[1], compared)
+
+
+def _require_close(job: Job, comparison: Comparison) -> None:
+    """Raise ExportError where the file computes something else."""
     if not comparison.max_relative_difference <= MAX_DIFFERENCE:
         raise ExportError(
             f"{job.path}: its logits differ from the network's by {comparison.max_relative_difference:.2g} of the "
             f"largest, more than {MAX_DIFFERENCE:g}: nothing was kept",
             hint=f"another version of {job.kind.runtime[1]}, or another format",
         )
-    return comparison
 
 
 def _record(job: Job, folder: Path, comparison: Comparison | None, reason: str) -> ExportRecord:

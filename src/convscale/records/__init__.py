@@ -27,7 +27,16 @@ from convscale.records.explanations import (
     Faithfulness,
     FaithfulScores,
 )
-from convscale.records.exports import Comparison, ExportDtype, ExportFormat, ExportInput, ExportRecord, HashedFile
+from convscale.records.exports import (
+    Comparison,
+    ExportDtype,
+    ExportFormat,
+    ExportInput,
+    ExportRecord,
+    HashedFile,
+    Int8Attempt,
+    Int8Record,
+)
 from convscale.records.files import RECORDS, read_as, read_record, write_family, write_record
 from convscale.records.grids import GridCurve, GridGain, GridLaw, GridNetwork, GridPoint, GridResult, GridSpec
 from convscale.records.latency import Bench, BenchRow, ComputedIn, Environment, NotBenched, QuotedTime
@@ -114,6 +123,8 @@ __all__ = [
     "GridResult",
     "GridSpec",
     "HashedFile",
+    "Int8Attempt",
+    "Int8Record",
     "LengthChange",
     "Method",
     "Metric",

@@ -19,7 +19,7 @@ from convscale.networks import ConvNet, ConvPoolHidden, Padding
 from convscale.nn import Lowered, Model, lower, lowering, to_device
 from convscale.nn.fusing import IMAGES
 from convscale.nn.layers import ConvNormAct
-from convscale.nn.packed_convolutions import PackedConvolution, PointwiseProduct, has_onednn, packed
+from convscale.nn.packed_convolutions import PackedConvolution, PointwiseConvolution, has_onednn, packed
 from tests import peers
 from tests.networks.test_networks import networks
 
@@ -117,7 +117,15 @@ def test_a_zero_row_and_column_in_front_change_no_bit(kernel: int, height: int, 
 
 @needs_onednn
 def test_small_products_are_products() -> None:
-    assert isinstance(packed(convolution(1, 1, 1), 32), PointwiseProduct)
+    row = convolution(1, 1, 1)
+    pointwise, x = packed(row, 32), torch.randn(16, 16, 32, 32)
+    assert isinstance(pointwise, PointwiseConvolution) and pointwise.is_product(x[:1]) and not pointwise.is_product(x)
+    for images in (x[:1], x):
+        other = torch.randn_like(images)
+        assert_same(pointwise(images), row(images))
+        for overwrite in (False, True):
+            expected = torch.relu(row(images) + other)
+            assert_same(pointwise.plus(images, other.clone(), "relu", overwrite), expected)
     for row, size in ((convolution(1, 1, 1), 1000), (convolution(1, 2, 1), 8), (convolution(3, 1, 1), 8)):
         assert isinstance(packed(row, size), PackedConvolution)
 

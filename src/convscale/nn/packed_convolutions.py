@@ -58,7 +58,7 @@ def packed(module: ConvNormAct, size: int) -> Convolution:
     conv = module.conv
     is_product = conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1
     if is_product and conv.weight.dtype == torch.float32 and conv.weight.numel() * size * size <= PRODUCT_MACS:
-        return PointwiseProduct(module)
+        return PointwiseConvolution(module, size)
     return PackedConvolution(module, size)
 
 
@@ -74,17 +74,27 @@ class Product:
         return activate(F.linear(x, self.weight, self.bias), self.activation, in_place=True)
 
 
-class PointwiseProduct:
-    """A 1x1 convolution as a matrix product over the pixels, channels last."""
+class PointwiseConvolution:
+    """A 1x1 convolution with few weights: of few pixels a matrix product, channels last, and oneDNN's of more."""
 
-    def __init__(self, module: ConvNormAct) -> None:
+    def __init__(self, module: ConvNormAct, size: int) -> None:
         self.product = Product(module.conv.weight, module.conv.bias, module.activation)
+        self.packed = PackedConvolution(module, size)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.product(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self._multiplied(x) if self.is_product(x) else self.packed(x)
 
     def plus(self, x: Tensor, other: Tensor, activation: str | None, overwrite: bool) -> Tensor:
-        return activate(self(x).add_(other), activation, in_place=True)
+        if not self.is_product(x):
+            return self.packed.plus(x, other, activation, overwrite)
+        return activate(self._multiplied(x).add_(other), activation, in_place=True)
+
+    def is_product(self, x: Tensor) -> bool:
+        """Whether x is computed as a product: batch, height and width count."""
+        return len(x) * x.shape[-2] * x.shape[-1] * self.product.weight.numel() <= PRODUCT_MACS
+
+    def _multiplied(self, x: Tensor) -> Tensor:
+        return self.product(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PackedConvolution:

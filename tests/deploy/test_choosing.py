@@ -106,6 +106,7 @@ def test_rows_measured_busy_enter_no_choice(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(timed) == 2
 
 
+@pytest.mark.long
 def test_a_choice_is_kept_with_all_that_it_depends_on(
     monkeypatch: pytest.MonkeyPatch, weights: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def _full_disk(*_: object, **__: object) -> None:
     raise OSError("No space left on device")
 
 
+@pytest.mark.long
 def test_other_numbers_are_judged_on_the_users_images(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     def worse(logits: np.ndarray) -> np.ndarray:
         return np.roll(logits, 1, axis=1)

@@ -65,6 +65,7 @@ def test_images_are_predicted_as_predict_does(weights: Path, engine: str) -> Non
     assert_same(network.predict(images[0], top=3), expected[:1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["inside.onnx", "outside.onnx", "outside.xml"])
 def test_exported_files_know_their_images_and_classes(weights: Path, exported: dict[str, Path], name: str) -> None:
     network = cs.compile(exported[name], threads=1)
@@ -107,6 +108,7 @@ def test_a_model_stays_as_it_is(weights: Path) -> None:
     assert network(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, model.network.num_classes)  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_what_cannot_be_compiled(
     weights: Path, exported: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_what_cannot_be_compiled(
         cs.compile("tiny-mbconv", "absent")
 
 
+@pytest.mark.long
 def test_an_exported_file_is_compiled_without_pytorch(exported: dict[str, Path]) -> None:
     code = f"""
 import sys

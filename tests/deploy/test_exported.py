@@ -48,6 +48,7 @@ def test_a_file_computes_the_models_logits(files: dict[str, Path], suffix: str) 
         assert np.abs(first - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", MEGABYTES)
 def test_a_process_that_runs_a_file_imports_no_pytorch_and_stays_small(tmp_path: Path, suffix: str) -> None:
     path = written(cs.build("efficientnet-b0", seed=0), tmp_path / f"b0{suffix}")

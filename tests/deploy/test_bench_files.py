@@ -70,6 +70,7 @@ def test_pixels_go_into_a_file_that_normalises_them(files: dict[str, Path]) -> N
     assert len(found.rows) == 2 and found.measured == "images"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_memory_of_a_runtime_is_that_of_a_process_without_pytorch(files: dict[str, Path], name: str) -> None:
     subject = open_subject("tiny-mbconv", 1)

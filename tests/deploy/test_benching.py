@@ -155,6 +155,7 @@ def test_a_model_is_benched_with_its_own_weights() -> None:
     assert cs.bench_networks(model, **SHORT).rows[0].network == "tiny-mbconv"
 
 
+@pytest.mark.long
 def test_memory_is_that_of_a_process_which_does_nothing_else() -> None:
     held = np.ones(80_000_000)
     subject = open_subject("tiny-mbconv", 1)
@@ -163,6 +164,7 @@ def test_memory_is_that_of_a_process_which_does_nothing_else() -> None:
     assert peak is not None and 50e6 < peak < held.nbytes < peak_bytes()
 
 
+@pytest.mark.long
 def test_memory_of_a_process_that_fails_is_not_known() -> None:
     subject = open_subject("tiny-mbconv", 1)
     with measuring(subject) as measure:

@@ -137,6 +137,10 @@ if TYPE_CHECKING:
         TrialResult,
         Unreachable,
         read_record,
+        CalibrationBin,
+        ConfusionCell,
+        EvaluationDetails,
+        MistakenImage,
     )
     from convscale.report.writing import write_report
     from convscale.runs import Run, Settings, open_run
@@ -195,19 +199,20 @@ _HOMES = {
         "Steps list_recipes recipe"
     ),
     "records": (
-        "Bench BenchRow BoxMeasures BoxScores Candidate Claim ClassRecord CoefficientSearch Comparison ConfusedPair "
-        "ControlDifference DataChoice DataRecord Decision Environment EpochRecord Estimate Evaluation ExplainedImage "
-        "Explanations ExportRecord FactorCurve FaithfulScores Faithfulness FitRecord HashedFile LengthChange Method "
-        "Noise NotBenched PairedDifference Prediction PrimaryAnswer Profile ProfileFit ProfiledNetwork QuotedTime "
-        "RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow "
-        "TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record"
-        "Bench BenchRow Environment NotBenched QuotedTime Candidate Claim ClassRecord CoefficientSearch ConfusedPair "
-        "DataChoice DataRecord EpochRecord Estimate Evaluation FactorCurve Decision FitRecord LengthChange Method "
-        "Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse SearchRow SearchTraining SearchedCandidate "
-        "Story StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord "
-        "TrialResult Unreachable read_record BoxMeasures BoxScores ControlDifference ExplainedImage Explanations "
-        "Faithfulness FaithfulScores Comparison ExportRecord HashedFile EngineChoice EngineTrial Int8Attempt "
-        "Int8Record"
+        "Bench BenchRow BoxMeasures BoxScores Candidate Claim ClassRecord CoefficientSearch Comparison "
+        "ConfusedPair ControlDifference DataChoice DataRecord Decision Environment EpochRecord Estimate "
+        "Evaluation ExplainedImage Explanations ExportRecord FactorCurve FaithfulScores Faithfulness FitRecord "
+        "HashedFile LengthChange Method Noise NotBenched PairedDifference Prediction PrimaryAnswer Profile "
+        "ProfileFit ProfiledNetwork QuotedTime RateChoice Reuse SearchRow SearchTraining SearchedCandidate Story "
+        "StudyResult StudyRow StudySpec SweepRow TrainRecord TrainedFamily TrainedMember TrialRecord TrialResult "
+        "Unreachable read_record Bench BenchRow Environment NotBenched QuotedTime Candidate Claim ClassRecord "
+        "CoefficientSearch ConfusedPair DataChoice DataRecord EpochRecord Estimate Evaluation FactorCurve "
+        "Decision FitRecord LengthChange Method Noise PairedDifference Prediction PrimaryAnswer RateChoice Reuse "
+        "SearchRow SearchTraining SearchedCandidate Story StudyResult StudyRow StudySpec SweepRow TrainRecord "
+        "TrainedFamily TrainedMember TrialRecord TrialResult Unreachable read_record BoxMeasures BoxScores "
+        "ControlDifference ExplainedImage Explanations Faithfulness FaithfulScores Comparison ExportRecord "
+        "HashedFile EngineChoice EngineTrial Int8Attempt Int8Record CalibrationBin ConfusionCell "
+        "EvaluationDetails MistakenImage"
     ),
     "report.writing": "write_report",
     "runs": "Run Settings open_run",
@@ -229,30 +234,32 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow", "BlockGraph", "BoxMeasures",
-    "BoxScores", "Budget", "BudgetError", "Candidate", "Candidates", "Choice", "Choices", "Claim", "ClassRecord",
-    "ClusterExecutor", "CoefficientSearch", "Coefficients", "Comparison", "CompiledNetwork", "ConfigError",
-    "ConfusedPair", "Constant", "ControlDifference", "ConvLayer", "ConvNet", "Conversion", "ConvscaleError", "Cosine",
-    "Cost", "DataChoice", "DataError", "DataRecord", "Dataset", "Decision", "Ended", "Engine", "EngineChoice",
-    "EngineTrial", "Environment", "EpochRecord", "Estimate", "Evaluation", "Executor", "ExplainedImage", "Explanation",
-    "Explanations", "ExportError", "ExportRecord", "FactorCurve", "FaithfulScores", "Faithfulness", "Family",
-    "FamilyMember", "FamilyTraining", "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "HashedFile",
-    "ImageCollection", "InputError", "Int8Attempt", "Int8Record", "LatencyModel", "LatencyPredictor", "LayerGraph",
-    "LengthChange", "LinearLayer", "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method",
-    "MissingExtraError", "Model", "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed",
-    "OrderChange", "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Profile",
+    "LBFGS", "SGD", "AdamW", "AddLayer", "Attempt", "Augmentation", "Bench", "BenchRow", "BlockGraph",
+    "BoxMeasures", "BoxScores", "Budget", "BudgetError", "CalibrationBin", "Candidate", "Candidates", "Choice",
+    "Choices", "Claim", "ClassRecord", "ClusterExecutor", "CoefficientSearch", "Coefficients", "Comparison",
+    "CompiledNetwork", "ConfigError", "ConfusedPair", "ConfusionCell", "Constant", "ControlDifference", "ConvLayer",
+    "ConvNet", "Conversion", "ConvscaleError", "Cosine", "Cost", "DataChoice", "DataError", "DataRecord", "Dataset",
+    "Decision", "Ended", "Engine", "EngineChoice", "EngineTrial", "Environment", "EpochRecord", "Estimate",
+    "Evaluation", "EvaluationDetails", "Executor", "ExplainedImage", "Explanation", "Explanations", "ExportError",
+    "ExportRecord", "FactorCurve", "FaithfulScores", "Faithfulness", "Family", "FamilyMember", "FamilyTraining",
+    "FileImages", "Fit", "FitRecord", "GlobalPoolLayer", "HashedFile", "ImageCollection", "InputError",
+    "Int8Attempt", "Int8Record", "LatencyModel", "LatencyPredictor", "LayerGraph", "LengthChange", "LinearLayer",
+    "LocalExecutor", "LogitParts", "MapAxis", "MaxPoolLayer", "Method", "MissingExtraError", "MistakenImage",
+    "Model", "MultiplyLayer", "NetworkValues", "Noise", "NotBenched", "NotFiniteError", "NotUsed", "OrderChange",
+    "PairedDifference", "Plan", "PlannedFit", "Prediction", "Preprocessing", "PrimaryAnswer", "Profile",
     "ProfileFit", "ProfiledNetwork", "Proposal", "Provenance", "QuotedTime", "RMSProp", "RateChoice", "Recipe",
-    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings", "SearchTraining",
-    "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream", "StreamItem",
-    "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily", "TrainedMember",
-    "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult", "UnitError",
-    "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks", "bench_table4", "build",
-    "compile", "compound", "compound_law", "convert", "cost", "evaluate", "explain", "export", "family", "features",
-    "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks", "list_recipes", "list_studies",
-    "list_weights", "load", "load_weights", "network", "open_dataset", "open_run", "plan", "plan_fit",
-    "plan_resolution", "predict", "predict_latency", "pretrained", "published", "read_coefficients", "read_header",
-    "read_record", "read_study", "recipe", "resolve", "resume", "resume_study", "run_study", "save_weights", "scale",
-    "search_by_training", "shares_law", "sweep", "train", "train_family", "write_network", "write_report",
+    "Reuse", "Run", "RunError", "Scaling", "ScalingLaw", "SearchGrid", "SearchRow", "SearchSettings",
+    "SearchTraining", "SearchedCandidate", "Settings", "Staircase", "Steps", "StoredPixels", "Story", "Stream",
+    "StreamItem", "StudyResult", "StudyRow", "StudySpec", "SweepRow", "TrainRecord", "TrainedFamily",
+    "TrainedMember", "TrainingError", "TrainingSearch", "TrainingStopped", "Trial", "TrialRecord", "TrialResult",
+    "UnitError", "UnknownNameError", "Unreachable", "WeightsHeader", "__version__", "bench_networks",
+    "bench_table4", "build", "compile", "compound", "compound_law", "convert", "cost", "evaluate", "explain",
+    "export", "family", "features", "find_coefficients", "fit", "get_weights", "law", "list_laws", "list_networks",
+    "list_recipes", "list_studies", "list_weights", "load", "load_weights", "network", "open_dataset", "open_run",
+    "plan", "plan_fit", "plan_resolution", "predict", "predict_latency", "pretrained", "published",
+    "read_coefficients", "read_header", "read_record", "read_study", "recipe", "resolve", "resume", "resume_study",
+    "run_study", "save_weights", "scale", "search_by_training", "shares_law", "sweep", "train", "train_family",
+    "write_network", "write_report",
 ]  # fmt: skip
 
 

@@ -7,15 +7,21 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from PIL import Image
+
 import convscale as cs
 from convscale.preprocessing import default_preprocessing
 from convscale.records import (
+    CalibrationBin,
     ClassRecord,
     ConfusedPair,
+    ConfusionCell,
     DataRecord,
     Decision,
     EpochRecord,
     Evaluation,
+    EvaluationDetails,
+    MistakenImage,
     Story,
     TrainRecord,
 )
@@ -40,6 +46,19 @@ def evaluation(classes: tuple[str, ...] = CLASSES, n: int = 100, seed: int = 0) 
     return Evaluation(mean, 1.0, total, interval, rows, (), mean, 0.05, None, (0.99, 1.0), interval, pairs)
 
 
+def details(folder: Path, mistakes: int = 2, side: int = 24) -> EvaluationDetails:
+    """Counts of three classes, bins of which one is empty, and pictures of `mistakes` in `folder`."""
+    cells = tuple(ConfusionCell(row, at, 90 if row == at else 5) for row in range(3) for at in range(3))
+    bins = tuple(CalibrationBin(low / 3, (low + 1) / 3, 50 * low, low / 3 + 0.1, low / 3) for low in range(3))
+    kept = []
+    for number in range(mistakes):
+        name = f"pictures/mistakes/{number:02d}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((side, side), 60 + number).save(folder / name)
+        kept.append(MistakenImage(f"photos/{number}.jpg", "cat", "dog", 0.9 - number / 100, name))
+    return EvaluationDetails(CLASSES, cells, bins, tuple(kept))
+
+
 def made_run(path: Path, *, epochs: int = 3, finished: bool = True, seed: int = 0, macs: str = "2M") -> Run:
     """The folder of a run as a planned training leaves it, but for its weights."""
     plan = cs.plan(cs.network("small-mbconv"), cs.Budget(macs=macs))
@@ -59,6 +78,7 @@ def made_run(path: Path, *, epochs: int = 3, finished: bool = True, seed: int = 
     if finished:
         found = evaluation(seed=seed)
         run.write_evaluation(found)
+        run.write_details(details(run.path))
         run.write_result(TrainRecord(found.top1, epochs, 30, 12.5, 900.0, found.top1, epochs, None, 0, 1, "f" * 64))
     return run
 

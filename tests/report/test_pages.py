@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import pytest
 
 from convscale.errors import ConfigError, RunError
 from convscale.locks import lock
+from convscale.records import ConfusionCell, EvaluationDetails
 from convscale.report.pages.document import document
 from convscale.report.parts import Chapter, Chart, Facts, Section, Text
 from convscale.report.tables import Column, Table, text_column
 from convscale.report.writing import write_report
+from tests.benches import WHOLE
 from tests.cli.calling import run, run_json
-from tests.report.made import CLASSES, Element, evaluation, made_run, parsed
+from tests.report.made import CLASSES, Element, details, evaluation, made_run, parsed
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 
@@ -73,9 +76,14 @@ def test_a_finished_run(tmp_path: Path) -> None:
     page = report_of(tmp_path / "run", folder=tmp_path)
     assert headings(page) == [
         "Result", "What was chosen, and why", "Where the budget goes", "Learning curves", "Accuracy",
-        "Beside published networks", "Data", "How it was made",
+        "Confusion, calibration and mistakes", "Beside published networks", "Data", "How it was made",
+        "Not in this report",
     ]  # fmt: skip
-    assert len(page.all("svg")) == 5 and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
+    assert (
+        len(page.all("svg")) == 7
+        and len(page.all("img")) == 2
+        and not [one for one in page.all("p") if one.attributes.get("class") == "notice"]
+    )
     for said in (
         "images are about 32 px",
         "convscale fit photos --macs 2M",
@@ -84,7 +92,8 @@ def test_a_finished_run(tmp_path: Path) -> None:
         "f" * 64,
     ):
         assert said in page.text
-    numbers = [chart.all("table")[0].text for chart in page.all("figure") if "top-1" in chart.all("title")[0].text]
+    charts = [figure for figure in page.all("figure") if figure.all("svg")]
+    numbers = [chart.all("table")[0].text for chart in charts if "top-1" in chart.all("title")[0].text]
     assert len(numbers) == 1 and "50.00" in numbers[0]
 
 
@@ -120,7 +129,7 @@ def test_one_epoch_has_no_curves(tmp_path: Path) -> None:
 def test_several_runs_have_a_chapter_each(tmp_path: Path) -> None:
     runs = [made_run(tmp_path / name, seed=seed).path for seed, name in enumerate("ab")]
     page = report_of(*runs, folder=tmp_path)
-    assert len(page.all("h2")) == 3 and len(page.all("svg")) == 4 + 4 + 3 + 1
+    assert len(page.all("h2")) == 3 and len(page.all("svg")) == 6 + 6 + 3 + 1
     links = [element.attributes["href"] for element in page.all("a")]
     assert len(links) == len(set(links)) == 4
 
@@ -177,6 +186,49 @@ def test_a_run_of_many_classes_and_epochs_is_small(tmp_path: Path) -> None:
     page = report_of(made.path, folder=tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 500_000
     assert any("All 1,000 classes" in element.text for element in page.all("summary"))
+
+
+def test_a_run_with_50_pictures_is_at_most_a_megabyte(tmp_path: Path) -> None:
+    made = made_run(tmp_path / "run")
+    made.write_details(details(made.path, mistakes=50, side=64))
+    page = report_of(made.path, folder=tmp_path)
+    assert len(page.all("img")) == 50 and all(one.attributes["alt"] for one in page.all("img"))
+    assert (tmp_path / "report.html").stat().st_size < 1_000_000
+
+
+def test_latency_by_engine_is_there_once_it_was_measured(tmp_path: Path) -> None:
+    made = made_run(tmp_path / "run")
+    assert f"convscale bench {made.path}" in report_of(made.path, folder=tmp_path).text
+    made.write_bench(WHOLE)
+    page = report_of(made.path, folder=tmp_path)
+    assert "Latency by engine" in headings(page) and "convscale bench" not in page.text
+    assert "Milliseconds per batch by engine" in page.text and "they are compared with nothing" in page.text
+
+
+def test_pictures_outside_the_run_or_too_large_are_left_out(tmp_path: Path) -> None:
+    made = made_run(tmp_path / "run")
+    (tmp_path / "secret.png").write_bytes(b"x")
+    found = details(made.path, mistakes=3)
+    assert found.mistakes is not None
+    (made.path / found.mistakes[1].picture).write_bytes(b"x" * 50_000)
+    outside = replace(found.mistakes[0], picture="../secret.png")
+    made.write_details(replace(found, mistakes=(outside, *found.mistakes[1:])))
+    assert len(report_of(made.path, folder=tmp_path).all("img")) == 1
+
+
+def test_what_eval_would_add_is_named(tmp_path: Path) -> None:
+    made = made_run(tmp_path / "run")
+    (made.path / "details.json").unlink()
+    page = report_of(made.path, folder=tmp_path)
+    assert f"convscale eval {made.path} --data photos --keep" in page.text and not page.all("img")
+    cell = ConfusionCell(0, 3, 1)
+    made.write_details(EvaluationDetails(CLASSES, (cell,), (), ()))
+    with pytest.raises(ConfigError, match="a class that it does not name"):
+        write_report(made.path, tmp_path / "r.html")
+    many = tuple(f"c{index}" for index in range(30))
+    made.write_details(EvaluationDetails(many, (cell, ConfusionCell(1, 1, 9)), (), ()))
+    page = report_of(made.path, folder=tmp_path)
+    assert "There are no mistakes to show" in page.text and "the 1 pairs confused most" in page.text
 
 
 def test_errors_say_what_and_where(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_fit_goes_the_whole_way(fitted: Fit) -> None:
     run = fitted.run.path
     assert {path.name for path in run.iterdir()} == {
         "weights.safetensors", "network.toml", "recipe.toml", "preprocessing.toml", "data.json", "metrics.jsonl",
-        "evaluation.json", "environment.json", "best.safetensors", "settings.json", "result.json", "pictures", "lock",
-        "fit.json", "story.json", "plan.json", "progress.json", "README.md",
+        "evaluation.json", "details.json", "environment.json", "best.safetensors", "settings.json", "result.json",
+        "pictures", "lock", "fit.json", "story.json", "plan.json", "progress.json", "README.md",
     }  # fmt: skip
     assert max(fitted.plan.chosen.used.values()) <= 1
     assert fitted.evaluation.top1 > 0.9 and fitted.evaluation.n == 359

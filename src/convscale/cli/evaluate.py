@@ -52,18 +52,19 @@ crop_option = click.option(
 @click.option(
     "--pictures", metavar="DIR", help="Write reliability, confusion and mistakes to DIR, as .png, .svg, .pdf and .csv."
 )
+@click.option("--keep", is_flag=True, help="Keep confusion, calibration and worst mistakes in RUN, for its report.")
 @json_option
 def command(
     run: str, data: str, resolutions: tuple[int, ...], crops: tuple[float, ...], predictions: str | None,
-    pictures: str | None, as_json: bool, **options: Any,
+    pictures: str | None, keep: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Evaluate RUN (a run folder or a weights file) on images: the test split where there is one.
 
     On the data that a run was trained on, only the images that it held out are counted.
     """
     sweeps = len(resolutions) > 1 or len(crops) > 1
-    if sweeps and (predictions or pictures):
-        raise click.UsageError("--predictions and --pictures require a single --resolution and a single --crop")
+    if sweeps and (predictions or pictures or keep):
+        raise click.UsageError("--predictions, --pictures and --keep require a single --resolution and a single --crop")
     weights = weights_file(Path(run))
     if weights == Path(run):
         print_note("a weights file does not record its training images: all images found are counted")
@@ -77,7 +78,7 @@ def command(
         return
     result = evaluate(
         run, data, resolution=next(iter(resolutions), None), crop=next(iter(crops), None), predictions=predictions,
-        pictures=pictures, **options,
+        pictures=pictures, keep=keep, **options,
     )  # fmt: skip
     _note_other_size(data, result)
     print_json(result) if as_json else _print_evaluation(result, data)

@@ -16,9 +16,10 @@ from convscale.data.images import Labels, Stream
 from convscale.data.labels import one_spelling
 from convscale.data.layouts import Layout
 from convscale.errors import ConfigError, DataError
+from convscale.evaluation.details import write_details
 from convscale.evaluation.measurement import EachImage, measure
 from convscale.evaluation.opened import Network, open_network
-from convscale.evaluation.pictures import Pictures
+from convscale.evaluation.pictures import Mistakes, Pictures
 from convscale.evaluation.predictions import Predictions
 from convscale.evaluation.rows_file import RowsFile
 from convscale.evaluation.tally import Measured
@@ -43,6 +44,7 @@ def evaluate(
     crop: float | None = None,
     predictions: str | Path | None = None,
     pictures: str | Path | None = None,
+    keep: bool = False,
     quiet: bool = False,
 ) -> Evaluation:
     """Accuracy of a run, a weights file or an exported file on `data`: the `split` asked for ("train", "validation" or
@@ -55,20 +57,36 @@ def evaluate(
 
     resolution, crop: pixels per side, and the share of the resized image that is cropped; default: the network's own.
     predictions: a .csv, .parquet or .jsonl file to write, one row per image (`Predictions`). pictures: a folder for
-    reliability.png, confusion.png, confusion.csv and mistakes.png, with SVG and PDF beside. Raises RunError, DataError,
-    and ConfigError for values that are not allowed.
+    reliability.png, confusion.png, confusion.csv and mistakes.png, with SVG and PDF beside. keep: the run keeps
+    confusion, calibration and worst mistakes for its report: of the images that it held out, as it sees them. Raises
+    RunError, DataError, and ConfigError for values that are not allowed.
     """
+    if keep:
+        _require_own(Path(run_or_file), data, changed=(split, resolution, crop) != (None, None, None))
     file = None if predictions is None else RowsFile(predictions, "predictions")
     job = _open(Path(run_or_file), data, label_column, layout, split, batch, workers, quiet)
     preprocessing = job.header.preprocessing.at(resolution, crop)
     rows = None if file is None else Predictions(file, job.header.classes)
     drawn = None if pictures is None else Pictures(pictures, job.header.classes, Path(data).name)
-    measured = job.measure(preprocessing, [one.add for one in (rows, drawn) if one is not None])
+    kept = Mistakes(job.header.classes) if keep else None
+    measured = job.measure(preprocessing, [one.add for one in (rows, drawn, kept) if one is not None])
     if rows is not None:
         rows.write()
     if drawn is not None:
         drawn.draw(measured)
+    if kept is not None:
+        write_details(Run(Path(run_or_file)), measured, kept.worst)
     return measured.evaluation
+
+
+def _require_own(path: Path, data: str | Path, *, changed: bool) -> None:
+    """Raise ConfigError unless an evaluation is that of a run's own held-out images, as its evaluation.json is."""
+    trained_on = Run(path).data() if path.is_dir() else None
+    if changed or trained_on is None or trained_on.source != source_of(data):
+        raise ConfigError(
+            f"{path}: only an evaluation on the images that a run held out is kept in it",
+            hint="name the run's folder and its own data, and leave split, resolution and crop out",
+        )
 
 
 def sweep(

@@ -18,6 +18,26 @@ from convscale.progress import print_note
 from convscale.units import format_number
 
 
+class Mistakes:
+    """Collects the most confident mistakes of an evaluation."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self.worst: list[Mistake] = []  # so far, most confident first
+
+    def add(self, batch: EvaluatedBatch) -> None:
+        """Add a batch, whose images may include mistakes."""
+        probabilities = batch.logits.float().cpu().softmax(1).gather(1, batch.predicted[:, None])[:, 0]
+        wrong = (batch.truth != batch.predicted) & probabilities.isfinite()
+        for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
+            if wrong[at]:
+                true, predicted = self.classes[int(batch.truth[at])], self.classes[int(batch.predicted[at])]
+                pixels = batch.pixels[at].cpu().numpy().copy()
+                self.worst.append(Mistake(batch.names[at], pixels, true, predicted, float(probabilities[at])))
+        self.worst.sort(key=lambda mistake: -mistake.probability)
+        del self.worst[SHOWN_MISTAKES:]
+
+
 class Pictures:
     """Writes reliability.png, confusion.png, confusion.csv (a row per true class) and mistakes.png into `folder`, and
     each picture as SVG and PDF beside it. `name`: of the data, for their titles.
@@ -34,20 +54,13 @@ class Pictures:
                 f"pictures {folder}: cannot create a folder there: {error.strerror}",
                 hint="name a new or existing folder",
             ) from None
+        self._collected = Mistakes(classes)
+        self.add = self._collected.add
 
-        self.mistakes: list[Mistake] = []  # the most confident ones so far, most confident first
-
-    def add(self, batch: EvaluatedBatch) -> None:
-        """Add a batch, whose images may include mistakes."""
-        probabilities = batch.logits.float().cpu().softmax(1).gather(1, batch.predicted[:, None])[:, 0]
-        wrong = (batch.truth != batch.predicted) & probabilities.isfinite()
-        for at in probabilities.where(wrong, -1.0).argsort(descending=True, stable=True)[:SHOWN_MISTAKES].tolist():
-            if wrong[at]:
-                true, predicted = self.classes[int(batch.truth[at])], self.classes[int(batch.predicted[at])]
-                pixels = batch.pixels[at].cpu().numpy().copy()
-                self.mistakes.append(Mistake(batch.names[at], pixels, true, predicted, float(probabilities[at])))
-        self.mistakes.sort(key=lambda mistake: -mistake.probability)
-        del self.mistakes[SHOWN_MISTAKES:]
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """The most confident ones so far, most confident first."""
+        return self._collected.worst
 
     def draw(self, measured: Measured) -> None:
         """Write what can be drawn, and say what cannot."""

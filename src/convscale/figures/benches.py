@@ -18,6 +18,11 @@ _COLOUR = COLOURS[4]
 def draw_bench(bench: Bench, path: Path, title: Sequence[str] = ()) -> None:
     """A panel for each network with a bar for each engine: the median, and a line from p10 to p90. Bars of what was
     disturbed are hatched, and say so. `title`: lines above."""
+    save_figure(bench_figure(bench, title), path)
+
+
+def bench_figure(bench: Bench, title: Sequence[str] = ()) -> Any:
+    """What `draw_bench` draws."""
     names = list(dict.fromkeys(row.network for row in bench.rows))
     panels = [[row for row in bench.rows if row.network == name] for name in names]
     heights = [len(rows) * _BAR + 0.75 for rows in panels]
@@ -28,7 +33,7 @@ def draw_bench(bench: Bench, path: Path, title: Sequence[str] = ()) -> None:
         _draw_panel(axes, rows)
         axes.set_title(shorten(name, (_WIDTH - _NAMES - 1) * POINTS, 10), fontsize=10)
     figure.axes[-1].set_xlabel("milliseconds per batch: median, p10 to p90")
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_panel(axes: Any, rows: Sequence[BenchRow]) -> None:

@@ -21,7 +21,7 @@ from convscale.figures.style import (
     title_figure,
 )
 from convscale.files import write_atomic
-from convscale.records import EpochRecord
+from convscale.records import ConfusionCell, EpochRecord
 from convscale.units import format_count
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], path: Path
     """How often images of each class (row) were taken for each class (column): shares of the row as colours,
     and the counts themselves where classes are few. `title`: lines above."""
     save_figure(confusion_figure(counts, classes, title), path)
+
+
+def counts_of(cells: Sequence[ConfusionCell], classes: int) -> NDArray[np.int64]:
+    """The matrix (true, predicted) whose cells these are."""
+    import numpy as np
+
+    counts = np.zeros((classes, classes), np.int64)
+    for one in cells:
+        counts[one.true, one.predicted] = one.count
+    return counts
 
 
 def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str], title: Sequence[str] = ()) -> Any:

@@ -2,6 +2,7 @@
 
 from convscale.flattening import flat
 from convscale.records.coefficients import Candidate, CoefficientSearch, SearchedCandidate, SearchTraining
+from convscale.records.details import ConfusionCell, EvaluationDetails, MistakenImage
 from convscale.records.engines import EngineChoice, EngineTrial
 from convscale.records.estimates import Estimate
 from convscale.records.evaluation import (
@@ -92,6 +93,7 @@ __all__ = [
     "Comparison",
     "ComputedIn",
     "ConfusedPair",
+    "ConfusionCell",
     "ControlDifference",
     "Currency",
     "DataChoice",
@@ -104,6 +106,7 @@ __all__ = [
     "EpochRecord",
     "Estimate",
     "Evaluation",
+    "EvaluationDetails",
     "ExplainedImage",
     "ExplanationComparison",
     "Explanations",
@@ -128,6 +131,7 @@ __all__ = [
     "LengthChange",
     "Method",
     "Metric",
+    "MistakenImage",
     "Noise",
     "NotBenched",
     "PairedDifference",

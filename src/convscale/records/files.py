@@ -16,6 +16,7 @@ from convscale.formats import FORMAT_VERSION, read_kept, require_version
 from convscale.planning import Family, Plan
 from convscale.records.before import upgraded
 from convscale.records.coefficients import CoefficientSearch
+from convscale.records.details import EvaluationDetails
 from convscale.records.engines import EngineChoice
 from convscale.records.evaluation import Evaluation, PredictionSet, Sweep
 from convscale.records.explanations import ExplanationComparison, Explanations
@@ -49,6 +50,7 @@ RECORDS: dict[str, type[Any]] = {
     "run": RunRow,
     "run story": RunStory,
     "evaluation": Evaluation,
+    "evaluation details": EvaluationDetails,
     "sweep": Sweep,
     "predictions": PredictionSet,
     "explanations": Explanations,

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convscale.errors import ConfigError, RunError
-from convscale.files import read_json, write_atomic
+from convscale.files import read_json, write_text
 from convscale.records import CoefficientSearch, GridResult, StudyResult, TrainedFamily, read_record
+from convscale.report.cards import model_card
 from convscale.report.pages.comparison import comparison_chapter
 from convscale.report.pages.document import document
 from convscale.report.pages.runs import run_chapter
 from convscale.report.pages.studies import family_chapter, grid_chapter, search_chapter, study_chapter
 from convscale.report.parts import Chapter
-from convscale.runs import open_unfinished_run
+from convscale.runs import open_unfinished_run, read_row
 
 RESULTS = ("results.json", "coefficients.json", "family.json")  # of studies, searches and families
 _ALLOWED = "a folder that convscale train, fit, study run, coefficients or family --train made"
@@ -22,7 +23,8 @@ _ALLOWED = "a folder that convscale train, fit, study run, coefficients or famil
 
 def write_report(sources: str | Path | Sequence[str | Path], output: str | Path) -> Path:
     """Write runs, studies, searches for coefficients and trained families as one HTML file that stands alone, whole or
-    not at all, and return its path. Nothing is computed: what has no record is left out, with the command for it.
+    not at all, and return its path; beside it the model card of each run that is done (`card_path`). Nothing is
+    computed: what has no record is left out, with the command for it.
 
     Raises RunError for a folder that is none of these or has no result yet, ConfigError where a record is damaged or
     the file cannot be written.
@@ -35,15 +37,22 @@ def write_report(sources: str | Path | Sequence[str | Path], output: str | Path)
     title = chapters[0].title if len(chapters) == 1 else f"Report of {chapters[0].title} and {len(chapters) - 1} more"
     if len(runs) > 1:
         chapters.insert(0, comparison_chapter(runs))
-    text = document(chapters, title).encode()
-    file = Path(output)
+    text, file = document(chapters, title), Path(output)
+    done = [run for run in runs if read_row(run.path).state == "finished"]
+    cards = {card_path(file, number): model_card(run) for number, run in enumerate(done, start=1)}
     try:
-        write_atomic(file, lambda target: target.write(text))
+        for path, content in (cards | {file: text}).items():
+            write_text(path, content)
     except OSError as error:
         raise ConfigError(
             f"{file}: the report cannot be written: {error.strerror}", hint="name a file in a folder that you may write"
         ) from None
     return file
+
+
+def card_path(report: Path, number: int = 1) -> Path:
+    """Where the model card of the report's run goes: `report.html` -> `report-model-card.md`, the second's with a 2."""
+    return report.with_name(f"{report.stem}-model-card{'' if number == 1 else f'-{number}'}.md")
 
 
 def _chapter(path: Path, *, alone: bool) -> Chapter:

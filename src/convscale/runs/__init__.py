@@ -21,6 +21,7 @@ progress.json         its progress, updated once per second during training; aft
 checkpoints/          the two newest states of training, until it is done
 evaluation.json       accuracy on the held-out images
 bench.json            how long it takes in engines, where it was benched last
+details.json          confusion, calibration and, where they were asked for, the worst mistakes
 result.json           how training ended
 environment.json      versions and machine; written last of what is known beforehand: a folder that has it is a run
 lock                  made by the process that claims the folder, held by the one that trains

@@ -25,6 +25,7 @@ from convscale.records import (
     DataRecord,
     EpochRecord,
     Evaluation,
+    EvaluationDetails,
     SearchRow,
     Story,
     TrainRecord,
@@ -42,7 +43,7 @@ README = "README.md"
 _FILES = (
     WEIGHTS, BEST_WEIGHTS, README, "network.toml", "recipe.toml", "preprocessing.toml", "settings.json", "data.json",
     "exclude.json", "story.json", "plan.json", "search.json", "fit.json", "metrics.jsonl", "events.jsonl",
-    "progress.json", "evaluation.json", "bench.json", "result.json", "environment.json", "lock",
+    "progress.json", "evaluation.json", "details.json", "bench.json", "result.json", "environment.json", "lock",
 )  # fmt: skip
 _FOLDERS = ("checkpoints", "pictures", "tensorboard", "search", "features", "explanations")
 
@@ -138,6 +139,12 @@ class Run:
         path = self.path / "bench.json"
         return read_as(Bench, path) if path.exists() else None
 
+    def details(self) -> EvaluationDetails | None:
+        """Confusion, calibration and mistakes on the held-out images, None of a run older than the file. Raises
+        ConfigError where it is damaged."""
+        path = self.path / "details.json"
+        return read_as(EvaluationDetails, path) if path.exists() else None
+
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""
         records: list[EpochRecord] = []
@@ -199,6 +206,10 @@ class Run:
     def write_bench(self, bench: Bench) -> None:
         """Write bench.json."""
         write_record(self.path / "bench.json", bench)
+
+    def write_details(self, details: EvaluationDetails) -> None:
+        """Write details.json."""
+        write_record(self.path / "details.json", details)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write recipe.toml."""

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from convscale.evaluation import Measured
+from convscale.evaluation.details import write_details
 from convscale.figures import draw_confusion, draw_curves
 from convscale.nn import save_weights
 from convscale.nn.processes import Processes
@@ -23,6 +24,7 @@ def write_results(job: Job, state: TrainingState, measured: Measured, processes:
     run, position, evaluation = job.run, state.position, measured.evaluation
     save_weights(run.weights, state.evaluated, job.header)
     run.write_evaluation(evaluation)
+    write_details(run, measured)
     metrics = run.metrics()
     judged = position.best_top1 if job.recipe.patience else metrics[-1].top1
     record = TrainRecord(

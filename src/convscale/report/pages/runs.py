@@ -12,11 +12,14 @@ from convscale.figures.training import CURVES
 from convscale.files import read_text
 from convscale.records import Evaluation, RunRow, Story
 from convscale.records.training import held_out_in_words
+from convscale.report.bench import bench_tables, bench_text
+from convscale.report.charts.benches import bench_chart
 from convscale.report.charts.budgets import budget_chart
 from convscale.report.charts.curves import curve_chart
 from convscale.report.evaluation import calibration, class_table, confused_table
 from convscale.report.networks import cost_table, plan_table, stage_table
 from convscale.report.pages.comparison import PUBLISHED, published_charts
+from convscale.report.pages.details import detail_parts, missing_details
 from convscale.report.parts import Chapter, Code, Facts, Folded, Missing, Part, Section, Text
 from convscale.report.runs import run_facts
 from convscale.report.tables import Column, Table, text_column
@@ -39,7 +42,9 @@ def run_chapter(run: Run, *, alone: bool = True) -> Chapter:
         Section("Where the budget goes", [stage_table(run.network()), budget_chart(run.network())]),
         Section("Learning curves", list(_curves(run))),
         Section("Accuracy", [] if evaluation is None else list(_accuracy(evaluation))),
+        Section("Confusion, calibration and mistakes", list(detail_parts(run))),
         Section(PUBLISHED, list(published_charts([run])) if alone else []),
+        Section("Latency by engine", list(_latency(run))),
         Section("Data", list(_data(run, story))),
         Section("How it was made", list(_provenance(run, story))),
     ]
@@ -122,6 +127,13 @@ def _accuracy(found: Evaluation) -> Iterator[Part]:
         yield confused_table(found)
 
 
+def _latency(run: Run) -> Iterator[Part]:
+    if (bench := run.bench()) is not None and bench.rows:
+        yield from filter(None, [bench_chart(bench)])
+        yield from bench_tables(bench)
+        yield Text([f"- {line}" for line in bench_text(bench)])
+
+
 def _data(run: Run, story: Story) -> Iterator[Part]:
     data = run.data()
     if data is not None:
@@ -164,5 +176,7 @@ def _provenance(run: Run, story: Story) -> Iterator[Part]:
 def _missing(run: Run, row: RunRow) -> Iterator[Missing]:
     if row.state != "finished":
         yield Missing("result and evaluation", _resume(run))
-    if run.data() is None:
-        yield Missing("the data that it was trained on", "none: the run is older than this record")
+        return
+    yield from missing_details(run)
+    if run.bench() is None:
+        yield Missing("latency by engine", f"convscale bench {shlex.quote(str(run.path))}")

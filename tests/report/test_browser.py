@@ -19,6 +19,7 @@ from tests.report.test_studies import DIFFERENCE, ROWS, SEARCH
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+pytestmark = pytest.mark.long
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # Rules that axe leaves out unless asked: the strictest contrast.

@@ -11,10 +11,20 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from convscale.errors import ConfigError, RunError
 from convscale.locks import lock
-from convscale.records import ConfusionCell, EvaluationDetails
+from convscale.records import (
+    BoxMeasures,
+    BoxScores,
+    ConfusionCell,
+    ControlDifference,
+    EvaluationDetails,
+    ExplainedImage,
+    Explanations,
+    write_record,
+)
 from convscale.report.pages.document import document
 from convscale.report.parts import Chapter, Chart, Facts, Section, Text
 from convscale.report.tables import Column, Table, text_column
@@ -203,6 +213,27 @@ def test_latency_by_engine_is_there_once_it_was_measured(tmp_path: Path) -> None
     page = report_of(made.path, folder=tmp_path)
     assert "Latency by engine" in headings(page) and "convscale bench" not in page.text
     assert "Milliseconds per batch by engine" in page.text and "they are compared with nothing" in page.text
+
+
+def test_maps_are_shown_beside_mistakes_and_for_themselves(tmp_path: Path) -> None:
+    made = made_run(tmp_path / "run")
+    assert f"convscale explain {made.path} IMAGE..." in report_of(made.path, folder=tmp_path).text
+    made.explanations.mkdir()
+    for index in range(3):
+        Image.effect_noise((60, 20), 50).save(made.explanations / f"{index}.webp")
+    images = tuple(
+        ExplainedImage(f"elsewhere/{index}.jpg", "dog", 0.9, 2.5, ((1.0, 1.5),), 2.5, f"{index}.webp")
+        for index in range(3)
+    )
+    blob = BoxMeasures(0.1, 0.5, 0.5, 0.3)
+    against = ControlDifference("pointing", "a centred blob", 0.0, (-0.1, 0.1), 0.95, "no better")
+    boxes = BoxScores(3, 0.1, 0.5, 0.5, 0.3, blob, (against,))
+    write_record(made.explanations / "explanations.json", Explanations("run", "cam", images, (), boxes, None))
+    page = report_of(made.path, folder=tmp_path)
+    assert "What it looks at" in headings(page) and "no better than a centred blob: pointing" in page.text
+    galleries = [one for one in page.all("ul") if "gallery" in one.attributes.get("class", "")]
+    assert [len(one.all("img")) for one in galleries] == [2, 3], "both mistakes have maps"
+    assert all("image/webp" in one.attributes["src"] for one in page.all("img"))
 
 
 def test_pictures_outside_the_run_or_too_large_are_left_out(tmp_path: Path) -> None:

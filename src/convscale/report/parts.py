@@ -59,9 +59,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Small pictures beside one another."""
+    """Small pictures beside one another; `wide` ones are several times as wide as they are high."""
 
     pictures: Sequence[Picture]
+    wide: bool = False
 
 
 Part = Text | Facts | Code | Folded | Table | Chart | Gallery

@@ -26,6 +26,7 @@ from convscale.records import (
     EpochRecord,
     Evaluation,
     EvaluationDetails,
+    Explanations,
     SearchRow,
     Story,
     TrainRecord,
@@ -144,6 +145,11 @@ class Run:
         ConfigError where it is damaged."""
         path = self.path / "details.json"
         return read_as(EvaluationDetails, path) if path.exists() else None
+
+    def explained(self) -> Explanations | None:
+        """The maps that were kept last, None where none were. Raises ConfigError where their record is damaged."""
+        path = self.explanations / "explanations.json"
+        return read_as(Explanations, path) if path.exists() else None
 
     def metrics(self) -> list[EpochRecord]:
         """The finished epochs; a line that a crash left torn, and what follows it, is not counted."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from convscale.records import MistakenImage
 from convscale.report.charts.evaluation import confusion_chart, reliability_chart
+from convscale.report.pages.looking import map_pictures
+from convscale.report.pages.pictures import KINDS, small_picture
 from convscale.report.parts import Gallery, Missing, Part, Picture, Text
 from convscale.runs import Run
 
-MAX_PICTURE_BYTES = 40_000  # larger ones are not this version's small pictures
-KINDS = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}
+MAPS_BYTES = 200_000  # of the maps of mistakes
 
 
 def detail_parts(run: Run) -> Iterator[Part]:
@@ -23,9 +24,21 @@ def detail_parts(run: Run) -> Iterator[Part]:
     yield from filter(None, (confusion_chart(details), reliability_chart(details.calibration)))
     if details.mistakes:
         yield Text([f"The {len(details.mistakes)} most confident mistakes, the most confident first:"])
-        yield Gallery([picture for one in details.mistakes if (picture := _picture(run, one)) is not None])
+        yield from _mistakes(run, details.mistakes)
     elif details.mistakes is not None:
         yield Text(["There are no mistakes to show."])
+
+
+def _mistakes(run: Run, mistakes: Sequence[MistakenImage]) -> Iterator[Part]:
+    """Those with a map first, with it, then the others."""
+    found = run.explained()
+    maps = {} if found is None else {Path(one.image).name: one for one in found.images}
+    with_maps = [maps[name] for one in mistakes if (name := Path(one.image).name) in maps]
+    if shown := map_pictures(run, with_maps, MAPS_BYTES):
+        yield Gallery(shown, wide=True)
+    others = [one for one in mistakes if Path(one.image).name not in maps or not shown]
+    if pictures := [picture for one in others if (picture := _picture(run, one)) is not None]:
+        yield Gallery(pictures)
 
 
 def missing_details(run: Run) -> Iterator[Missing]:
@@ -48,11 +61,3 @@ def _picture(run: Run, mistake: MistakenImage) -> Picture | None:
     return Picture(
         data, KINDS[Path(mistake.picture).suffix], f"{name}: {mistake.true} taken for {mistake.predicted}", caption
     )
-
-
-def small_picture(folder: Path, name: str) -> bytes | None:
-    """A small picture that a record names, None where it is gone, too large, or not in the record's folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or path.suffix not in KINDS or not path.is_file():
-        return None
-    return path.read_bytes() if path.stat().st_size <= MAX_PICTURE_BYTES else None

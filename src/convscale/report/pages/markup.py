@@ -54,8 +54,10 @@ class Markup:
                 return _table(part)
             case Chart():
                 return self._chart(part)
-            case Gallery(pictures):
-                return '<ul class="gallery">\n' + "\n".join(map(_picture, pictures)) + "\n</ul>"
+            case Gallery(pictures, wide):
+                return (
+                    f'<ul class="gallery{" broad" if wide else ""}">\n' + "\n".join(map(_picture, pictures)) + "\n</ul>"
+                )
 
     def _chart(self, chart: Chart) -> str:
         svg = numbered(chart.svg, next(self._charts))

@@ -20,6 +20,7 @@ from convscale.report.evaluation import calibration, class_table, confused_table
 from convscale.report.networks import cost_table, plan_table, stage_table
 from convscale.report.pages.comparison import PUBLISHED, published_charts
 from convscale.report.pages.details import detail_parts, missing_details
+from convscale.report.pages.looking import looking_parts, missing_maps
 from convscale.report.parts import Chapter, Code, Facts, Folded, Missing, Part, Section, Text
 from convscale.report.runs import run_facts
 from convscale.report.tables import Column, Table, text_column
@@ -43,6 +44,7 @@ def run_chapter(run: Run, *, alone: bool = True) -> Chapter:
         Section("Learning curves", list(_curves(run))),
         Section("Accuracy", [] if evaluation is None else list(_accuracy(evaluation))),
         Section("Confusion, calibration and mistakes", list(detail_parts(run))),
+        Section("What it looks at", list(looking_parts(run))),
         Section(PUBLISHED, list(published_charts([run])) if alone else []),
         Section("Latency by engine", list(_latency(run))),
         Section("Data", list(_data(run, story))),
@@ -178,5 +180,6 @@ def _missing(run: Run, row: RunRow) -> Iterator[Missing]:
         yield Missing("result and evaluation", _resume(run))
         return
     yield from missing_details(run)
+    yield from missing_maps(run)
     if run.bench() is None:
         yield Missing("latency by engine", f"convscale bench {shlex.quote(str(run.path))}")

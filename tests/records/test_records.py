@@ -19,6 +19,7 @@ from convscale.errors import ConfigError, RunError
 from convscale.flattening import flat
 from convscale.formats import FORMAT_VERSION, read_kept
 from convscale.networks import ConvNet
+from convscale.preprocessing import Preprocessing
 from convscale.recipes import Recipe
 from convscale.records import (
     RECORDS,
@@ -52,6 +53,7 @@ STUDY = StudySpec(
     name="planted", baselines=("small-mbconv",), resolution=16, costs=(4.01,), lengths=(1, 2), seeds=2, recipe="digits",
     methods=(Method(law="compound"), Method(law="width")), data=DIGITS,
 )  # fmt: skip
+GREY = Preprocessing(size=32, mean=(0.5,), std=(0.25,))
 TINY = cs.network("small-mbconv").at_resolution(16)
 
 # What is not any value of its type hints.
@@ -63,6 +65,7 @@ SAMPLES: dict[Any, list[Any]] = {
     ScalingLaw: [cs.compound_law(), cs.law("width")],
     StudySpec: [STUDY, replace(STUDY, data=None)],
     GridSpec: [GRIDS.read("grids"), replace(GRIDS.read("grids"), costs=(1e6,))],
+    Preprocessing: [GREY, replace(GREY, crop=0.9, stored_range=(0.0, 4095.0))],
     DataChoice: [DIGITS, DataChoice(source="a/b", label_column="class")],
 }
 

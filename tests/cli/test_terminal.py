@@ -195,6 +195,7 @@ print("done")
 """
 
 
+@pytest.mark.long
 def test_the_status_of_a_study_with_failures_fits(tmp_path: Path) -> None:
     run_study(read_study("demo"), tmp_path / "study", Inline(odd), quiet=True)
     status = ("study", "status", tmp_path / "study")

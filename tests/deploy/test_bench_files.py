@@ -42,6 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.name: path for path in folder.iterdir()}
 
 
+@pytest.mark.long
 def test_an_exported_file_runs_in_the_engine_of_its_format(files: dict[str, Path]) -> None:
     sources = [files["few.onnx"], files["few.xml"], files["pixels.xml"]]
     for engines in ([], ["all"]):

@@ -55,6 +55,7 @@ def assert_same(found: list[cs.Prediction], expected: list[cs.Prediction]) -> No
         assert np.allclose([p for _, p in a.classes], [p for _, p in b.classes], atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["eager", "openvino"])
 def test_images_are_predicted_as_predict_does(weights: Path, engine: str) -> None:
     network = cs.compile(weights, engine, threads=1, batch=2)

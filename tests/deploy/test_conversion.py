@@ -57,6 +57,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     yield path, model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_a_file_computes_what_the_model_does_for_any_batch(written: tuple[Path, Model], batch: int) -> None:
     path, model = written
@@ -79,6 +80,7 @@ def test_bytes_do_not_depend_on_the_callers_mode(written: tuple[Path, Model], mo
     assert {one.name for one in tmp_path.iterdir()} == {one.name for one in path.parent.iterdir()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WRITERS)
 def test_pixels_are_normalised_inside(kind: str, tmp_path: Path) -> None:
     model, preprocessing = trained(), default_preprocessing(17, 3)
@@ -106,6 +108,7 @@ def test_metadata_is_in_the_file_and_nothing_of_this_machine(written: tuple[Path
     assert str(Path(cs.__file__).parent).encode() not in path.read_bytes()
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -63,6 +63,7 @@ def logits(model: Model, x: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FP32)
 def test_an_engine_computes_the_models_logits_for_any_batch(model: Model, name: str) -> None:
     engine = open_engine(name, model)
@@ -74,6 +75,7 @@ def test_an_engine_computes_the_models_logits_for_any_batch(model: Model, name: 
         assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FP32)
 def test_an_engine_keeps_nothing_and_changes_nothing_of_others(name: str) -> None:
     model = cs.build("tiny-mbconv", seed=0).train()

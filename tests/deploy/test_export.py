@@ -50,6 +50,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to", HERE)
 def test_an_export_is_compared_on_the_images_and_tied_by_hashes(
     exported: dict[str, cs.ExportRecord], file: Path, to: str
@@ -90,6 +91,7 @@ def test_a_file_says_all_about_itself(exported: dict[str, cs.ExportRecord], tmp_
         assert header.provenance is not None and header.provenance.source == "elsewhere"
 
 
+@pytest.mark.long
 def test_the_command_says_what_was_compared(
     file: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +105,7 @@ def test_the_command_says_what_was_compared(
     assert Path(told["manifest"]).exists()
 
 
+@pytest.mark.long
 def test_a_run_is_tied_to_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     trained = cs.fit("digits", cs.Budget(macs="300k"), epochs=1, output=tmp_path / "run", quiet=True)
@@ -115,6 +118,7 @@ def test_a_run_is_tied_to_its_budget(tmp_path: Path, capsys: pytest.CaptureFixtu
 # What goes wrong
 
 
+@pytest.mark.long
 def test_a_file_that_computes_something_else_is_not_kept(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

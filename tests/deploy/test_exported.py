@@ -32,6 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {suffix: written(model, folder / f"tiny{suffix}") for suffix in MEGABYTES}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", MEGABYTES)
 def test_a_file_computes_the_models_logits(files: dict[str, Path], suffix: str) -> None:
     model, engine = cs.build("tiny-mbconv", seed=0).eval(), open_file(files[suffix])

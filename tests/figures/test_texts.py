@@ -87,6 +87,7 @@ def test_the_set_that_cannot_be_told_apart_is_ringed(tmp_path: Path, drawn: list
     assert centres.keys() == {(0.0, 0.0), (1.0, 0.0)} and centres[1.0, 0.0] > centres[0.0, 0.0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 20, 40])
 @pytest.mark.parametrize("wide", [False, True])
 def test_confusion_matrices(tmp_path: Path, drawn: list[Figure], count: int, wide: bool) -> None:

@@ -152,6 +152,7 @@ def test_sigterm_to_torchrun_saves_and_any_number_goes_on(photos: Path, whole: P
     assert "2 processes before, 1 now" in events
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", ["batch", "folder", "unreadable"])
 def test_mistakes_end_all_processes(
     photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], mistake: str
@@ -191,6 +192,7 @@ def test_one_that_is_lost_is_told(tmp_path: Path) -> None:
     assert side_by_side(child) == [7, -signal.SIGKILL]
 
 
+@pytest.mark.long
 def test_no_model_outlives_the_group() -> None:
     """Whatever ends the training: PyTorch's group, freed with the last model that is spread over it, may never end."""
 

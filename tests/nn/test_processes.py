@@ -108,6 +108,7 @@ def test_unreadable_images_are_counted_once(photos: Path, tmp_path: Path) -> Non
     assert [(tmp_path / f"state-{rank}").read_text() for rank in range(2)] == [result.state_sha256] * 2
 
 
+@pytest.mark.long
 def test_an_evaluation_counts_every_image_once(tmp_path: Path) -> None:
     """Shards of unequal length, in unequal numbers of batches, are those of one process together."""
     dataset = cs.open_dataset("digits")
@@ -128,6 +129,7 @@ def test_an_evaluation_counts_every_image_once(tmp_path: Path) -> None:
     assert {(tmp_path / str(rank)).read_text() for rank in range(2)} == {measured(Processes())}
 
 
+@pytest.mark.long
 def test_what_one_tells_reaches_all() -> None:
     def child() -> int:
         with Processes() as processes:
@@ -239,6 +241,7 @@ def test_a_search_of_two_processes_goes_on(photos: Path, weights: Path, tmp_path
     assert state_of(tmp_path / "run") == state_of(tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_linear_probe_is_of_one_process(
     photos: Path, weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

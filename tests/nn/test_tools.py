@@ -82,6 +82,7 @@ def test_symbolic_traces_and_transforms(fold: bool) -> None:
     assert_same(each, model, images(count=2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("name", ["efficientnet-b0", "resnet-18"])
 def test_onnx(name: str, dynamo: bool) -> None:

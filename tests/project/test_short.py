@@ -8,6 +8,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
@@ -28,6 +30,7 @@ def test_alone(): pass
 """
 
 
+@pytest.mark.long
 def test_short_keeps_three_of_each_kind_and_none_of_the_longest(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "from tests.conftest import pytest_addoption, pytest_collection_modifyitems\n"

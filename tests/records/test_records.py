@@ -94,6 +94,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return simple[kind]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", RECORDS)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())

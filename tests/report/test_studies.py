@@ -109,6 +109,7 @@ def test_a_family(tmp_path: Path) -> None:
     assert len(page.all("svg")) == 2 and "phi 1: it exploded" in page.text
 
 
+@pytest.mark.long
 def test_runs_stand_side_by_side_where_their_images_are_the_same(tmp_path: Path) -> None:
     runs = [
         made_run(tmp_path / name, seed=seed, macs=macs) for seed, (name, macs) in enumerate((("a", "2M"), ("b", "4M")))

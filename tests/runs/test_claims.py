@@ -63,6 +63,7 @@ def test_two_processes_never_make_a_run_in_one_folder(tmp_path: Path, there: boo
         assert Run(path).settings().seed == int(made[0])  # no file is the other's
 
 
+@pytest.mark.long
 def test_each_process_claims_a_name_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "digits-2").mkdir()

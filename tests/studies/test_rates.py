@@ -146,6 +146,7 @@ def test_where_all_short_trainings_fail_the_rule_decides(tmp_path: Path) -> None
     assert "Not known: small-mbconv baseline, small-mbconv depth at 4x" in text and "Not enclosed" not in text
 
 
+@pytest.mark.long
 def test_a_study_is_sized_with_the_rates_that_may_follow() -> None:
     designed = design(TUNED)
     further = further_at_most(designed)

@@ -124,6 +124,7 @@ def test_a_half_done_study_goes_on(tmp_path: Path) -> None:
     assert {one.state for one in study_status(tmp_path)} == {"finished"}
 
 
+@pytest.mark.long
 def test_another_study_in_the_folder_is_refused_with_what_differs(tmp_path: Path) -> None:
     ran(tmp_path, spec())
     with pytest.raises(RunError, match=r"seeds was 3, is now 4.*convscale study resume"):

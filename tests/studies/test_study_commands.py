@@ -41,6 +41,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, captured.out, captured.err
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("inline")
 def test_study_run_status_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
@@ -74,6 +75,7 @@ def test_study_run_status_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert code == 0 and "compound" in out
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("inline")
 def test_records_travel_by_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home, away, file = tmp_path / "home", tmp_path / "away", tmp_path / "records.jsonl"
@@ -94,6 +96,7 @@ def test_records_travel_by_options(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 2 and "line 20: cut short" in err and not (tmp_path / "x").exists()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("inline")
 def test_options_change_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(
@@ -127,6 +130,7 @@ def test_study_list_and_bad_calls(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "x/settings.json").exists()
 
 
+@pytest.mark.long
 def test_a_dry_run_measures_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "study", "run", "demo", "--dry-run", "--json")
     assert code == 0, err
@@ -138,6 +142,7 @@ def test_a_dry_run_measures_and_trains_nothing(tmp_path: Path, capsys: pytest.Ca
     assert "trials   20" in run(capsys, "study", "run", "demo", "--dry-run")[1]
 
 
+@pytest.mark.long
 def test_a_dry_run_counts_no_trial_that_records_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trials = list(design(settled(read_study("demo"))).trials().values())
     result = TrialResult(accuracy=0.5, interval95=(0.4, 0.6), steps=1, images=200, device_seconds=1.0)

@@ -17,6 +17,7 @@ from tests.works import Inline
 pytest.importorskip("optuna")
 
 
+@pytest.mark.long
 def test_scans_of_learning_rates_travel_and_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tuned = spec(methods=FOUR[1:2], lengths=(5, 20), seeds=2, tune_rate=True)
     result = run_study(tuned, tmp_path / "one", Inline(plant(accuracy)), quiet=True)
@@ -31,6 +32,7 @@ def test_scans_of_learning_rates_travel_and_are_no_rows(tmp_path: Path, capsys: 
     assert all(rates[one.method] == one.chosen for one in result.rates)
 
 
+@pytest.mark.long
 def test_a_file_of_the_first_rates_brings_those(tmp_path: Path) -> None:
     tuned = spec(methods=FOUR[1:2], lengths=(5, 20), seeds=2, tune_rate=True)
     result = run_study(tuned, tmp_path / "one", Inline(plant(accuracy)), quiet=True)

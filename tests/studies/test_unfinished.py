@@ -56,6 +56,7 @@ def kill() -> None:
 # Reports
 
 
+@pytest.mark.long
 def test_a_seed_that_is_complete_is_a_result(tmp_path: Path) -> None:
     with pytest.raises(Enough):
         stopped(tmp_path, 9, kill)
@@ -92,6 +93,7 @@ def test_a_signal_leaves_a_report(tmp_path: Path) -> None:
     assert "waiting" in str(result)
 
 
+@pytest.mark.long
 def test_a_report_needs_neither_the_images_nor_the_planner(tmp_path: Path) -> None:
     with pytest.raises(Enough):
         stopped(tmp_path / "home", 7, kill)
@@ -178,6 +180,7 @@ def test_rows_of_a_study_whose_images_and_design_are_gone_leave_methods_out(
 # Records of other machines
 
 
+@pytest.mark.long
 def test_two_machines_share_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Enough):
         stopped(tmp_path / "one", 5, kill)
@@ -194,6 +197,7 @@ def test_two_machines_share_a_study(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not executor.started
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["coefficients", "family"])
 def test_searches_and_families_take_records_too(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     def run(folder: Path, executor: Inline, **options: Any) -> Any:

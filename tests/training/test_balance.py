@@ -72,6 +72,7 @@ def test_a_rare_class_is_not_what_smoothing_teaches() -> None:
     assert answers[2] < answers[1] < answers[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "when", "workers"), [(1, "after", 2), (2, "before", 0), (4, "after", 0)])
 def test_killed_and_resumed_is_uninterrupted(
     unequal: Path, balanced: Path, tmp_path: Path, at: int, when: str, workers: int
@@ -102,6 +103,7 @@ def test_both_change_the_training_and_neither_its_length(unequal: Path, balanced
     assert Run(balanced).recipe().sampling == Run(balanced).recipe().class_weights == "balanced"
 
 
+@pytest.mark.long
 def test_two_processes_see_what_one_sees(unequal: Path, tmp_path: Path) -> None:
     recipe = replace(PLAIN, epochs=2, learning_rate=0.001, class_weights="balanced", sampling="balanced")
     split = replace(recipe, accumulation=2)

@@ -98,6 +98,7 @@ def test_a_loss_that_is_not_finite_stops(
     _same(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("captured")
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
 def test_a_step_that_is_not_finite_can_be_left_out(

@@ -52,6 +52,7 @@ def pictures(root: Path, channels: int, suffix: str, kind: Any = np.uint8, each:
     return root
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("channels", "suffix"), [(4, "tif"), (2, "npy")])
 def test_from_images_to_predictions(
     channels: int, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -76,6 +77,7 @@ def test_from_images_to_predictions(
     assert finer.preprocessing() == preprocessing
 
 
+@pytest.mark.long
 def test_killed_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
     data = pictures(tmp_path / "data", 4, "npy")
     whole, run = tmp_path / "whole", tmp_path / "run"
@@ -126,6 +128,7 @@ def test_a_policy_of_colours_is_left_out_and_said(tmp_path: Path, capsys: pytest
     assert run.recipe().augmentation == Augmentation(flip=True)
 
 
+@pytest.mark.long
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """16 bits of which few are used, with a range; the network as a table; a plan that fits the images."""
     data, run = pictures(tmp_path / "data", 4, "npy", np.uint16), tmp_path / "run"

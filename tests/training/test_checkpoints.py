@@ -56,6 +56,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert load_newest(tmp_path / "none") is None
 
 
+@pytest.mark.long
 def test_killed_while_writing(tmp_path: Path) -> None:
     """FAULTS 1: the newest or the one before it loads, always, and leftovers are removed."""
     contents = [tensors(seed, 6.0 if FULL else 1.0) for seed in range(3)]
@@ -117,6 +118,7 @@ def test_bit_rot_and_truncation(tmp_path: Path) -> None:
         load_newest(tmp_path)
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_passed_over_by_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
 
@@ -168,6 +170,7 @@ def test_checkpoints_of_others_are_refused(tmp_path: Path) -> None:
         load_newest(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_order_of_a_save(tmp_path: Path) -> None:
     """FAULTS 3: contents on the disk before the name, the name before it is relied on."""

@@ -70,6 +70,7 @@ def test_steps_and_momentum_follow_the_images() -> None:
 # Training.
 
 
+@pytest.mark.long
 def test_fine_tuning_in_phases(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier alone at first; then all weights move, and frozen statistics never do."""
     seen: list[dict[str, torch.Tensor]] = []
@@ -160,6 +161,7 @@ def test_weights_serve_any_input_size(weights: Path, tmp_path: Path) -> None:
     assert run.preprocessing().size == 17 and read_header(run.weights).network.resolution == 17
 
 
+@pytest.mark.long
 def test_a_recipe_that_needs_weights_says_so(weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name, recipe in (("head", PROBE), ("frozen", replace(TUNE, epochs=1, head_epochs=0))):
         for start in (None, str(weights)):
@@ -170,6 +172,7 @@ def test_a_recipe_that_needs_weights_says_so(weights: Path, tmp_path: Path, capf
 # Early stopping.
 
 
+@pytest.mark.long
 def test_early_stopping_keeps_the_best(weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Chosen by images held out of the training split; the test split is looked at once."""
     recipe = replace(TUNE, epochs=40, patience=2, validation_share=0.25, learning_rate=0.03)
@@ -187,6 +190,7 @@ def test_early_stopping_keeps_the_best(weights: Path, tmp_path: Path, capfd: pyt
     assert "validation top-1" in told and "held-out top-1" not in told
 
 
+@pytest.mark.long
 def test_early_stopping_resumes(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(TUNE, epochs=12, patience=3, validation_share=0.25)
     whole = tuned(weights, tmp_path / "whole", recipe)

@@ -44,6 +44,7 @@ def test_a_search_of_any_size() -> None:
         recipe.searching(1, 0)
 
 
+@pytest.mark.long
 def test_the_search_chooses_on_training_images(weights: Path, searched: Path, tmp_path: Path) -> None:
     run = Run(searched)
     rows = run.searched()

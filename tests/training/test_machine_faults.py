@@ -76,6 +76,7 @@ def test_out_of_memory_takes_smaller_parts(tmp_path: Path, monkeypatch: pytest.M
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+@pytest.mark.long
 def test_out_of_memory_for_good_says_what_would_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = failing(99, monkeypatch, "DefaultCPUAllocator: can't allocate memory")
     with pytest.raises(TrainingError, match=r"out of memory with 2 images at once.*by the cost model \d+ fit"):
@@ -104,6 +105,7 @@ cs.train(network, few(512), replace(QUICK, batch=512, epochs=1), sys.argv[1])
 """
 
 
+@pytest.mark.long
 def test_memory_that_really_runs_out(tmp_path: Path) -> None:
     """FAULTS 13 with a limit on the address space, 0.6 of what the step needs: it ends in smaller parts."""
     command = [sys.executable, "-c", STARVED, str(tmp_path / "run")]
@@ -140,6 +142,7 @@ else:
 """
 
 
+@pytest.mark.long
 def test_a_convolution_that_had_no_memory_once() -> None:
     """oneDNN stays broken in the thread where it could not make a convolution's code; training goes on without it."""
     result = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, check=False)
@@ -165,6 +168,7 @@ def test_batch_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.fitted_to_memory(network, recipe) == replace(recipe, accumulation=parts)
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS 14: the loader is made anew where it stood; the result is as if nothing had happened."""
     cs.train(TINY, few(), QUICK, tmp_path / "whole", pictures=False, quiet=True)

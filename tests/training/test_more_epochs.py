@@ -154,6 +154,7 @@ def test_the_command(before: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 2 and "--epochs" in err
 
 
+@pytest.mark.long
 def test_a_fit_is_continued_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fitted: Fit = cs.fit(
         "digits", cs.Budget(macs="200k"), epochs=1, batch=128, output=tmp_path / "fit", quiet=True

@@ -43,12 +43,14 @@ def trained(data: Path, run: Path, epochs: int, patience: int = 0, **settings: i
     return cs.train(NET, data, chosen, run, pictures=False, quiet=True, **settings)[1]
 
 
+@pytest.mark.long
 def test_few_steps_are_judged_by_statistics_of_their_own(sixty: Path, tmp_path: Path) -> None:
     """Twelve steps separate the colours; running statistics do not show it."""
     assert trained(sixty, tmp_path / "fresh", epochs=4).top1 == 1
     assert trained(sixty, tmp_path / "running", epochs=4, fresh_statistics_steps=0).top1 < 0.8
 
 
+@pytest.mark.long
 def test_early_stopping_does_not_stop_where_nothing_could_move(sixty: Path, tmp_path: Path) -> None:
     assert trained(sixty, tmp_path / "run", epochs=30, patience=3).top1 == 1
 

@@ -22,6 +22,7 @@ from convscale.runs import ProgressFile, Run
 from tests.training.small_runs import FULL, LIVELY, forked, killing_itself, same_weights, state_of, trained
 
 
+@pytest.mark.long
 def test_the_same_state_again_with_any_number_of_workers(photos: Path, whole: Path, tmp_path: Path) -> None:
     trained(photos, tmp_path / "run", workers=2)
     assert state_of(tmp_path / "run") == state_of(whole)
@@ -39,6 +40,7 @@ if FULL:
     KILLS += [(at, "after" if at % 2 else "before", at % 3 // 2 * 2, 0.1 * (at % 4)) for at in range(1, 11)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "when", "workers", "seconds"), KILLS)
 def test_killed_and_resumed_is_uninterrupted(
     photos: Path, whole: Path, tmp_path: Path, at: int, when: str, workers: int, seconds: float
@@ -55,6 +57,7 @@ def test_killed_and_resumed_is_uninterrupted(
     assert not (run / "checkpoints").exists() and not list(run.glob("**/*.tmp"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [(0, 2), (2, 0)])
 def test_resumed_with_another_number_of_workers(
     photos: Path, whole: Path, tmp_path: Path, workers: tuple[int, int]
@@ -178,6 +181,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(photos: Path, whole: Path, tm
     assert state_of(run) == state_of(whole)
 
 
+@pytest.mark.long
 def test_what_cannot_change_once_a_run_has_begun(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert forked(killing_itself("after", 5, lambda: trained(photos, run))) == -signal.SIGKILL

@@ -59,6 +59,7 @@ def interrupted(work: Callable[[], None], now: Path, at: int, number: int, delay
     return time.monotonic() - told
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attempt", range(20 if FULL else 4))
 def test_sigterm_saves_and_leaves(photos: Path, whole: Path, tmp_path: Path, attempt: int) -> None:
     """FAULTS 6: at any moment, evaluations and saves included: 143 within 5 s, and nothing lost."""
@@ -90,6 +91,7 @@ def test_sigterm_during_an_evaluation(photos: Path, whole: Path, tmp_path: Path)
     assert state_of(tmp_path / "run") == state_of(whole)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attempt", range(20 if FULL else 3))
 def test_ctrl_c_twice(photos: Path, whole: Path, tmp_path: Path, attempt: int) -> None:
     """FAULTS 7: the first is graceful, the second leaves within a second, here from a save that takes five; no file is

@@ -55,6 +55,7 @@ def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return state_of(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("at", [3, 7, 11] if FULL else [0, 11])
@@ -109,6 +110,7 @@ def test_statistics_that_overflow_are_noticed(photos: Path, tmp_path: Path) -> N
 # Unreadable images.
 
 
+@pytest.mark.long
 def test_unreadable_images_are_skipped_up_to_a_share(photos: Path, tmp_path: Path) -> None:
     """FAULTS 10 and 11, in training: counted, listed, user files as they were."""
     data = tmp_path / "data"

@@ -49,6 +49,7 @@ def digit_files(folder: Path, count: int = 4) -> list[Path]:
     return paths
 
 
+@pytest.mark.long
 def test_fit_goes_the_whole_way(fitted: Fit) -> None:
     run = fitted.run.path
     assert {path.name for path in run.iterdir()} == {
@@ -126,6 +127,7 @@ def test_predict(fitted: Fit, tmp_path: Path) -> None:
         cs.predict(fitted.run.path, [tmp_path / "bad.png"])
 
 
+@pytest.mark.long
 def test_training_repeats_by_its_seed(tmp_path: Path) -> None:
     states = []
     for index, (seed, workers) in enumerate(((1, 0), (1, 1), (2, 0))):
@@ -160,6 +162,7 @@ def test_every_part_of_a_recipe_reaches_the_weights(tmp_path: Path, change: dict
     assert any(not torch.equal(value, runs[1][key]) for key, value in runs[0].items())
 
 
+@pytest.mark.long
 def test_training_from_files_of_other_layouts(tmp_path: Path) -> None:
     digits = cs.open_dataset("digits").train
     for label, name in ((0, "zero"), (1, "one")):
@@ -193,6 +196,7 @@ def test_a_run_without_a_finished_epoch_leaves_its_name_free(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_evaluation_matches_classes_of_another_order(fitted: Fit, tmp_path: Path) -> None:
     digits = cs.open_dataset("digits").test
     for label in (3, 7):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from executorch.runtime import Runtime
 from numpy.typing import NDArray
 
 from convscale.exported.runtime import Floats, owned
@@ -16,6 +15,8 @@ class ExecuTorch:
     """On the CPU, by XNNPACK, on threads of its own choice."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        from executorch.runtime import Runtime
+
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
         self.metadata: dict[str, str] = {}

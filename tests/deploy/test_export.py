@@ -15,7 +15,8 @@ from PIL import Image
 import convscale as cs
 from convscale.deploy import exporting
 from convscale.deploy.exporting import export
-from convscale.exported import FORMATS, format_of, open_exported
+from convscale.exported import FORMATS, format_of
+from convscale.exported.network import open_exported
 from convscale.records import read_record
 from tests.cli.calling import run, run_json
 from tests.deploy.small_networks import CLASSES, NETWORK, photos, weights

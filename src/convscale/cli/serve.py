@@ -10,7 +10,7 @@ import click
 
 from convscale.deploy.compilation import AUTO
 from convscale.deploy.engines import ENGINES
-from convscale.deploy.engines.exported import is_exported
+from convscale.deploy.engines.exported import has_engine
 from convscale.deploy.engines.kinds import engine_kind
 from convscale.errors import MissingExtraError
 from convscale.machine import usable_cores
@@ -97,7 +97,7 @@ def command(
     POST /predict takes an image as the body, or several as a form's files, and answers as `predict --json`; GET
     /health, /metrics (Prometheus) and /openapi.json. Only this machine is served unless --host and --token are given.
     """
-    if not is_exported(run):
+    if not has_engine(run):
         weights_file(Path(run))  # a mistyped run is refused before PyTorch is loaded
     if engine not in (None, AUTO):
         engine_kind(engine, also=(AUTO,))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscale import machine
 from convscale.deploy.compiled import CompiledNetwork
-from convscale.deploy.engines.exported import FILE_ENGINES, is_exported, open_file
+from convscale.deploy.engines.exported import FILE_ENGINES, has_engine, open_file
 from convscale.deploy.engines.failures import cannot_run
 from convscale.deploy.engines.kinds import engine_kind, open_engine, require_threads
 from convscale.deploy.engines.protocol import Dtype, Engine
@@ -70,7 +70,7 @@ def compile(
     labels, and ConfigError for what is not allowed or cannot be run.
     """
     asked = _checked(engine, threads, dtype, batch, images, labels, tuple(Path(file) for file in files), again, quiet)
-    if isinstance(source, str | Path) and is_exported(source):
+    if isinstance(source, str | Path) and has_engine(source):
         return _of_file(Path(source), engine, asked)
     model, trained = _opened(source)
     choice, opened = (None, _warm(model, engine, asked)) if engine != AUTO else _chosen(model, trained, asked)

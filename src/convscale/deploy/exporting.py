@@ -27,7 +27,8 @@ from convscale.errors import ConfigError, ExportError, RunError
 from convscale.evaluation.evaluator import images_for
 from convscale.evaluation.inputs import GivenImage, given_images
 from convscale.evaluation.opened import logits_of
-from convscale.exported import Format, format_named, is_exported, open_exported
+from convscale.exported import Format, format_named, is_exported
+from convscale.exported.network import open_exported
 from convscale.files import sha256_of, write_together
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, load_weights

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from convscale.deploy.engines import Engine, is_exported, open_engine, open_file
+from convscale.deploy.engines import Engine, has_engine, open_engine, open_file
 from convscale.deploy.engines.kinds import engine_kind
 
 
@@ -27,7 +27,7 @@ def run_one_batch(spec: dict[str, Any]) -> int:
 
 
 def _open(spec: dict[str, Any]) -> Engine:
-    if is_exported(spec["file"]):
+    if has_engine(spec["file"]):
         return open_file(spec["file"], threads=spec["threads"], dtype=spec["dtype"])
     engine_kind(spec["engine"])  # before PyTorch is loaded in vain
     from convscale.nn import load

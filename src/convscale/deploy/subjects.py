@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convscale import machine
 from convscale.catalog import CATALOG
 from convscale.costs import cost
-from convscale.deploy.engines import Dtype, Engine, is_exported, open_engine, open_file
+from convscale.deploy.engines import Dtype, Engine, has_engine, open_engine, open_file
 from convscale.deploy.engines.exported import FILE_ENGINES
 from convscale.errors import ConfigError, RunError
 from convscale.headers import header_from
@@ -62,7 +62,7 @@ def open_subject(source: Source, batch: int) -> Subject:
     Raises as `network`, `load` and `open_file` do, RunError for an exported file that does not say what it takes,
     ConfigError where this machine has not the memory.
     """
-    if isinstance(source, str | Path) and is_exported(source):
+    if isinstance(source, str | Path) and has_engine(source):
         return _exported(Path(source), batch)
     if isinstance(source, Model):
         model, name, run = source.eval(), source.network.name, None

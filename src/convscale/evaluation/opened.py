@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from convscale.data.loader import Normalise
-from convscale.exported import ExportedNetwork, is_exported, open_exported
+from convscale.exported import is_exported
+from convscale.exported.network import ExportedNetwork, open_exported
 from convscale.headers import WeightsHeader
 from convscale.nn import Model, load_weights, lower, to_default_device
 from convscale.preprocessing import Preprocessing

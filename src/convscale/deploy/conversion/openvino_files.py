@@ -11,6 +11,7 @@ import torch
 
 from convscale.deploy.conversion.plain import LOGITS, Plain, exporting, plain
 from convscale.exported import format_named
+from convscale.exported.openvino_runtime import METADATA
 from convscale.files import write_together
 from convscale.nn import Model
 from convscale.preprocessing import Preprocessing
@@ -18,7 +19,6 @@ from convscale.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import openvino
 
-METADATA = "convscale"  # under which the file's runtime information keeps ours
 OPENVINO = format_named("openvino")
 
 

@@ -60,7 +60,7 @@ def plain(model: Model, preprocessing: Preprocessing | None = None, side: int | 
     network = model.network
     side = (side or network.resolution) if preprocessing is None else preprocessing.size
     shape = (2, network.input_channels, side, side)
-    module: nn.Module = folded(model.cpu() if next(model.parameters()).device.type != "cpu" else model)
+    module: nn.Module = folded(model).cpu()
     if preprocessing is None:
         return Plain(module, IMAGES, torch.zeros(shape))
     return Plain(FromPixels(module, preprocessing).eval(), PIXELS, torch.zeros(shape, dtype=torch.uint8))

@@ -11,8 +11,7 @@ import torch
 
 from convscale.deploy.conversion.plain import LOGITS, Plain, exported_program, exporting
 from convscale.exported import format_named
-
-METADATA = "convscale.json"  # the file in a program's archive that keeps ours
+from convscale.exported.torch_program import METADATA
 
 
 def save_program(given: Plain, path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Engines: the ways to run a network, from plain PyTorch to runtimes that need none of it."""
 
-from convscale.deploy.engines.exported import is_exported, open_file
+from convscale.deploy.engines.exported import has_engine, open_file
 from convscale.deploy.engines.kinds import ENGINES, installed_engines, open_engine
 from convscale.deploy.engines.protocol import Dtype, Engine, EngineKind
 
-__all__ = ["ENGINES", "Dtype", "Engine", "EngineKind", "installed_engines", "is_exported", "open_engine", "open_file"]
+__all__ = ["ENGINES", "Dtype", "Engine", "EngineKind", "has_engine", "installed_engines", "open_engine", "open_file"]

@@ -7,23 +7,20 @@ from pathlib import Path
 
 from convscale.deploy.engines.failures import cannot_run
 from convscale.deploy.engines.kinds import engine_kind, require_dtype_here, require_threads
-from convscale.deploy.engines.onnx_runtime import OnnxRuntimeEngine
-from convscale.deploy.engines.openvino_runtime import OpenVINOEngine, open_xml
 from convscale.deploy.engines.protocol import Dtype
+from convscale.deploy.engines.runtime_engines import RuntimeEngine, open_onnx, open_xml
 from convscale.errors import ConfigError, RunError
-
-ExportedEngine = OnnxRuntimeEngine | OpenVINOEngine
 
 FILE_ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
 _QUANTISED = {".onnx": b"DequantizeLinear", ".xml": b'type="FakeQuantize"'}  # operations that only int8 networks have
 
 
-def is_exported(path: str | Path) -> bool:
+def has_engine(path: str | Path) -> bool:
     """Whether a file is, by its name, one that an engine runs."""
     return Path(path).suffix in FILE_ENGINES
 
 
-def open_file(path: str | Path, *, threads: int = 1, dtype: Dtype | None = None) -> ExportedEngine:
+def open_file(path: str | Path, *, threads: int = 1, dtype: Dtype | None = None) -> RuntimeEngine:
     """The network of an exported file in the engine of its format, in the numbers of the file, or in bfloat16 where
     it is float32 and the engine is OpenVINO's.
 
@@ -43,9 +40,8 @@ def open_file(path: str | Path, *, threads: int = 1, dtype: Dtype | None = None)
         raise ConfigError(f"{path}: it computes in {own}, not in {dtype}", hint="export it again, or leave dtype out")
     require_dtype_here(dtype or own)
     try:
-        if path.suffix == ".xml":
-            return open_xml(path, threads, dtype or own)
-        return OnnxRuntimeEngine(path, threads, own)
+        opened = open_xml if path.suffix == ".xml" else open_onnx
+        return opened(path, threads, dtype or own)
     except Exception as error:  # runtimes raise their own kinds
         raise cannot_run(kind.name, str(path), error) from error
 

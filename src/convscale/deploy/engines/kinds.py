@@ -32,15 +32,15 @@ def _packed(model: Model, threads: int, dtype: Dtype) -> Engine:
 
 
 def _onnxruntime(model: Model, threads: int, dtype: Dtype) -> Engine:
-    from convscale.deploy.engines.onnx_runtime import open_model
+    from convscale.deploy.engines.runtime_engines import model_as_onnx
 
-    return open_model(model, threads, dtype)
+    return model_as_onnx(model, threads, dtype)
 
 
 def _openvino(model: Model, threads: int, dtype: Dtype) -> Engine:
-    from convscale.deploy.engines.openvino_runtime import open_model
+    from convscale.deploy.engines.runtime_engines import model_as_openvino
 
-    return open_model(model, threads, dtype)
+    return model_as_openvino(model, threads, dtype)
 
 
 def _compile(model: Model, threads: int, dtype: Dtype) -> Engine:

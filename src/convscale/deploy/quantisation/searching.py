@@ -20,7 +20,8 @@ from convscale.deploy.quantisation.measuring import Images, answers, change
 from convscale.deploy.quantisation.sensitivity import by_damage
 from convscale.errors import DataError, ExportError
 from convscale.evaluation.opened import Logits, logits_of
-from convscale.exported import Format, open_exported
+from convscale.exported import Format
+from convscale.exported.network import open_exported
 from convscale.headers import WeightsHeader
 from convscale.nn import Model
 from convscale.progress import print_note

@@ -10,7 +10,7 @@ import numpy as np
 
 from convscale import machine
 from convscale.deploy.timing import interleaved
-from convscale.exported import open_exported
+from convscale.exported.network import open_exported
 from convscale.exported.openvino_runtime import OpenVino
 
 WORTH = 1.1  # times as fast as what needs no calibration

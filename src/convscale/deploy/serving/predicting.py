@@ -14,7 +14,7 @@ from convscale.data.reading import open_image
 from convscale.data.transforms import evaluation_view_of
 from convscale.deploy.compilation import AUTO, compile
 from convscale.deploy.compiled import CompiledNetwork
-from convscale.deploy.engines.exported import is_exported
+from convscale.deploy.engines.exported import has_engine
 from convscale.deploy.normalising import unchanged, with_preprocessing
 from convscale.errors import DataError, RunError
 from convscale.evaluation.ranking import Ranked, ranked
@@ -91,7 +91,7 @@ def serve_network(source: Path, engine: str | None = None, threads: int = 1) -> 
     """The network of a run, a weights file or an exported file in an engine, on `threads` threads; by default a file's
     own, else eager. Raises as `compile` does."""
     keep_memory()
-    named = engine or (AUTO if is_exported(source) else "eager")
+    named = engine or (AUTO if has_engine(source) else "eager")
     served = ServedNetwork(compile(source, named, threads=threads, batch=USUAL_BATCH))
     side = served.preprocessing.size
     served.answer([Question(np.zeros((served.preprocessing.channels, side, side), np.uint8), 1)])  # the first is slow

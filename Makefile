@@ -33,17 +33,11 @@ setup-dev: $(VENV)/.setup-dev  ## and what its tests need
 demo: setup     ## a budget and real images to a trained, evaluated network, in a minute or two
 	OMP_NUM_THREADS=1 $(BIN)/convscale fit digits --macs 5M
 
-# Tests of other runtimes have processes of their own: twice, after them, a test that reads parquet ended its process with
-# a segmentation fault (docs/log.md).
-PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
-
 test: setup-dev ## three tests of every kind and none of the longest, in a few minutes
-	$(PYTEST) --short --ignore tests/deploy
-	$(PYTEST) --short tests/deploy
+	$(BIN)/python -m pytest -n 3 --dist worksteal --short
 
 test-all: setup-dev ## all tests, as CI runs them
-	$(PYTEST) --ignore tests/deploy
-	$(PYTEST) tests/deploy
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The table of docs/reliability.md, as often as it says; more than 20 minutes.
 faults: setup-dev ## kills, full disks and hostile files, many times over

@@ -16,6 +16,7 @@ import torch
 import convscale as cs
 from convscale.data.loader import Normalise
 from convscale.deploy.conversion import write_onnx, write_openvino
+from convscale.exported.signal_stack import signal_stack_kept
 from convscale.nn import Model
 from convscale.preprocessing import default_preprocessing
 from tests.deploy.small_networks import trained
@@ -42,7 +43,8 @@ def runs(path: Path, images: np.ndarray) -> np.ndarray:
         return np.array(session.run(["logits"], {session.get_inputs()[0].name: images})[0], copy=True)
     import openvino
 
-    request = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    with signal_stack_kept():
+        request = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
     return np.array(request.infer({0: images})["logits"], copy=True)
 
 

@@ -69,6 +69,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     assert float(done.stdout) <= MEGABYTES[suffix], f"{float(done.stdout):.0f} MB"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO registers a stack for signals on Linux alone")
+def test_signals_are_handled_after_networks_are_freed_in_any_order(files: dict[str, Path]) -> None:
+    code = f"""
+import signal, subprocess
+import numpy
+from convscale.deploy.engines import open_file
+from convscale.exported.signal_stack import registered
+handled = []
+signal.signal(signal.SIGCHLD, lambda *_: handled.append(1))
+before = registered().address
+first, second = open_file({str(files[".xml"])!r}), open_file({str(files[".xml"])!r})
+for engine in (first, second):
+    engine(numpy.zeros((1, 3, 32, 32), numpy.float32))
+del engine, first
+del second
+subprocess.run(["true"], check=True)
+assert handled and registered().address == before, registered().address
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_files_that_cannot_be_opened(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match=r"gone\.onnx: no such file"):
         open_file(tmp_path / "gone.onnx")

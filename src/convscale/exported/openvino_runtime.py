@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convscale.exported.runtime import Floats, owned
+from convscale.exported.signal_stack import signal_stack_kept
 
 METADATA = "convscale"  # under which a file's runtime information keeps ours
 
@@ -60,4 +61,5 @@ class OpenVino:
         return self._any
 
     def _compiled(self, network: Any) -> Any:
-        return self._core.compile_model(network, "CPU", self._options).create_infer_request()
+        with signal_stack_kept():
+            return self._core.compile_model(network, "CPU", self._options).create_infer_request()

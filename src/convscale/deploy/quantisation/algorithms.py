@@ -15,6 +15,7 @@ from convscale.deploy.conversion.onnx_files import as_onnx, save_onnx
 from convscale.deploy.conversion.openvino_files import as_openvino, save_openvino
 from convscale.deploy.conversion.plain import Plain, exporting
 from convscale.errors import ConfigError, MissingExtraError
+from convscale.exported.signal_stack import signal_stack_kept
 
 Batches = Sequence[NDArray[Any]]  # each of one image, as the file takes it
 Quantise = Callable[[Any, Batches, Collection[str]], Any]  # network, calibration, layers that stay -> network
@@ -64,7 +65,7 @@ def _nncf(**options: Any) -> Quantise:
                      if one.get_type_name() in ("Convolution", "GroupConvolution", "MatMul")]  # fmt: skip
             names = names_of(nodes, kept)
             ignored = nncf.IgnoredScope(names=names) if names else None
-            with quiet_nncf():
+            with quiet_nncf(), signal_stack_kept():
                 return nncf.quantize(
                     network.clone(), nncf.Dataset(list(batches)), subset_size=len(batches), ignored_scope=ignored,
                     **options,
